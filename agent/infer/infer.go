@@ -1,0 +1,44 @@
+// Package infer runs models on whatever the node has to run them on: it holds
+// the contract of a backend, and the bounded queue in front of a device.
+package infer
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"primespark/shared/tensor"
+)
+
+// ErrBusy means that a request was refused for want of room, and that another
+// node may have some.
+var ErrBusy = errors.New("inference queue is full")
+
+// ErrClosed means that the session was closed, because its model was unloaded.
+var ErrClosed = errors.New("model is not loaded")
+
+// A Backend makes sessions out of model files. One Backend serves one kind of
+// engine; it is safe to share.
+type Backend interface {
+	// Engine is the name that a model manifest's variants call it by: "builtin".
+	Engine() string
+	// Load makes a session of one model file. The file was opened and hashed by
+	// the caller and is only read during the call. A model that the engine cannot
+	// run is refused here, with the operator, the node and the opset named, never later.
+	Load(ctx context.Context, file *os.File, size int64) (Session, error)
+}
+
+// A Session is a loaded model. It runs one inference at a time: callers queue
+// (see Queue), so an implementation may assume that Infer calls do not overlap.
+type Session interface {
+	// Inputs and Outputs describe the tensors, in the model's order. The slices
+	// are not to be changed.
+	Inputs() []tensor.Spec
+	Outputs() []tensor.Spec
+	// Infer reads in, in the order of Inputs, and fills the Data of out, in the
+	// order of Outputs, whose types and shapes are those of Outputs. It keeps
+	// neither. It returns soon after ctx ends, with ctx's error.
+	Infer(ctx context.Context, in, out []tensor.Tensor) error
+	// Close frees what the session holds; a second Close does nothing.
+	Close() error
+}

@@ -1,0 +1,37 @@
+package infer
+
+import (
+	"time"
+
+	"primespark/shared/tensor"
+)
+
+// A Request is one inference as a model gets it. Its deadline is that of the
+// context it comes with.
+type Request struct {
+	// Inputs are the model's tensors by name, or a single BYTES tensor of shape
+	// [1] that holds a JPEG, PNG or WebP, for a model that has a preprocess step.
+	Inputs []tensor.Tensor
+	// Postprocess asks for labels and boxes instead of the raw outputs. Nil means
+	// yes if the input is an image.
+	Postprocess *bool
+	Priority    int // 0 to 7, 0 first
+}
+
+// A Response is the answer to a Request. The caller owns it.
+type Response struct {
+	Backend string // engine that answered: "builtin"
+	Outputs []tensor.Tensor
+	Timing  Timing
+}
+
+// Timing tells where the time of a request went.
+type Timing struct {
+	Queue  time.Duration // waiting for the device
+	Decode time.Duration // image to tensor
+	Infer  time.Duration // on the device
+	Post   time.Duration // tensors to labels and boxes
+}
+
+// MaxPriority is the last of the priorities; 0 is the first.
+const MaxPriority = 7

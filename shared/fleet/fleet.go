@@ -1,0 +1,134 @@
+// Package fleet is the vocabulary of nodes: who they are, how they fare, and
+// how one sees the others.
+package fleet
+
+import (
+	"regexp"
+	"time"
+)
+
+var name = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
+
+// ValidName reports whether s can name a node, a stream or a cluster: 1 to 32
+// of a-z, 0-9 and hyphen, the first no hyphen. Such a name is safe in a
+// certificate's URI, a topic, a path and a page.
+func ValidName(s string) bool { return name.MatchString(s) }
+
+// A Role is what a node is in its cluster.
+type Role string
+
+// The roles.
+const (
+	Coordinator Role = "coordinator"
+	Agent       Role = "agent"
+)
+
+// Valid reports whether r is one of the roles.
+func (r Role) Valid() bool { return r == Coordinator || r == Agent }
+
+// A Mode is the autonomy level of a node (DESIGN §1).
+type Mode string
+
+// The modes.
+const (
+	Normal   Mode = "normal"   // quorum reachable
+	Degraded Mode = "degraded" // no quorum; agents route among themselves
+	Isolated Mode = "isolated" // no peers; local inference goes on
+)
+
+// A Member is what a node says of itself that seldom changes. It travels as
+// gossip's node meta, at most 512 bytes in JSON.
+type Member struct {
+	Name    string `json:"n"`
+	Role    Role   `json:"r"`
+	API     string `json:"a,omitempty"` // host:port of its HTTPS API
+	Raft    string `json:"f,omitempty"` // host:port, coordinators only
+	Version string `json:"v,omitempty"`
+}
+
+// A PowerSource is where the node's current comes from.
+type PowerSource string
+
+// The power sources.
+const (
+	PowerUnknown PowerSource = ""
+	Mains        PowerSource = "mains"
+	Battery      PowerSource = "battery"
+)
+
+// Power is the node's power as others need to know it.
+type Power struct {
+	Source  PowerSource `json:"source,omitempty"`
+	Charge  *float64    `json:"state_of_charge,omitempty"` // 0 to 1; nil without a battery
+	Minutes *float64    `json:"minutes_left,omitempty"`    // on battery, by its present load
+}
+
+// A Vital is how a node fares now: a small record that each node makes of itself
+// alone and gossip carries. The newest one wins: a higher Boot, then a higher Seq.
+type Vital struct {
+	Node string    `json:"node"`
+	Boot int64     `json:"boot"` // start of the process, Unix ns: orders records across restarts
+	Seq  uint64    `json:"seq"`  // of the record within the boot
+	At   time.Time `json:"at"`   // by the node's own clock; for people, never for order
+
+	Mode        Mode      `json:"mode,omitempty"`
+	Ready       bool      `json:"ready"`
+	Reasons     []string  `json:"reasons,omitempty"` // codes of /readyz that hold
+	Power       Power     `json:"power,omitzero"`
+	Temperature *float64  `json:"temperature,omitempty"` // °C of the processor
+	CPU         float64   `json:"cpu"`                   // 0 to 1, of all cores
+	Memory      float64   `json:"memory"`                // 0 to 1, used
+	InFlight    int       `json:"in_flight"`             // requests being answered
+	Queue       int       `json:"queue"`                 // requests waiting
+	Models      []Serving `json:"models,omitempty"`      // resident, by name
+}
+
+// Serving is one resident model of a node.
+type Serving struct {
+	Name    string  `json:"name"`
+	Version string  `json:"version"`
+	Backend string  `json:"backend"`              // "builtin"
+	Millis  float64 `json:"latency_ms,omitempty"` // moving mean of one inference; 0 before the first
+}
+
+// Newer reports whether v replaces old.
+func (v Vital) Newer(old Vital) bool {
+	if v.Boot != old.Boot {
+		return v.Boot > old.Boot
+	}
+	return v.Seq > old.Seq
+}
+
+// A Liveness is how gossip sees a node.
+type Liveness string
+
+// The states of a node in the eyes of the others.
+const (
+	Alive    Liveness = "alive"
+	LinkDown Liveness = "link_down" // others still see it
+	Dead     Liveness = "dead"
+	Left     Liveness = "left" // it said goodbye
+)
+
+// A Node is one member as this process sees it.
+type Node struct {
+	Member
+	Liveness Liveness  `json:"liveness"`
+	Since    time.Time `json:"since"`     // of the liveness, by this process's clock
+	LastSeen time.Time `json:"last_seen"` // when its newest vital came in, by this process's clock
+	Vital    Vital     `json:"vital"`
+}
+
+// A View is all that this process knows of the fleet, itself included, by name.
+// A View that is shared is never changed.
+type View []Node
+
+// Find returns the node of that name.
+func (v View) Find(name string) (Node, bool) {
+	for _, n := range v {
+		if n.Name == name {
+			return n, true
+		}
+	}
+	return Node{}, false
+}
