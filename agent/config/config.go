@@ -1,0 +1,246 @@
+// Package config is the agent's configuration file, agent.yaml: its keys, their
+// defaults and what is wrong with a value. The commented reference file, which
+// holds every key at its default, is embedded as Reference.
+package config
+
+import (
+	_ "embed"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"primespark/shared/conf"
+	"primespark/shared/fleet"
+)
+
+// Path is where the file lies unless it is named.
+const Path = "/etc/prime-spark/agent.yaml"
+
+// Reference is the commented file of all keys at their defaults.
+//
+//go:embed agent.yaml
+var Reference []byte
+
+// A Config is everything that can be set. Default gives each field a value that
+// works on a node with nothing attached.
+type Config struct {
+	Name     string `yaml:"name"`      // in the fleet; the host's name if empty
+	StateDir string `yaml:"state_dir"` // identity, models, caches
+
+	HTTP      HTTP      `yaml:"http"`
+	Gossip    Gossip    `yaml:"gossip"`
+	Models    Models    `yaml:"models"`
+	Infer     Infer     `yaml:"infer"`
+	Battery   Battery   `yaml:"battery"`
+	Telemetry Telemetry `yaml:"telemetry"`
+	MQTT      MQTT      `yaml:"mqtt"`
+	Log       Log       `yaml:"log"`
+}
+
+// HTTP configures the inference and node API.
+type HTTP struct {
+	Listen    string    `yaml:"listen"`    // HTTPS for this cluster's nodes; served once the node has joined
+	Advertise string    `yaml:"advertise"` // host:port by which the others reach Listen; found out if empty
+	Socket    string    `yaml:"socket"`    // path of the Unix socket; empty: none
+	Loopback  string    `yaml:"loopback"`  // plain HTTP on a loopback address; empty: none
+	MaxBody   conf.Size `yaml:"max_body"`  // largest request body
+}
+
+// Gossip configures the view of the fleet.
+type Gossip struct {
+	Listen    string   `yaml:"listen"`
+	Advertise string   `yaml:"advertise"`
+	Seeds     []string `yaml:"seeds"` // host:port to find the fleet by, besides those that joining told
+}
+
+// Models configures which models there are and what they may take.
+type Models struct {
+	Dir    string    `yaml:"dir"`    // of model packages; <state_dir>/models if empty
+	Memory conf.Size `yaml:"memory"` // for all resident models together
+}
+
+// Infer configures the engines.
+type Infer struct {
+	Threads  int           `yaml:"threads"`  // of the built-in engine; 0: one per core
+	Queue    int           `yaml:"queue"`    // requests that may wait for a device
+	Deadline conf.Duration `yaml:"deadline"` // of a request that names none
+	Fault    string        `yaml:"fault"`    // for tests: crash, hang, garbage or slow
+}
+
+// Battery configures where the state of charge comes from.
+type Battery struct {
+	Source string        `yaml:"source"` // none or sim
+	Every  conf.Duration `yaml:"every"`  // between readings
+	Script []Point       `yaml:"script"` // sim: what happens when, interpolated in between
+}
+
+// A Point is one moment of a simulated battery.
+type Point struct {
+	T     conf.Duration `yaml:"t"` // since start
+	Mains bool          `yaml:"mains"`
+	SoC   float64       `yaml:"soc"`  // state of charge, 0 to 1
+	Load  float64       `yaml:"load"` // W
+}
+
+// Telemetry configures the samples of the host.
+type Telemetry struct {
+	Every conf.Duration `yaml:"every"`
+}
+
+// MQTT configures the uplink.
+type MQTT struct {
+	Broker       string `yaml:"broker"`        // tcp://host:1883 or ssl://host:8883; empty: no uplink
+	Prefix       string `yaml:"prefix"`        // first level of each topic
+	Username     string `yaml:"username"`      //
+	PasswordFile string `yaml:"password_file"` // holds the password alone
+	CAFile       string `yaml:"ca_file"`       // PEM, for ssl://; the system's if empty, "cluster" for the cluster's own CA
+}
+
+// Log configures the log on standard error.
+type Log struct {
+	Level  string `yaml:"level"`  // debug, info, warn or error
+	Format string `yaml:"format"` // json or text
+}
+
+// Default returns the configuration of a node whose file is empty.
+func Default() Config {
+	return Config{
+		StateDir:  "/var/lib/prime-spark/agent",
+		HTTP:      HTTP{Listen: ":7490", Socket: "/run/prime-spark/agent.sock", MaxBody: 16 << 20},
+		Gossip:    Gossip{Listen: ":7482"},
+		Models:    Models{Memory: 512 << 20},
+		Infer:     Infer{Queue: 16, Deadline: conf.Duration(30 * time.Second)},
+		Battery:   Battery{Source: "none", Every: conf.Duration(10 * time.Second)},
+		Telemetry: Telemetry{Every: conf.Duration(10 * time.Second)},
+		MQTT:      MQTT{Prefix: "primespark"},
+		Log:       Log{Level: "info", Format: "json"},
+	}
+}
+
+// Load reads the file at path; if must is false, a file that is not there is an
+// empty one.
+func Load(path string, must bool) (Config, error) {
+	data, err := conf.ReadFile(path, must)
+	if err != nil {
+		return Default(), err
+	}
+	c, err := Parse(data)
+	if err != nil {
+		return c, fmt.Errorf("%s:\n%w", path, err)
+	}
+	return c, nil
+}
+
+// Parse returns the configuration in data over the defaults. Its error, a
+// conf.Faults, lists all that is wrong.
+func Parse(data []byte) (Config, error) {
+	c := Default()
+	f := conf.Decode(data, &c)
+	c.check(f)
+	if c.Name == "" {
+		c.Name = hostName()
+		if !fleet.ValidName(c.Name) {
+			f.Bad("name", "this host's name, %q, cannot name a node; give one of 1 to 32 of a-z, 0-9 and hyphen, as in pi-kitchen", c.Name)
+		}
+	}
+	if c.Models.Dir == "" {
+		c.Models.Dir = filepath.Join(c.StateDir, "models")
+	}
+	return c, f.Err()
+}
+
+// hostName is the host's name as a node can bear it: its first label, in small
+// letters.
+func hostName() string {
+	h, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	h, _, _ = strings.Cut(strings.ToLower(h), ".")
+	return h
+}
+
+func (c Config) check(f *conf.File) {
+	if c.Name != "" && !fleet.ValidName(c.Name) {
+		f.Bad("name", "%q cannot name a node; use 1 to 32 of a-z, 0-9 and hyphen, as in pi-kitchen", c.Name)
+	}
+	if c.StateDir == "" {
+		f.Bad("state_dir", "is empty; give a directory, as in /var/lib/prime-spark/agent")
+	}
+	f.CheckListen("http.listen", c.HTTP.Listen)
+	f.CheckHostPort("http.advertise", c.HTTP.Advertise)
+	f.CheckLoopback("http.loopback", c.HTTP.Loopback)
+	if m := c.HTTP.MaxBody; m < 64<<10 || m > 256<<20 {
+		f.Bad("http.max_body", "%v is not between 64KiB and 256MiB; 16MiB holds any photo", m)
+	}
+	f.CheckListen("gossip.listen", c.Gossip.Listen)
+	f.CheckHostPort("gossip.advertise", c.Gossip.Advertise)
+	for i, s := range c.Gossip.Seeds {
+		f.CheckHostPort(fmt.Sprintf("gossip.seeds[%d]", i), s)
+	}
+	if c.Models.Memory < 16<<20 {
+		f.Bad("models.memory", "%v is less than the embedded model needs; give 64MiB or more", c.Models.Memory)
+	}
+	c.Infer.check(f)
+	c.Battery.check(f)
+	f.CheckEvery("telemetry.every", c.Telemetry.Every, time.Second, time.Hour)
+	c.MQTT.check(f)
+	f.CheckOneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	f.CheckOneOf("log.format", c.Log.Format, "json", "text")
+}
+
+func (c Infer) check(f *conf.File) {
+	if c.Threads < 0 || c.Threads > 64 {
+		f.Bad("infer.threads", "%d is not a number of threads; give 1 to 64, or 0 for one per core", c.Threads)
+	}
+	if c.Queue < 1 || c.Queue > 1024 {
+		f.Bad("infer.queue", "%d is not between 1 and 1024; 16 keeps waiting short", c.Queue)
+	}
+	f.CheckEvery("infer.deadline", c.Deadline, 100*time.Millisecond, 10*time.Minute)
+	if c.Fault != "" {
+		f.CheckOneOf("infer.fault", c.Fault, "crash", "hang", "garbage", "slow")
+	}
+}
+
+func (c Battery) check(f *conf.File) {
+	f.CheckOneOf("battery.source", c.Source, "none", "sim")
+	f.CheckEvery("battery.every", c.Every, time.Second, 10*time.Minute)
+	if c.Source == "sim" && len(c.Script) == 0 {
+		f.Bad("battery.script", "is empty; give the simulation at least one point, as in {t: 0s, mains: true, soc: 0.9, load: 5}")
+	}
+	for i, p := range c.Script {
+		key := fmt.Sprintf("battery.script[%d]", i)
+		if p.SoC < 0 || p.SoC > 1 {
+			f.Bad(key+".soc", "%v is not a state of charge; give 0 to 1, as in 0.85", p.SoC)
+		}
+		if p.Load < 0 || p.Load > 100 {
+			f.Bad(key+".load", "%v W is not a load of a Pi; give 0 to 100, as in 5", p.Load)
+		}
+		if i > 0 && p.T <= c.Script[i-1].T {
+			f.Bad(key+".t", "%v does not come after the point before it, %v; put the points in order", p.T, c.Script[i-1].T)
+		}
+	}
+}
+
+func (c MQTT) check(f *conf.File) {
+	if c.Prefix == "" || strings.ContainsAny(c.Prefix, "+#\x00/$ ") || len(c.Prefix) > 64 {
+		f.Bad("mqtt.prefix", "%q cannot be a level of a topic; use letters, digits and hyphen, as in primespark", c.Prefix)
+	}
+	if c.Broker == "" {
+		return
+	}
+	u, err := url.Parse(c.Broker)
+	if err != nil || u.Host == "" || u.Scheme != "tcp" && u.Scheme != "ssl" {
+		f.Bad("mqtt.broker", "%q is not a broker's address; give one as in tcp://192.168.1.10:1883 or ssl://broker.example:8883", c.Broker)
+		return
+	}
+	if u.User != nil {
+		f.Bad("mqtt.broker", "holds a password in the open; use mqtt.username and mqtt.password_file")
+	}
+	if c.CAFile != "" && u.Scheme != "ssl" {
+		f.Bad("mqtt.ca_file", "is of use for ssl:// only; the broker's address begins with %s://", u.Scheme)
+	}
+}

@@ -1,0 +1,66 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestReferenceIsTheDefault holds the embedded file to Default: a key that is
+// missing, renamed or of another value shows here.
+func TestReferenceIsTheDefault(t *testing.T) {
+	want, err := Parse(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Parse(Reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Gossip.Seeds, want.Battery.Script = []string{}, []Point{}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("the reference file is not the default (-default +file):\n%s", d)
+	}
+	for _, key := range []string{"name:", "state_dir:", "advertise:", "max_body:", "deadline:", "password_file:"} {
+		if !strings.Contains(string(Reference), key) {
+			t.Errorf("the reference file has no %s", key)
+		}
+	}
+}
+
+func TestParseListsEveryFault(t *testing.T) {
+	_, err := Parse([]byte(`name: Küche
+http: {listen: here, loopback: "0.0.0.0:80"}
+battery: {source: sim, every: 10ms}
+mqtt: {broker: "tcp://me:secret@broker:1883"}
+`))
+	want := `line 1, column 7: name: "Küche" cannot name a node; use 1 to 32 of a-z, 0-9 and hyphen, as in pi-kitchen
+line 2, column 16: http.listen: "here" is not an address to listen on; give an IP address and a port, as in 192.168.1.10:7480, or a port alone, as in :7480
+line 2, column 32: http.loopback: "0.0.0.0:80" is not a loopback address; give one as in 127.0.0.1:7491, since what is served there is not encrypted
+line 3, column 31: battery.every: 10ms is not between 1s and 10m0s
+line 3, column 10: battery.script: is empty; give the simulation at least one point, as in {t: 0s, mains: true, soc: 0.9, load: 5}
+line 4, column 16: mqtt.broker: holds a password in the open; use mqtt.username and mqtt.password_file`
+	if err == nil || err.Error() != want {
+		t.Errorf("got:\n%v\nwant:\n%s", err, want)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "agent.yaml")
+	if _, err := Load(missing, false); err != nil {
+		t.Errorf("a file that need not be there: %v", err)
+	}
+	if _, err := Load(missing, true); err == nil {
+		t.Error("a file that must be there was not missed")
+	}
+	if err := os.WriteFile(missing, []byte("nmae: pi\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Load(missing, true)
+	if err == nil || !strings.Contains(err.Error(), missing) || !strings.Contains(err.Error(), `did you mean "name"?`) {
+		t.Errorf("got %v, want the file and the nearest key", err)
+	}
+}

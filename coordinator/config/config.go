@@ -1,0 +1,164 @@
+// Package config is the coordinator's configuration file, coordinator.yaml: its
+// keys, their defaults and what is wrong with a value. The commented reference
+// file, which holds every key at its default, is embedded as Reference.
+package config
+
+import (
+	_ "embed"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"primespark/shared/conf"
+	"primespark/shared/fleet"
+)
+
+// Path is where the file lies unless it is named.
+const Path = "/etc/prime-spark/coordinator.yaml"
+
+// Reference is the commented file of all keys at their defaults.
+//
+//go:embed coordinator.yaml
+var Reference []byte
+
+// A Config is everything that can be set. Default gives each field a value that
+// works on a host with nothing else on it.
+type Config struct {
+	Name     string `yaml:"name"`      // in the fleet; the host's name if empty
+	StateDir string `yaml:"state_dir"` // identity, raft log and snapshots
+
+	HTTP     HTTP     `yaml:"http"`
+	Raft     Raft     `yaml:"raft"`
+	Gossip   Gossip   `yaml:"gossip"`
+	Dispatch Dispatch `yaml:"dispatch"`
+	MQTT     MQTT     `yaml:"mqtt"`
+	Log      Log      `yaml:"log"`
+}
+
+// HTTP configures the API, the page and the inference gateway.
+type HTTP struct {
+	Listen       string    `yaml:"listen"`
+	Advertise    string    `yaml:"advertise"`     // host:port by which the others reach Listen; found out if empty
+	TLS          string    `yaml:"tls"`           // on, or off for a loopback Listen
+	Loopback     string    `yaml:"loopback"`      // plain HTTP on a loopback address besides; empty: none
+	LoopbackRole string    `yaml:"loopback_role"` // role of who calls there without a token: none, viewer or operator
+	MaxBody      conf.Size `yaml:"max_body"`      // largest request body of the gateway
+}
+
+// Raft configures the group's log.
+type Raft struct {
+	Listen    string `yaml:"listen"`
+	Advertise string `yaml:"advertise"`
+	Profile   string `yaml:"profile"` // lan or wan
+}
+
+// Gossip configures the view of the fleet.
+type Gossip struct {
+	Listen    string   `yaml:"listen"`
+	Advertise string   `yaml:"advertise"`
+	Seeds     []string `yaml:"seeds"` // host:port to find the fleet by, besides those that joining told
+}
+
+// Dispatch configures the inference gateway.
+type Dispatch struct {
+	Deadline conf.Duration `yaml:"deadline"` // of a request that names none
+}
+
+// MQTT configures the embedded broker.
+type MQTT struct {
+	Embedded bool   `yaml:"embedded"`
+	Listen   string `yaml:"listen"`
+	Prefix   string `yaml:"prefix"` // first level of each topic
+}
+
+// Log configures the log on standard error.
+type Log struct {
+	Level  string `yaml:"level"`  // debug, info, warn or error
+	Format string `yaml:"format"` // json or text
+}
+
+// Default returns the configuration of a coordinator whose file is empty.
+func Default() Config {
+	return Config{
+		StateDir: "/var/lib/prime-spark/coordinator",
+		HTTP:     HTTP{Listen: ":7480", TLS: "on", LoopbackRole: "none", MaxBody: 16 << 20},
+		Raft:     Raft{Listen: ":7481", Profile: "lan"},
+		Gossip:   Gossip{Listen: ":7482"},
+		Dispatch: Dispatch{Deadline: conf.Duration(30 * time.Second)},
+		MQTT:     MQTT{Listen: ":7883", Prefix: "primespark"},
+		Log:      Log{Level: "info", Format: "json"},
+	}
+}
+
+// Load reads the file at path; if must is false, a file that is not there is an
+// empty one.
+func Load(path string, must bool) (Config, error) {
+	data, err := conf.ReadFile(path, must)
+	if err != nil {
+		return Default(), err
+	}
+	c, err := Parse(data)
+	if err != nil {
+		return c, fmt.Errorf("%s:\n%w", path, err)
+	}
+	return c, nil
+}
+
+// Parse returns the configuration in data over the defaults. Its error, a
+// conf.Faults, lists all that is wrong.
+func Parse(data []byte) (Config, error) {
+	c := Default()
+	f := conf.Decode(data, &c)
+	c.check(f)
+	if c.Name == "" {
+		h, err := os.Hostname()
+		if err == nil {
+			h, _, _ = strings.Cut(strings.ToLower(h), ".")
+		}
+		c.Name = h
+		if !fleet.ValidName(h) {
+			f.Bad("name", "this host's name, %q, cannot name a node; give one of 1 to 32 of a-z, 0-9 and hyphen, as in c1", h)
+		}
+	}
+	return c, f.Err()
+}
+
+func (c Config) check(f *conf.File) {
+	if c.Name != "" && !fleet.ValidName(c.Name) {
+		f.Bad("name", "%q cannot name a node; use 1 to 32 of a-z, 0-9 and hyphen, as in c1", c.Name)
+	}
+	if c.StateDir == "" {
+		f.Bad("state_dir", "is empty; give a directory, as in /var/lib/prime-spark/coordinator")
+	}
+	c.HTTP.check(f)
+	f.CheckListen("raft.listen", c.Raft.Listen)
+	f.CheckHostPort("raft.advertise", c.Raft.Advertise)
+	f.CheckOneOf("raft.profile", c.Raft.Profile, "lan", "wan")
+	f.CheckListen("gossip.listen", c.Gossip.Listen)
+	f.CheckHostPort("gossip.advertise", c.Gossip.Advertise)
+	for i, s := range c.Gossip.Seeds {
+		f.CheckHostPort(fmt.Sprintf("gossip.seeds[%d]", i), s)
+	}
+	f.CheckEvery("dispatch.deadline", c.Dispatch.Deadline, 100*time.Millisecond, 10*time.Minute)
+	f.CheckListen("mqtt.listen", c.MQTT.Listen)
+	if c.MQTT.Prefix == "" || strings.ContainsAny(c.MQTT.Prefix, "+#\x00/$ ") || len(c.MQTT.Prefix) > 64 {
+		f.Bad("mqtt.prefix", "%q cannot be a level of a topic; use letters, digits and hyphen, as in primespark", c.MQTT.Prefix)
+	}
+	f.CheckOneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	f.CheckOneOf("log.format", c.Log.Format, "json", "text")
+}
+
+func (c HTTP) check(f *conf.File) {
+	f.CheckListen("http.listen", c.Listen)
+	f.CheckHostPort("http.advertise", c.Advertise)
+	f.CheckOneOf("http.tls", c.TLS, "on", "off")
+	if c.TLS == "off" && !conf.IsLoopback(c.Listen) {
+		f.Bad("http.tls", "off is for loopback addresses only, and http.listen is %q; use http.loopback for plain HTTP on this host", c.Listen)
+	}
+	f.CheckLoopback("http.loopback", c.Loopback)
+	f.CheckOneOf("http.loopback_role", c.LoopbackRole, "none", "viewer", "operator")
+	if m := c.MaxBody; m < 64<<10 || m > 256<<20 {
+		f.Bad("http.max_body", "%v is not between 64KiB and 256MiB; 16MiB holds any photo", m)
+	}
+}
