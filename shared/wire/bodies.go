@@ -1,0 +1,183 @@
+package wire
+
+import (
+	"encoding/json"
+	"time"
+
+	"primespark/shared/fleet"
+	"primespark/shared/model"
+)
+
+// StatusBody answers GET /v1/status: the coordinators and the fleet in one look.
+type StatusBody struct {
+	Cluster       string        `json:"cluster"`
+	Mode          fleet.Mode    `json:"mode"`
+	Leader        string        `json:"leader"` // empty if none is known
+	Term          uint64        `json:"term"`
+	AppliedIndex  uint64        `json:"applied_index"`
+	StateChecksum string        `json:"state_checksum"` // of the state at AppliedIndex; equal on all coordinators
+	Coordinators  []Coordinator `json:"coordinators"`
+	Summary       Summary       `json:"summary"`
+}
+
+// The roles of a coordinator in the raft group, as the one asked sees them.
+const (
+	RoleLeader      = "leader"
+	RoleFollower    = "follower"
+	RoleCandidate   = "candidate"
+	RoleUnreachable = "unreachable"
+)
+
+// A Coordinator is one member of the raft group.
+type Coordinator struct {
+	Name          string `json:"name"`
+	Role          string `json:"role"`
+	API           string `json:"api,omitempty"`  // host:port
+	Raft          string `json:"raft,omitempty"` // host:port
+	Voter         bool   `json:"voter"`
+	Alive         bool   `json:"alive"`
+	Version       string `json:"version,omitempty"`
+	LastContactMS *int64 `json:"last_contact_ms,omitempty"` // since word from the leader, where that is known
+}
+
+// A Summary is the fleet in one sentence, and the numbers that it is made of.
+type Summary struct {
+	Sentence      string   `json:"sentence"`
+	AgentsTotal   int      `json:"agents_total"`   // approved or draining; the revoked do not count
+	AgentsHealthy int      `json:"agents_healthy"` // alive, ready and approved
+	QuorumHave    int      `json:"quorum_have"`    // voters that are alive
+	QuorumNeed    int      `json:"quorum_need"`
+	Voters        int      `json:"voters"`
+	OnBattery     int      `json:"on_battery"`             // agents, alive
+	MinutesLeft   *float64 `json:"minutes_left,omitempty"` // the least of those on battery
+}
+
+// NodeBody is one node: what was decided of it, and what gossip knows of it.
+type NodeBody struct {
+	Name        string            `json:"name"`
+	Role        fleet.Role        `json:"role"`
+	State       string            `json:"state"` // pending, approved, draining or revoked
+	Liveness    fleet.Liveness    `json:"liveness"`
+	Since       time.Time         `json:"since,omitzero"`     // of the liveness
+	LastSeen    time.Time         `json:"last_seen,omitzero"` // its newest word of itself
+	Mode        fleet.Mode        `json:"mode,omitempty"`
+	Ready       bool              `json:"ready"`
+	Reasons     []string          `json:"reasons,omitempty"` // why it is not, codes of /readyz
+	Power       fleet.Power       `json:"power,omitzero"`
+	Temperature *float64          `json:"temperature,omitempty"` // °C
+	CPU         float64           `json:"cpu"`                   // 0 to 1
+	Memory      float64           `json:"memory"`                // 0 to 1
+	InFlight    int               `json:"in_flight"`
+	Queue       int               `json:"queue"`
+	Models      []fleet.Serving   `json:"models"`
+	Addresses   map[string]string `json:"addresses"` // api, raft, gossip: host:port
+	Version     string            `json:"version,omitempty"`
+}
+
+// NodesBody answers GET /v1/nodes.
+type NodesBody struct {
+	Nodes []NodeBody `json:"nodes"`
+}
+
+// RouteBody answers GET /v1/route: who would be asked, in which order, and why.
+type RouteBody struct {
+	Model      string      `json:"model"`
+	Candidates []Candidate `json:"candidates"` // best first
+	Rejected   []Rejected  `json:"rejected"`
+}
+
+// A Candidate is a node that can answer. The lowest score is asked first,
+// save where the draw of two decides otherwise; Reason says so.
+type Candidate struct {
+	Node   string             `json:"node"`
+	Score  float64            `json:"score"` // expected ms until the answer
+	Terms  map[string]float64 `json:"terms"` // in_flight, queue, latency_ms
+	Reason string             `json:"reason"`
+}
+
+// A Rejected is a node that cannot.
+type Rejected struct {
+	Node   string `json:"node"`
+	Reason string `json:"reason"`
+}
+
+// An Event is something that happened. Severity is info, warning or error.
+type Event struct {
+	ID       string    `json:"id"` // see EventID
+	At       time.Time `json:"at"`
+	Code     string    `json:"code"`
+	Severity string    `json:"severity"`
+	Node     string    `json:"node,omitempty"`  // whom it is about
+	Actor    string    `json:"actor,omitempty"` // who did it
+	Detail   string    `json:"detail"`
+	Remedy   string    `json:"remedy,omitempty"`
+}
+
+// EventsBody answers GET /v1/events, newest last.
+type EventsBody struct {
+	Events []Event `json:"events"`
+}
+
+// JoinCodeRequest is the body of POST /v1/join-codes.
+type JoinCodeRequest struct {
+	Role fleet.Role `json:"role"`
+	TTL  string     `json:"ttl,omitempty"`  // a Go duration; 15m if empty
+	Uses int        `json:"uses,omitempty"` // 1 if 0
+}
+
+// JoinCodeBody is its answer. The code is a secret and shown only once.
+type JoinCodeBody struct {
+	ID      string     `json:"id"`
+	Role    fleet.Role `json:"role"`
+	Code    string     `json:"code"`
+	Expires time.Time  `json:"expires"`
+	Uses    int        `json:"uses"`
+}
+
+// TokenRequest is the body of POST /v1/tokens. Role is viewer, operator or admin.
+type TokenRequest struct {
+	Name string `json:"name"`
+	Role string `json:"role"`
+}
+
+// TokenBody is its answer. The token is a secret and shown only once.
+type TokenBody struct {
+	ID    string `json:"id"`
+	Name  string `json:"name"`
+	Role  string `json:"role"`
+	Token string `json:"token"`
+}
+
+// ReadyBody answers GET /readyz, with status 200 or 503.
+type ReadyBody struct {
+	Ready   bool     `json:"ready"`
+	Reasons []Reason `json:"reasons"`
+}
+
+// A Reason is why a node is not ready.
+type Reason struct {
+	Code   string    `json:"code"`
+	Detail string    `json:"detail"`
+	Remedy string    `json:"remedy,omitempty"`
+	Since  time.Time `json:"since"`
+}
+
+// A ModelRow is one row of the fleet's repository index: a model, and who has it.
+type ModelRow struct {
+	model.Status
+	Nodes []string `json:"nodes"`
+}
+
+// A Message is one piece of GET /v1/stream: an Event for type "event", a
+// Summary for type "fleet".
+type Message struct {
+	Type string
+	ID   string // of the event; empty for "fleet"
+	Data json.RawMessage
+}
+
+// The types of a Message.
+const (
+	MessageEvent = "event"
+	MessageFleet = "fleet"
+)
