@@ -1,0 +1,178 @@
+// Package route decides which agent answers a request, and says why. It is pure:
+// what is known goes in, an order comes out; no clock, no lock, no call.
+//
+// The score of an agent is the time its answer is expected to take: its latency
+// with the model, once for each request before ours and once for ours. Of all
+// able agents two are drawn and the better one is asked first, since coordinators
+// that all asked the one best agent by the same old gossip would flood it
+// (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001).
+// The others follow by score, for when the first is busy or gone.
+package route
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"primespark/shared/fleet"
+	"primespark/shared/wire"
+)
+
+// Approved is the state of an agent that may be given work.
+const Approved = "approved"
+
+// assumed is the latency, in ms, of a model that no agent has run yet.
+const assumed = 50
+
+// A Request is what a choice is made of.
+type Request struct {
+	View   fleet.View
+	States map[string]string // the decided state of each agent, by name
+	Model  string
+	// Sent counts the requests that this coordinator has under way at an agent,
+	// which its gossip may not show yet.
+	Sent map[string]int
+	// Suspects are agents that a request has just failed at, with the reason.
+	Suspects map[string]string
+	// Draw returns a number from 0 to n-1 at random.
+	Draw func(n int) int
+}
+
+// A Choice is the order in which to ask, and who is not asked.
+type Choice struct {
+	Candidates []Candidate
+	Rejected   []wire.Rejected // by name
+}
+
+// A Candidate is an agent that can answer, with the terms of its score.
+type Candidate struct {
+	Node     string
+	API      string  // host:port
+	Score    float64 // ms until the answer, as far as one can tell
+	InFlight int     // requests that the agent says it is answering
+	Queue    int     // requests that the agent says are waiting
+	Sent     int     // requests that this coordinator has under way there
+	Millis   float64 // of one inference
+	Assumed  bool    // Millis is that of the fastest agent: this one has not run the model yet
+	Over     string  // the agent that lost the draw of two, for the first candidate
+}
+
+// Explain is the candidate as clients see it, with its reason in words.
+func (c Candidate) Explain() wire.Candidate {
+	reason := fmt.Sprintf("%d before this one, %.1f ms each", c.before(), c.Millis)
+	if c.Assumed {
+		reason += " (assumed, it has not run the model yet)"
+	}
+	if c.Over != "" {
+		reason += "; first of the two drawn, before " + c.Over
+	}
+	return wire.Candidate{Node: c.Node, Score: c.Score, Reason: reason, Terms: map[string]float64{
+		"in_flight": float64(c.InFlight), "queue": float64(c.Queue), "sent": float64(c.Sent), "latency_ms": c.Millis,
+	}}
+}
+
+// before is how many requests are ahead of ours. What the agent tells of its
+// load and what this coordinator knows of its own part in it overlap, so the
+// larger counts.
+func (c Candidate) before() int { return max(c.InFlight+c.Queue, c.Sent) }
+
+// Choose returns the candidates for r, the first to be asked first.
+func Choose(r Request) Choice {
+	var c Choice
+	seen := map[string]bool{}
+	for _, n := range r.View {
+		if n.Role != fleet.Agent {
+			continue
+		}
+		seen[n.Name] = true
+		serving, reason := able(n, r)
+		if reason != "" {
+			c.Rejected = append(c.Rejected, wire.Rejected{Node: n.Name, Reason: reason})
+			continue
+		}
+		c.Candidates = append(c.Candidates, Candidate{Node: n.Name, API: n.API, Millis: serving.Millis,
+			InFlight: n.Vital.InFlight, Queue: n.Vital.Queue, Sent: r.Sent[n.Name]})
+	}
+	for name := range r.States {
+		if !seen[name] {
+			c.Rejected = append(c.Rejected, wire.Rejected{Node: name, Reason: "has not been seen since this coordinator started"})
+		}
+	}
+	slices.SortFunc(c.Rejected, func(a, b wire.Rejected) int { return strings.Compare(a.Node, b.Node) })
+	score(c.Candidates)
+	order(c.Candidates, r.Draw)
+	return c
+}
+
+// able returns how n serves the model, or why it cannot.
+func able(n fleet.Node, r Request) (fleet.Serving, string) {
+	state, known := r.States[n.Name]
+	switch {
+	case !known:
+		return fleet.Serving{}, "is not a member of this cluster"
+	case state != Approved:
+		return fleet.Serving{}, "is " + state
+	case n.Liveness != fleet.Alive:
+		return fleet.Serving{}, "is " + strings.ReplaceAll(string(n.Liveness), "_", " ")
+	case r.Suspects[n.Name] != "":
+		return fleet.Serving{}, "did not answer just now: " + r.Suspects[n.Name]
+	case !n.Vital.Ready && len(n.Vital.Reasons) > 0:
+		return fleet.Serving{}, "is not ready: " + strings.Join(n.Vital.Reasons, ", ")
+	case !n.Vital.Ready:
+		return fleet.Serving{}, "is not ready"
+	case n.API == "":
+		return fleet.Serving{}, "has told no API address"
+	}
+	for _, s := range n.Vital.Models {
+		if s.Name == r.Model {
+			return s, ""
+		}
+	}
+	return fleet.Serving{}, "does not have the model " + r.Model + " loaded"
+}
+
+// score fills in the latency of agents that have not run the model yet, so that
+// they are tried, and computes the scores.
+func score(all []Candidate) {
+	fastest := 0.0
+	for _, c := range all {
+		if c.Millis > 0 && (fastest == 0 || c.Millis < fastest) {
+			fastest = c.Millis
+		}
+	}
+	if fastest == 0 {
+		fastest = assumed
+	}
+	for i := range all {
+		c := &all[i]
+		if c.Millis <= 0 {
+			c.Millis, c.Assumed = fastest, true
+		}
+		c.Score = float64(c.before()+1) * c.Millis
+	}
+}
+
+// order puts the better of two drawn at random first and the rest behind by
+// score. Of two that are equal the one drawn first wins, so that an idle fleet
+// shares the work.
+func order(all []Candidate, draw func(int) int) {
+	slices.SortStableFunc(all, func(a, b Candidate) int {
+		return cmp.Or(cmp.Compare(a.Score, b.Score), strings.Compare(a.Node, b.Node))
+	})
+	if len(all) < 2 {
+		return
+	}
+	i, j := draw(len(all)), draw(len(all)-1)
+	if j >= i {
+		j++ // the second is drawn among the others
+	}
+	first, second := i, j
+	if all[j].Score < all[i].Score {
+		first, second = j, i
+	}
+	c := all[first]
+	c.Over = all[second].Node
+	copy(all[1:first+1], all[:first])
+	all[0] = c
+}
