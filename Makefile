@@ -1,0 +1,71 @@
+# Prime Spark. "make" alone lists what there is to make.
+#
+#   VERSION=1.2.3 make build     sets the release that the programs report
+#   FUZZTIME=10s make fuzz       sets how long each fuzz test runs
+
+export PATH := $(PATH):/usr/local/go/bin
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+FUZZTIME ?= 1m
+MAINS    := ./agent/cmd/prime-spark-agent ./coordinator/cmd/prime-spark-coordinator ./coordinator/cmd/prime-spark
+
+# Outside of a checkout, or in one that git does not trust, the commit cannot be stamped.
+STAMP := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false)
+BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=$(STAMP) -ldflags '-s -w -X primespark/shared/version.Number=$(VERSION)'
+TOOL  := go tool -modfile=tools/go.mod
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: need-go
+need-go:
+	@scripts/need-go.sh
+
+.PHONY: build
+build: need-go ## static programs for this machine, into bin/
+	@mkdir -p bin
+	$(BUILD) -o bin/ $(MAINS)
+	@ls -l bin | awk 'NR > 1 && !/^d/ { printf "  bin/%-26s %5.1f MB\n", $$NF, $$5 / 1e6 }'
+
+.PHONY: build-arm64
+build-arm64: need-go ## static programs for a Raspberry Pi (linux/arm64), into bin/arm64/
+	@mkdir -p bin/arm64
+	GOOS=linux GOARCH=arm64 $(BUILD) -o bin/arm64/ $(MAINS)
+	@ls -l bin/arm64 | awk 'NR > 1 { printf "  bin/arm64/%-26s %5.1f MB\n", $$NF, $$5 / 1e6 }'
+
+.PHONY: demo
+demo: build ## a whole fleet on this machine: finds a face, survives the loss of its leader
+	@bin/prime-spark demo
+
+.PHONY: test
+test: need-go ## all tests
+	go test ./...
+
+.PHONY: lint
+lint: need-go ## format, vet, fix, staticcheck, go.mod, import rules, arm64
+	@scripts/lint.sh
+
+.PHONY: check
+check: lint ## what CI runs: lint, and all tests with the race detector
+	go test -race ./...
+
+.PHONY: fuzz
+fuzz: need-go ## every fuzz test for FUZZTIME (1m)
+	@scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: golden
+golden: need-go ## rewrite the golden files; review the diff like code
+	go test $$(grep -rlE --include='*_test.go' 'flag\.Bool\("update"' . | xargs -n1 dirname | sort -u) -update
+	@git status --short -- '*/testdata/*' || true
+
+.PHONY: bench
+bench: build ## the figures: engine, gateway hop, failover, memory, sizes
+	@scripts/bench.sh
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin dist

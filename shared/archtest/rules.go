@@ -1,0 +1,87 @@
+// Package archtest holds the rules of who may import whom, and the check that
+// the tree keeps them. A rule is changed here, on purpose, or not at all.
+package archtest
+
+// Rules are what Check holds a module to. A folder that is named stands for
+// all below it, unless a longer name has a row of its own.
+type Rules struct {
+	// Module is the path that imports of the module's own packages begin with.
+	Module string
+	// Sides lists, for each top-level folder, the others that it may import.
+	Sides map[string][]string
+	// Free names packages that may import from every side: those that exist to
+	// put whole fleets together for tests.
+	Free []string
+	// Seams lists, for a package, the packages of its own side that it may
+	// import besides those below itself. A part without a row imports no sibling;
+	// a package of shared without one imports whatever it wants of shared.
+	Seams map[string][]string
+	// Libraries lists, for each outside module, the packages that may import it;
+	// nil means every one. An outside module without a row is a fault.
+	Libraries map[string][]string
+	// TestLibraries may be imported by tests only.
+	TestLibraries []string
+	// BadNames are no names for packages, since they say nothing.
+	BadNames []string
+}
+
+// PrimeSpark are the rules of this module (DESIGN §2).
+var PrimeSpark = Rules{
+	Module: "primespark",
+	Sides: map[string][]string{
+		"shared":      {},
+		"hailo":       {"shared"},
+		"agent":       {"shared", "hailo"},
+		"coordinator": {"shared"},
+	},
+	Free: []string{"coordinator/systest"},
+	Seams: map[string][]string{
+		// The root of a side wires its parts together.
+		"agent":       {"agent"},
+		"coordinator": {"coordinator"},
+		"agent/cmd":   {"agent", "agent/config"},
+		// The daemon's commands that work on its files, with the daemon not running.
+		"coordinator/cmd/prime-spark-coordinator": {"coordinator", "coordinator/config"},
+		// The operator's command line talks HTTP like everybody else.
+		"coordinator/cmd/prime-spark": {},
+
+		// Backends, and what surrounds them, speak the contract of agent/infer.
+		"agent/infer/builtin":   {"agent/infer"},
+		"agent/infer/image":     {"agent/infer"},
+		"agent/infer/infertest": {"agent/infer"},
+		"agent/models":          {"agent/infer", "agent/infer/image"},
+		"agent/api":             {"agent/infer"},
+
+		// What is agreed on: fsm is plain state; the others work on it.
+		"coordinator/consensus": {"coordinator/fsm"},
+		"coordinator/lead":      {"coordinator/fsm"},
+		"coordinator/enroll":    {"coordinator/fsm", "coordinator/pki"},
+		"coordinator/events":    {"coordinator/fsm"},
+		"coordinator/dispatch":  {"coordinator/route"},
+		"coordinator/api":       {"coordinator/fsm", "coordinator/route", "coordinator/events", "coordinator/status"},
+	},
+	Libraries: map[string][]string{
+		"github.com/hashicorp/raft":           {"coordinator/fsm", "coordinator/consensus"},
+		"github.com/hashicorp/go-hclog":       {"coordinator/consensus"},
+		"go.etcd.io/bbolt":                    {"coordinator/consensus"},
+		"github.com/hashicorp/memberlist":     {"shared/gossip", "shared/gossiptest"},
+		"github.com/eclipse/paho.mqtt.golang": {"agent/uplink"},
+		"github.com/mochi-mqtt/server":        {"coordinator/broker"},
+		"github.com/shirou/gopsutil":          {"agent/sensors"},
+		"github.com/spf13/cobra":              {"shared/cli", "agent/cmd", "coordinator/cmd"},
+		"github.com/spf13/pflag":              {"shared/cli"},
+		"golang.org/x/term":                   {"shared/cli"},
+		"golang.org/x/image":                  {"agent/infer/image"},
+		"go.yaml.in/yaml":                     {"shared/conf", "shared/model"},
+		"github.com/prometheus/client_golang": nil,
+		"golang.org/x/sync":                   nil,
+		"golang.org/x/sys":                    nil,
+	},
+	TestLibraries: []string{
+		"github.com/google/go-cmp",
+		"github.com/rogpeppe/go-internal",
+		"github.com/prometheus/client_model",
+		"golang.org/x/net",
+	},
+	BadNames: []string{"util", "utils", "common", "types", "helpers", "misc"},
+}
