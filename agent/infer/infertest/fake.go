@@ -1,0 +1,131 @@
+package infertest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math"
+	"os"
+	"sync"
+	"time"
+
+	"primespark/agent/infer"
+	"primespark/shared/tensor"
+)
+
+// Model is the file that a Fake loads; it refuses any that does not begin so.
+const Model = "infertest fake model\n"
+
+// A Fake is a backend without an engine. Its outputs are a hash of its inputs,
+// or what Answer makes of them. Wrap it in infer.Faulty to make it misbehave.
+type Fake struct {
+	Name            string // of the engine; "fake" if empty
+	Inputs, Outputs []tensor.Spec
+	Cost            time.Duration // of one inference
+	// Answer fills out, if set. It is never called twice at a time for one session.
+	Answer func(in, out []tensor.Tensor) error
+}
+
+// Engine is the name in manifests.
+func (f *Fake) Engine() string {
+	if f.Name == "" {
+		return "fake"
+	}
+	return f.Name
+}
+
+// Load makes a session of a file that begins with Model.
+func (f *Fake) Load(ctx context.Context, file *os.File, size int64) (infer.Session, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	head := make([]byte, len(Model))
+	if _, err := file.ReadAt(head, 0); err != nil || !bytes.Equal(head, []byte(Model)) {
+		return nil, errors.New("not a model of the fake engine")
+	}
+	return &fakeSession{fake: f}, nil
+}
+
+type fakeSession struct {
+	fake   *Fake
+	mu     sync.Mutex // held during an inference, so that Close waits for it
+	closed bool
+}
+
+func (s *fakeSession) Inputs() []tensor.Spec  { return s.fake.Inputs }
+func (s *fakeSession) Outputs() []tensor.Spec { return s.fake.Outputs }
+
+func (s *fakeSession) Infer(ctx context.Context, in, out []tensor.Tensor) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return infer.ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := errors.Join(fit(in, s.fake.Inputs), fit(out, s.fake.Outputs)); err != nil {
+		return err
+	}
+	if s.fake.Cost > 0 {
+		t := time.NewTimer(s.fake.Cost)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if s.fake.Answer != nil {
+		return s.fake.Answer(in, out)
+	}
+	digest(in, out)
+	return nil
+}
+
+func (s *fakeSession) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	return nil
+}
+
+func fit(have []tensor.Tensor, want []tensor.Spec) error {
+	if len(have) != len(want) {
+		return fmt.Errorf("%d tensors, want %d", len(have), len(want))
+	}
+	for i, t := range have {
+		if err := errors.Join(t.Check(), want[i].Fits(t.Type, t.Shape)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// digest fills out with numbers from 0 to 1 that depend on every byte of in.
+func digest(in, out []tensor.Tensor) {
+	h := fnv.New64a()
+	for _, t := range in {
+		// A hash never fails to be written.
+		_, _ = h.Write(t.Data)
+	}
+	seed := h.Sum64()
+	for _, t := range out {
+		if t.Type == tensor.Float32 {
+			for i := range t.Float32s() {
+				t.Float32s()[i] = float32(mix(seed, i)) / math.MaxUint32
+			}
+			continue
+		}
+		for i := range t.Data {
+			t.Data[i] = byte(mix(seed, i))
+		}
+	}
+}
+
+func mix(seed uint64, i int) uint32 {
+	x := (seed + uint64(i)) * 0x9e3779b97f4a7c15 // Fibonacci hashing, TAOCP 3, 6.4
+	return uint32(x >> 32)
+}

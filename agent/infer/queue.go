@@ -1,0 +1,236 @@
+package infer
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"primespark/shared/problem"
+)
+
+// A Queue stands in front of a device that does a few things at a time, most
+// often one. It is bounded: what finds it full is refused at once, with a word
+// about when to come back, and what is past its deadline leaves it without ever
+// reaching the device. It has no goroutine of its own and is safe to share.
+type Queue struct {
+	device string // for messages: "builtin"
+	slots  int
+	bound  int
+	mean   Mean
+
+	mu      sync.Mutex
+	running int
+	waiting [MaxPriority + 1][]*waiter // each in order of arrival
+	closed  bool
+	idle    chan struct{} // closed once the queue is closed and nothing runs
+}
+
+// A waiter is one caller in the queue. Verdict has room for one word: nil for
+// "your turn", or why that will never come.
+type waiter struct {
+	ctx     context.Context // of the caller, who stands waiting as long as this is kept
+	verdict chan error
+}
+
+// NewQueue returns a queue in front of device, which does slots things at a
+// time while at most bound callers wait. Both are at least 1.
+func NewQueue(device string, slots, bound int) *Queue {
+	return &Queue{device: device, slots: max(1, slots), bound: max(1, bound), idle: make(chan struct{})}
+}
+
+// Do waits for a slot, runs work in it and returns work's error, and how long
+// the wait was. Priority 0 comes before 1, and so on to MaxPriority; equals are
+// served in order of arrival.
+//
+// It does not run work, and returns a *problem.Error, if the queue is full (Busy,
+// wrapping ErrBusy), if the deadline of ctx passes (Deadline) or if the queue is
+// closed (NotReady, wrapping ErrClosed). If ctx is cancelled, that is its cause.
+func (q *Queue) Do(ctx context.Context, priority int, work func() error) (waited time.Duration, err error) {
+	start := time.Now()
+	if err := q.enter(ctx, priority); err != nil {
+		return time.Since(start), err
+	}
+	begin := time.Now()
+	defer q.leave() // also if work panics: the device is free again
+	if err = work(); err == nil {
+		q.mean.Add(time.Since(begin))
+	}
+	return begin.Sub(start), err
+}
+
+// Err tells whether Do would be refused at once, and why, so that a caller can
+// ask before it prepares something costly. It promises nothing about later.
+func (q *Queue) Err() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.refusal()
+}
+
+// Load is how many callers are being served and how many wait.
+func (q *Queue) Load() (running, waiting int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.running, q.length()
+}
+
+// Mean is the moving mean of what one piece of work takes, 0 before the first.
+// Work that fails does not count.
+func (q *Queue) Mean() time.Duration { return q.mean.Value() }
+
+// Close refuses all who wait or come later, and returns when nothing runs any
+// more. A second Close only waits.
+func (q *Queue) Close() error {
+	q.mu.Lock()
+	if !q.closed {
+		q.closed = true
+		for p := range q.waiting {
+			for _, w := range q.waiting[p] {
+				w.verdict <- q.refusal()
+			}
+			q.waiting[p] = nil
+		}
+		if q.running == 0 {
+			close(q.idle)
+		}
+	}
+	q.mu.Unlock()
+	<-q.idle
+	return nil
+}
+
+// enter returns nil once the caller has a slot.
+func (q *Queue) enter(ctx context.Context, priority int) error {
+	if overdue(ctx, time.Now()) {
+		return q.ended(ctx)
+	}
+	q.mu.Lock()
+	if q.running < q.slots && !q.closed {
+		q.running++
+		q.mu.Unlock()
+		return nil
+	}
+	if err := q.refusal(); err != nil {
+		q.mu.Unlock()
+		return err
+	}
+	w := &waiter{ctx, make(chan error, 1)}
+	p := min(max(priority, 0), MaxPriority)
+	q.waiting[p] = append(q.waiting[p], w)
+	q.mu.Unlock()
+
+	select {
+	case err := <-w.verdict:
+		if err != nil && overdue(ctx, time.Now()) {
+			return q.ended(ctx)
+		}
+		return err
+	case <-ctx.Done():
+		q.forget(w, p)
+		return q.ended(ctx)
+	}
+}
+
+// forget takes w out of the queue. If its turn came at the same moment, the
+// slot goes to the next one.
+func (q *Queue) forget(w *waiter, p int) {
+	q.mu.Lock()
+	if i := slices.Index(q.waiting[p], w); i >= 0 {
+		q.waiting[p] = slices.Delete(q.waiting[p], i, i+1)
+		q.mu.Unlock()
+		return
+	}
+	q.mu.Unlock()
+	if <-w.verdict == nil {
+		q.leave()
+	}
+}
+
+// leave hands the slot to the first in the queue who still wants it.
+func (q *Queue) leave() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.closed {
+		now := time.Now()
+		for p := range q.waiting {
+			for len(q.waiting[p]) > 0 {
+				w := q.waiting[p][0]
+				q.waiting[p] = slices.Delete(q.waiting[p], 0, 1)
+				if overdue(w.ctx, now) {
+					w.verdict <- errOverdue
+					continue
+				}
+				w.verdict <- nil
+				return
+			}
+		}
+	}
+	q.running--
+	if q.closed && q.running == 0 {
+		close(q.idle)
+	}
+}
+
+// errOverdue is the verdict for a waiter whose context has ended; enter tells
+// the caller in better words.
+var errOverdue = errors.New("past its deadline")
+
+// overdue reports whether ctx has ended, even if its timer has yet to fire.
+func overdue(ctx context.Context, now time.Time) bool {
+	if ctx.Err() != nil {
+		return true
+	}
+	deadline, ok := ctx.Deadline()
+	return ok && !now.Before(deadline)
+}
+
+func (q *Queue) length() (n int) {
+	for _, w := range q.waiting {
+		n += len(w)
+	}
+	return n
+}
+
+// refusal says why no one more can be taken, or nil. It wants the lock.
+func (q *Queue) refusal() error {
+	if q.closed {
+		return &problem.Error{
+			Code:   problem.NotReady,
+			Detail: "The engine " + q.device + " is shutting down.",
+			Remedy: "Send the request to another node.",
+			Err:    ErrClosed,
+		}
+	}
+	n := q.length()
+	if q.running < q.slots || n < q.bound {
+		return nil
+	}
+	return &problem.Error{
+		Code:       problem.Busy,
+		Detail:     "The queue of " + q.device + " is full.",
+		Remedy:     "Try again after the time in Retry-After, or send the request to another node.",
+		Err:        ErrBusy,
+		RetryAfter: q.clears(n),
+	}
+}
+
+// clears estimates when a queue of n waiters has moved on, between 100 ms and
+// 30 s.
+func (q *Queue) clears(n int) time.Duration {
+	rounds := (n + q.running + q.slots - 1) / q.slots
+	return min(max(time.Duration(rounds)*q.mean.Value(), 100*time.Millisecond), 30*time.Second)
+}
+
+// ended is the error of a caller whose context has ended.
+func (q *Queue) ended(ctx context.Context) error {
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return &problem.Error{
+		Code:   problem.Deadline,
+		Detail: "The deadline passed before " + q.device + " had its turn for the request.",
+		Remedy: "Allow more time in X-Deadline-Ms, or send the request to another node.",
+		Err:    context.DeadlineExceeded,
+	}
+}
