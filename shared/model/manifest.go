@@ -1,0 +1,184 @@
+package model
+
+import (
+	"primespark/shared/conf"
+	"primespark/shared/tensor"
+)
+
+// ManifestFile is the name of the manifest in a package.
+const ManifestFile = "model.yaml"
+
+// A Manifest says how a model is made up: what runs it, what goes in and comes
+// out, and how an image becomes a tensor and the tensors become an answer. It is
+// the model.yaml of a package. ParseManifest returns only those that hold together.
+type Manifest struct {
+	APIVersion string `yaml:"apiVersion"` // "edge/v1"
+	Kind       string `yaml:"kind"`       // "Model"
+	Name       string `yaml:"name"`       // ValidName
+	Version    string `yaml:"version"`    // ValidName; "1" if the file has none
+	License    string `yaml:"license"`    // an SPDX expression, for people
+	Task       string `yaml:"task"`       // for people: "object-detection"
+
+	Variants []Variant `yaml:"variants"` // at least one; tried in order
+	Inputs   []Input   `yaml:"inputs"`   // empty: as the engine says
+	Outputs  []Output  `yaml:"outputs"`
+
+	Preprocess  *Preprocess  `yaml:"preprocess"`  // nil: the model takes no images
+	Postprocess *Postprocess `yaml:"postprocess"` // nil: kind raw
+
+	Labels    string            `yaml:"labels"`   // file of class names, one a line; empty: none
+	Files     map[string]string `yaml:"files"`    // SHA-256 in hex of further files, by name
+	Selftest  *Selftest         `yaml:"selftest"` // nil: a model is ready once it ran
+	Resources Resources         `yaml:"resources"`
+}
+
+// A Variant is one file that can serve the model, and the engine it is for.
+type Variant struct {
+	Engine string `yaml:"engine"` // "builtin", "onnxruntime", "hailo"
+	Arch   string `yaml:"arch"`   // of the accelerator: "hailo8"; empty for processors
+	File   string `yaml:"file"`   // plain name within the package
+	SHA256 string `yaml:"sha256"` // of the file, 64 lower-case hexadecimal digits
+}
+
+// An Output is a tensor that comes out.
+type Output struct {
+	Name  string      `yaml:"name"`
+	Type  tensor.Type `yaml:"datatype"`
+	Shape []int       `yaml:"shape"` // fixed dimensions
+}
+
+// Spec is the output in the words of the protocol.
+func (o Output) Spec() tensor.Spec { return tensor.Spec{Name: o.Name, Type: o.Type, Shape: o.Shape} }
+
+// A Layout is the order of an image tensor's dimensions.
+type Layout string
+
+// The layouts.
+const (
+	NCHW Layout = "NCHW"
+	NHWC Layout = "NHWC"
+)
+
+// An Input is a tensor that goes in. Layout matters for images only; where the
+// file has none it follows from where the channels stand.
+type Input struct {
+	Name   string      `yaml:"name"`
+	Type   tensor.Type `yaml:"datatype"`
+	Shape  []int       `yaml:"shape"` // fixed dimensions
+	Layout Layout      `yaml:"layout"`
+}
+
+// Spec is the input in the words of the protocol.
+func (in Input) Spec() tensor.Spec {
+	return tensor.Spec{Name: in.Name, Type: in.Type, Shape: in.Shape}
+}
+
+// Size returns the width, height and channels of an image input, or zeros.
+func (in Input) Size() (width, height, channels int) {
+	if len(in.Shape) != 4 {
+		return 0, 0, 0
+	}
+	if in.Layout == NHWC {
+		return in.Shape[2], in.Shape[1], in.Shape[3]
+	}
+	return in.Shape[3], in.Shape[2], in.Shape[1]
+}
+
+// Resize says how an image of another shape is fitted to the input.
+type Resize string
+
+// The ways to fit an image.
+const (
+	Letterbox Resize = "letterbox" // whole image, sides kept in proportion, the rest padded
+	Stretch   Resize = "stretch"   // whole image, sides out of proportion
+	Crop      Resize = "crop"      // the largest part that has the input's proportions
+)
+
+// Anchor says where the image stands within the padding, or the part within
+// the image.
+type Anchor string
+
+// The anchors.
+const (
+	TopLeft Anchor = "top-left"
+	Center  Anchor = "center"
+)
+
+// Color is what the channels are, in order.
+type Color string
+
+// The orders.
+const (
+	RGB  Color = "RGB"
+	BGR  Color = "BGR"
+	Gray Color = "GRAY"
+)
+
+// Preprocess says how an image becomes the model's one input: resized with
+// bilinear interpolation, then each channel's value v, 0 to 255, becomes
+// (v - mean) * scale.
+type Preprocess struct {
+	Resize Resize    `yaml:"resize"` // default letterbox
+	Anchor Anchor    `yaml:"anchor"` // default center
+	Pad    float64   `yaml:"pad"`    // value of the padding, 0 to 255, before mean and scale
+	Filter string    `yaml:"filter"` // "bilinear"
+	Color  Color     `yaml:"color"`  // default RGB
+	Mean   []float64 `yaml:"mean"`   // one per channel, in the order of Color; default 0
+	Scale  []float64 `yaml:"scale"`  // one per channel, in the order of Color; default 1
+}
+
+// Kind names a way to make an answer of output tensors.
+type Kind string
+
+// The kinds. Each takes the outputs in the manifest's order.
+const (
+	Raw            Kind = "raw"               // the tensors are the answer
+	Classification Kind = "classification"    // one score or logit per class
+	YOLOX          Kind = "yolox"             // rows of cx, cy, w, h, objectness, classes, not yet decoded
+	SSDDecoded     Kind = "ssd-decoded"       // scores [1,N,classes], then boxes [1,N,4] as corners in 0..1
+	BlazeFace      Kind = "blazeface-anchors" // a tensor of scores for each stride, then one of boxes for each
+)
+
+// NMS is what becomes of boxes that overlap.
+type NMS string
+
+// The ways.
+const (
+	PlainNMS    NMS = "plain"    // the best of them stays
+	WeightedNMS NMS = "weighted" // their mean, weighted by score, stays
+)
+
+// Postprocess says how output tensors become detections or classes.
+type Postprocess struct {
+	Kind    Kind    `yaml:"kind"`
+	Score   float64 `yaml:"score"`   // least score that counts, 0 to 1
+	IOU     float64 `yaml:"iou"`     // overlap above which two boxes are one; default 0.45
+	Max     int     `yaml:"max"`     // most detections; default 100
+	NMS     NMS     `yaml:"nms"`     // default plain
+	Strides []int   `yaml:"strides"` // yolox, blazeface-anchors: pixels of the input per cell, by level
+	Anchors []int   `yaml:"anchors"` // blazeface-anchors: boxes per cell, by level
+	Softmax bool    `yaml:"softmax"` // classification: the output holds logits
+	Top     int     `yaml:"top"`     // classification: most classes; default 5
+	Offset  int     `yaml:"offset"`  // line of the label file = number of the class + offset; a class before the first line is background
+}
+
+// A Selftest is an image with what the model finds on it. A model that does not
+// find it is not ready.
+type Selftest struct {
+	Image  string   `yaml:"image"` // plain name within the package
+	Expect []Expect `yaml:"expect"`
+}
+
+// An Expect is one thing to be found.
+type Expect struct {
+	Label    string    `yaml:"label"`
+	MinScore float64   `yaml:"min_score"` // 0 to 1
+	Box      []float64 `yaml:"box"`       // x1, y1, x2, y2 in pixels of the image; empty: anywhere
+	IOU      float64   `yaml:"iou"`       // least overlap with Box; default 0.5
+}
+
+// Resources are what a model needs of a node.
+type Resources struct {
+	Memory   conf.Size     `yaml:"memory"`   // 0: estimated from its file
+	Deadline conf.Duration `yaml:"deadline"` // of a request that brings none; 0: the node's
+}
