@@ -114,7 +114,11 @@ func describe(program string, err error) string {
 	}
 	var b strings.Builder
 	b.WriteString(program + ": " + lines(e.Detail))
-	if e.Remedy != "" {
+	switch {
+	case e.Remedy == "":
+	case strings.Contains(e.Detail, "\n"): // a list of faults
+		b.WriteString("\n" + lines(e.Remedy))
+	default:
 		b.WriteString(" " + lines(e.Remedy))
 	}
 	b.WriteByte('\n')
