@@ -1,0 +1,158 @@
+package fsm
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"primespark/shared/problem"
+)
+
+// A Kind names a command. Kinds are written to disk: they are never renamed
+// and never reused.
+type Kind string
+
+// The commands, and the struct that each one carries.
+const (
+	KindInit      Kind = "cluster.init"    // ClusterInit
+	KindCode      Kind = "joincode.create" // CodeCreate
+	KindPrune     Kind = "joincode.prune"  // Prune
+	KindJoin      Kind = "node.join"       // NodeJoin
+	KindAnnounce  Kind = "node.announce"   // NodeAnnounce
+	KindApprove   Kind = "node.approve"    // NodeApprove
+	KindDrain     Kind = "node.drain"      // NodeDrain
+	KindUndrain   Kind = "node.undrain"    // NodeUndrain
+	KindRevoke    Kind = "node.revoke"     // NodeRevoke
+	KindToken     Kind = "token.create"    // TokenCreate
+	KindTokenDrop Kind = "token.revoke"    // TokenRevoke
+)
+
+// handlers is the whole command set: a new command is a struct, a method and a
+// row here.
+var handlers = map[Kind]handler{
+	KindInit:      on((*change).clusterInit),
+	KindCode:      on((*change).codeCreate),
+	KindPrune:     on((*change).prune),
+	KindJoin:      on((*change).nodeJoin),
+	KindAnnounce:  on((*change).nodeAnnounce),
+	KindApprove:   on((*change).nodeApprove),
+	KindDrain:     on((*change).nodeDrain),
+	KindUndrain:   on((*change).nodeUndrain),
+	KindRevoke:    on((*change).nodeRevoke),
+	KindToken:     on((*change).tokenCreate),
+	KindTokenDrop: on((*change).tokenRevoke),
+}
+
+// A Command is the body of one of the kinds.
+type Command interface{ Kind() Kind }
+
+// An Entry is a command as it stands in the log.
+type Entry struct {
+	Kind  Kind            `json:"kind"`
+	At    time.Time       `json:"at"`    // by the proposer's clock
+	Actor string          `json:"actor"` // who wanted it: "token:ada", "node:pi-1", "coordinator:c1"
+	Body  json.RawMessage `json:"body"`
+}
+
+// maxEntry bounds an entry in bytes; the largest of ours has about 2 KiB.
+const maxEntry = 64 << 10
+
+// Encode returns the log entry of a command that actor decided on at time at.
+func Encode(at time.Time, actor string, c Command) ([]byte, error) {
+	body, err := json.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", c.Kind(), err)
+	}
+	b, err := json.Marshal(Entry{c.Kind(), at.UTC(), actor, body})
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", c.Kind(), err)
+	}
+	return b, nil
+}
+
+// Check reports what would keep this coordinator from applying an entry. The
+// leader calls it before an entry enters the log, where nothing can be refused
+// any more.
+func Check(data []byte) error {
+	refuse := func(err error) error {
+		return &problem.Error{Code: problem.Invalid, Err: err,
+			Detail: "The leader does not understand the command.",
+			Remedy: "Update all coordinators to the same version, then try again."}
+	}
+	if len(data) > maxEntry {
+		return problem.New(problem.TooLarge, "Send less.", "The command has %d bytes, at most %d are allowed.", len(data), maxEntry)
+	}
+	var e Entry
+	if err := strict(data, &e); err != nil {
+		return refuse(err)
+	}
+	h, ok := handlers[e.Kind]
+	if !ok {
+		return refuse(fmt.Errorf("unknown kind %q", e.Kind))
+	}
+	if len(e.Actor) > 64 || e.At.Year() < 1 || e.At.Year() > 9999 {
+		return refuse(errors.New("its actor or time is out of bounds"))
+	}
+	if err := h.check(e.Body); err != nil {
+		return refuse(err)
+	}
+	return nil
+}
+
+// strict decodes one JSON value and refuses fields that v does not have: a
+// newer coordinator's command must not be half understood.
+func strict(data []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("more than one value")
+	}
+	return nil
+}
+
+// A handler is a row of the table: how to check a body, and how to apply it.
+type handler struct {
+	check func(json.RawMessage) error
+	apply func(*change, json.RawMessage) (any, error, error)
+}
+
+// on makes a row of a method that takes the command C.
+func on[C Command](apply func(*change, C) (any, error)) handler {
+	return handler{
+		check: func(body json.RawMessage) error { var c C; return strict(body, &c) },
+		apply: func(ch *change, body json.RawMessage) (v any, refused, bad error) {
+			var c C
+			if err := json.Unmarshal(body, &c); err != nil {
+				return nil, nil, err
+			}
+			v, refused = apply(ch, c)
+			return v, refused, nil
+		},
+	}
+}
+
+// apply returns the state after one entry, the events that it caused, and the
+// answer to its proposer. s stays as it is.
+func (s State) apply(index uint64, e Entry) (State, []Event, Result) {
+	h, ok := handlers[e.Kind]
+	if !ok {
+		panic(fmt.Sprintf("raft log %d: unknown command %q; this coordinator is older than the log, update it", index, e.Kind))
+	}
+	c := &change{State: s, at: e.At, kind: e.Kind, actor: e.Actor}
+	v, refused, bad := h.apply(c, e.Body)
+	if bad != nil {
+		panic(fmt.Sprintf("raft log %d: body of %s: %v", index, e.Kind, bad))
+	}
+	if refused != nil {
+		s.Index = index
+		return s, nil, Result{Err: refused}
+	}
+	c.Index = index
+	return c.State, c.events, Result{Value: v}
+}

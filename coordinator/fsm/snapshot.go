@@ -1,0 +1,114 @@
+package fsm
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/hashicorp/raft"
+)
+
+// A snapshot is one line of JSON, the header, and then the State in JSON.
+type header struct {
+	Format int    `json:"format"` // 1
+	Index  uint64 `json:"index"`
+	Size   int64  `json:"size"`   // of the state in bytes
+	SHA256 string `json:"sha256"` // of the state; equal to State.Checksum
+}
+
+// Bounds of what is read.
+const (
+	snapshotFormat = 1
+	maxHeader      = 1 << 10
+	maxSnapshot    = 256 << 20
+)
+
+// ErrSnapshot is the kind of an error that lies in the bytes of a snapshot.
+var ErrSnapshot = errors.New("the snapshot is damaged")
+
+// WriteTo writes the state as a snapshot.
+func (s State) WriteTo(w io.Writer) (int64, error) {
+	body, err := json.Marshal(s)
+	if err != nil {
+		return 0, fmt.Errorf("encode snapshot: %w", err)
+	}
+	sum := sha256.Sum256(body)
+	head, err := json.Marshal(header{snapshotFormat, s.Index, int64(len(body)), hex.EncodeToString(sum[:])})
+	if err != nil {
+		return 0, fmt.Errorf("encode snapshot: %w", err)
+	}
+	n, err := w.Write(append(head, '\n'))
+	if err != nil {
+		return int64(n), fmt.Errorf("write snapshot: %w", err)
+	}
+	m, err := w.Write(body)
+	if err != nil {
+		err = fmt.Errorf("write snapshot: %w", err)
+	}
+	return int64(n + m), err
+}
+
+// ReadState reads what WriteTo wrote, and refuses it if a single byte differs.
+func ReadState(r io.Reader) (State, error) {
+	in := bufio.NewReaderSize(r, maxHeader)
+	line, err := in.ReadSlice('\n')
+	if err != nil {
+		return State{}, fmt.Errorf("%w: no header: %w", ErrSnapshot, err)
+	}
+	var h header
+	if err := json.Unmarshal(line, &h); err != nil {
+		return State{}, fmt.Errorf("%w: header: %w", ErrSnapshot, err)
+	}
+	if h.Format != snapshotFormat {
+		return State{}, fmt.Errorf("snapshot format %d: this coordinator reads %d; update it", h.Format, snapshotFormat)
+	}
+	if h.Size < 0 || h.Size > maxSnapshot {
+		return State{}, fmt.Errorf("%w: size %d", ErrSnapshot, h.Size)
+	}
+	body, err := io.ReadAll(io.LimitReader(in, h.Size+1))
+	if err != nil {
+		return State{}, fmt.Errorf("read snapshot: %w", err)
+	}
+	sum := sha256.Sum256(body)
+	if int64(len(body)) != h.Size || hex.EncodeToString(sum[:]) != h.SHA256 {
+		return State{}, fmt.Errorf("%w: size or checksum differ from its header", ErrSnapshot)
+	}
+	var s State
+	if err := json.Unmarshal(body, &s); err != nil {
+		return State{}, fmt.Errorf("%w: %w", ErrSnapshot, err)
+	}
+	if s.Index != h.Index {
+		return State{}, fmt.Errorf("%w: index %d, its header says %d", ErrSnapshot, s.Index, h.Index)
+	}
+	return s, nil
+}
+
+// Snapshot hands out the current State, which no later Apply changes.
+func (f *FSM) Snapshot() (raft.FSMSnapshot, error) { return snapshot{f.state.Get()}, nil }
+
+// Restore replaces the whole state by that of a snapshot.
+func (f *FSM) Restore(r io.ReadCloser) error {
+	defer r.Close()
+	s, err := ReadState(r)
+	if err != nil {
+		return err
+	}
+	f.ring = s.Events[:len(s.Events):len(s.Events)] // the next append copies
+	f.state.Store(s)
+	return nil
+}
+
+type snapshot struct{ state State }
+
+func (s snapshot) Persist(sink raft.SnapshotSink) error {
+	if _, err := s.state.WriteTo(sink); err != nil {
+		return errors.Join(err, sink.Cancel())
+	}
+	return sink.Close()
+}
+
+func (snapshot) Release() {}
