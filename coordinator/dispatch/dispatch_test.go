@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
@@ -393,6 +394,47 @@ func TestNobody(t *testing.T) {
 		l.views.Store(nil)
 		if _, err := l.d.Do(t.Context(), Request{Model: "m"}); !problem.Is(err, problem.NoCapacity) {
 			t.Errorf("no agents: %v", err)
+		}
+	})
+}
+
+func TestForward(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var got *http.Request
+		l := newLab(t, says(problem.Busy), func(w http.ResponseWriter, r *http.Request) {
+			got = r
+			w.Header().Set(wire.HeaderBackend, "builtin")
+			w.Header().Set(wire.HeaderTiming, "infer;dur=3")
+			answers(w, r)
+		})
+		in := httptest.NewRequestWithContext(t.Context(), "POST", "/v2/models/m/infer", nil)
+		in.Header.Set("Authorization", "Bearer secret")
+		in.Header.Set("Cookie", "session=secret")
+		in.Header.Set(wire.HeaderLength, "0")
+		in.Header.Set(wire.HeaderPriority, "1")
+		res, err := l.d.Forward(in, "m", []byte("jpeg"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		if b, err := io.ReadAll(res.Body); err != nil || string(b) != "seen jpeg" {
+			t.Errorf("%q, %v", b, err)
+		}
+		for name, want := range map[string]string{
+			wire.HeaderNode: "pi-2", wire.HeaderGateway: "c1", wire.HeaderAttempts: "2",
+			wire.HeaderBackend: "builtin", wire.HeaderTiming: "infer;dur=3",
+		} {
+			if got := res.Header.Get(name); got != want {
+				t.Errorf("%s is %q, want %q", name, got, want)
+			}
+		}
+		for name, want := range map[string]string{"Authorization": "", "Cookie": "", wire.HeaderLength: "0", wire.HeaderPriority: "1", wire.HeaderDeadline: "30000"} {
+			if v := got.Header.Get(name); v != want {
+				t.Errorf("the agent got %s %q, want %q", name, v, want)
+			}
+		}
+		if got.URL.Path != "/v2/models/m/infer" || got.Method != "POST" {
+			t.Errorf("the agent got %s %s", got.Method, got.URL)
 		}
 	})
 }
