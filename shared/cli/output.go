@@ -82,7 +82,7 @@ func (o *Out) Line(format string, args ...any) {
 		}
 	}
 	// A reader that went away is none of the command's business.
-	fmt.Fprintf(o.w, format+"\n", args...)
+	fmt.Fprintln(o.w, strings.TrimRight(fmt.Sprintf(format, args...), " "))
 }
 
 // Styled is a text with a meaning that a colour may show.
