@@ -26,19 +26,24 @@ const (
 
 // A Log holds the newest events in the order in which they came to be known
 // here. It is safe to share.
-type Log struct{ all *watch.Value[[]wire.Event] }
+type Log struct {
+	all  *watch.Value[[]wire.Event]
+	ring []wire.Event // of which the newest value is a window; under the lock of all
+}
 
 // NewLog returns an empty log.
-func NewLog() *Log { return &Log{watch.New([]wire.Event(nil))} }
+func NewLog() *Log { return &Log{all: watch.New([]wire.Event(nil))} }
 
 // Add appends events.
 func (l *Log) Add(more ...wire.Event) {
 	if len(more) == 0 {
 		return
 	}
-	l.all.Update(func(old []wire.Event) []wire.Event {
-		next := slices.Concat(old, more)
-		return next[max(0, len(next)-Kept):]
+	l.all.Update(func([]wire.Event) []wire.Event {
+		// Those who hold older slices share the memory; what they see stays as it is.
+		l.ring = append(l.ring, more...)
+		l.ring = l.ring[max(0, len(l.ring)-Kept):]
+		return slices.Clip(l.ring)
 	})
 }
 
