@@ -1,0 +1,61 @@
+package gossip
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"primespark/shared/fleet"
+)
+
+type metrics struct {
+	members *prometheus.GaugeVec
+	records *prometheus.CounterVec
+	deaths  prometheus.Counter
+	flaps   prometheus.Counter
+	joins   prometheus.Counter
+	health  prometheus.Gauge
+	rtt     prometheus.Histogram
+}
+
+func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+	if reg == nil {
+		reg = prometheus.NewRegistry()
+	}
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: "primespark_gossip_" + name, Help: help})
+	}
+	m := &metrics{
+		members: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "primespark_gossip_members",
+			Help: "Nodes that this one knows, itself included, by liveness."}, []string{"liveness"}),
+		records: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "primespark_gossip_records_total",
+			Help: "Records that came in, by what they were worth."}, []string{"verdict"}),
+		deaths: counter("deaths_total", "Nodes that were declared dead."),
+		flaps:  counter("flaps_total", "Nodes that were alive again within a minute of their death."),
+		joins:  counter("joins_total", "Attempts to join a seed or a lost member."),
+		health: prometheus.NewGauge(prometheus.GaugeOpts{Name: "primespark_gossip_health_score",
+			Help: "How late this node is itself: 0 is good, 7 the worst."}),
+		rtt: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "primespark_gossip_probe_seconds",
+			Help: "Round trip of probes that were answered.", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 7)}),
+	}
+	var errs []error
+	for _, c := range []prometheus.Collector{m.members, m.records, m.deaths, m.flaps, m.joins, m.health, m.rtt} {
+		errs = append(errs, reg.Register(c))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("register gossip metrics: %w", err)
+	}
+	return m, nil
+}
+
+// count sets the gauge of members by a view.
+func (m *metrics) count(v fleet.View) {
+	by := map[fleet.Liveness]int{fleet.Alive: 0, fleet.LinkDown: 0, fleet.Dead: 0, fleet.Left: 0}
+	for _, n := range v {
+		by[n.Liveness]++
+	}
+	for l, n := range by {
+		m.members.WithLabelValues(string(l)).Set(float64(n))
+	}
+}

@@ -1,0 +1,58 @@
+package gossip
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/hashicorp/memberlist"
+)
+
+// listen opens UDP and TCP at "host:port".
+func listen(bind string, bridge *log.Logger) (memberlist.Transport, error) {
+	host, service, err := net.SplitHostPort(bind)
+	if err != nil {
+		return nil, fmt.Errorf("gossip bind %q: %w; give :7482 or an IP address and a port", bind, err)
+	}
+	port, err := strconv.Atoi(service)
+	if err != nil || port < 0 || port > 65535 || net.ParseIP(bindIP(host)) == nil {
+		return nil, fmt.Errorf("gossip bind %q: give :7482 or an IP address and a port", bind)
+	}
+	c := &memberlist.NetTransportConfig{BindAddrs: []string{bindIP(host)}, BindPort: port, Logger: bridge}
+	// A port that is free for TCP may be taken for UDP.
+	for try := 0; ; try++ {
+		t, err := memberlist.NewNetTransport(c)
+		if err == nil {
+			return t, nil
+		}
+		if port != 0 || try == 10 {
+			return nil, fmt.Errorf("gossip bind %s: %w", bind, err)
+		}
+	}
+}
+
+func bindIP(host string) string {
+	if host == "" {
+		return "0.0.0.0"
+	}
+	return host
+}
+
+// bridge returns a logger for memberlist, which talks much of what is normal on
+// a network: a probe that was lost, a packet that was not for us. It all goes to
+// debug, under one message, so that the log's limit for repetition holds it.
+func bridge(to *slog.Logger) *log.Logger { return log.New(bridged{to}, "", 0) }
+
+type bridged struct{ log *slog.Logger }
+
+func (b bridged) Write(line []byte) (int, error) {
+	if b.log.Enabled(context.Background(), slog.LevelDebug) {
+		text := strings.TrimSpace(string(line[:min(len(line), 500)]))
+		b.log.Debug("memberlist", "says", text)
+	}
+	return len(line), nil
+}
