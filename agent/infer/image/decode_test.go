@@ -1,0 +1,169 @@
+package image_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	stdimage "image"
+	"image/color"
+	"image/jpeg"
+	"image/png"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"primespark/agent/infer/image"
+	"primespark/shared/problem"
+	"primespark/shared/testphoto"
+)
+
+// pngOf encodes m.
+func pngOf(t testing.TB, m stdimage.Image) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := png.Encode(&b, m); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func jpegOf(t testing.TB, m stdimage.Image) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, m, &jpeg.Options{Quality: 100}); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// bomb is a PNG that says it has width × height pixels, and has none.
+func bomb(width, height uint32, colorType byte) []byte {
+	b := []byte("\x89PNG\r\n\x1a\n")
+	chunk := func(kind string, body []byte) {
+		b = binary.BigEndian.AppendUint32(b, uint32(len(body)))
+		start := len(b)
+		b = append(append(b, kind...), body...)
+		b = binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b[start:]))
+	}
+	head := binary.BigEndian.AppendUint32(nil, width)
+	head = binary.BigEndian.AppendUint32(head, height)
+	chunk("IHDR", append(head, 8, colorType, 0, 0, 0))
+	chunk("IDAT", make([]byte, 64))
+	chunk("IEND", nil)
+	return b
+}
+
+// withHead returns a JPEG with a segment right after its start.
+func withHead(photo []byte, marker byte, body string) []byte {
+	head := []byte{0xff, 0xd8, 0xff, marker}
+	head = binary.BigEndian.AppendUint16(head, uint16(len(body)+2))
+	return append(append(head, body...), photo[2:]...)
+}
+
+// frameOf is a JPEG that has no data after a frame header of that kind and size, with
+// color planes half as wide and high.
+func frameOf(marker byte, width, height uint16) []byte {
+	body := binary.BigEndian.AppendUint16([]byte{8}, height)
+	body = binary.BigEndian.AppendUint16(body, width)
+	body = append(body, 3, 1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1)
+	return withHead([]byte{0xff, 0xd8, 0xff, 0xda, 0, 2}, marker, string(body))
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	photo := testphoto.Astronaut()
+	for name, test := range map[string]struct {
+		data []byte
+		code problem.Code
+		want string
+	}{
+		"nothing":            {nil, problem.BadMedia, "0 bytes sent as an image"},
+		"a text":             {[]byte("hello, world"), problem.BadMedia, "neither JPEG nor PNG nor WebP"},
+		"a GIF":              {[]byte("GIF89a\x01\x00\x01\x00"), problem.BadMedia, "neither"},
+		"a cut-off JPEG":     {photo[:len(photo)/2], problem.Invalid, "The JPEG is broken"},
+		"a JPEG's start":     {photo[:20], problem.Invalid, "The JPEG is broken"},
+		"a broken WebP":      {[]byte("RIFF\x10\x00\x00\x00WEBPVP8 \x00\x00\x00\x00"), problem.Invalid, "The WebP is broken"},
+		"a PNG bomb":         {bomb(20000, 20000, 2), problem.TooLarge, "20000 × 20000 pixels"},
+		"a long PNG":         {bomb(16385, 1, 2), problem.TooLarge, "16385 × 1 pixels"},
+		"a PNG of 20 MP":     {bomb(5000, 4000, 2), problem.TooLarge, "would take 80 MB"},
+		"an empty 12 MP PNG": {bomb(4000, 3000, 2), problem.Invalid, "The PNG is broken"},
+		"a progressive JPEG": {frameOf(0xc2, 4000, 3000), problem.TooLarge, "would take 90 MB"},
+		"a baseline JPEG":    {frameOf(0xc0, 4000, 3000), problem.Invalid, "The JPEG is broken"},
+		"too many bytes":     {make([]byte, 16<<20+1), problem.TooLarge, "16777217 bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := image.Default().Decode(test.data)
+			runtime.ReadMemStats(&after)
+			p, ok := errors.AsType[*problem.Error](err)
+			if !ok || p.Code != test.code || !strings.Contains(p.Detail, test.want) || p.Remedy == "" {
+				t.Errorf("Decode = %+v, want %s with %q and a remedy", err, test.code, test.want)
+			}
+			if took := after.TotalAlloc - before.TotalAlloc; took > 64e6 {
+				t.Errorf("it cost %d bytes, want at most 64e6", took)
+			}
+		})
+	}
+}
+
+func TestDecodeTakes(t *testing.T) {
+	r := stdimage.Rect(0, 0, 33, 17)
+	for name, data := range map[string][]byte{
+		"JPEG":           jpegOf(t, stdimage.NewRGBA(r)),
+		"gray JPEG":      jpegOf(t, stdimage.NewGray(r)),
+		"PNG":            pngOf(t, stdimage.NewRGBA(r)),
+		"gray PNG":       pngOf(t, stdimage.NewGray(r)),
+		"16-bit PNG":     pngOf(t, stdimage.NewRGBA64(r)),
+		"16-bit gray":    pngOf(t, stdimage.NewGray16(r)),
+		"alpha PNG":      pngOf(t, stdimage.NewNRGBA(r)),
+		"16-bit alpha":   pngOf(t, stdimage.NewNRGBA64(r)),
+		"palette PNG":    pngOf(t, stdimage.NewPaletted(r, color.Palette{color.Black, color.Transparent})),
+		"lossless WebP":  read(t, "lossless.webp"),
+		"lossy WebP":     read(t, "lossy.webp"),
+		"WebP and alpha": read(t, "alpha.webp"),
+		"CMYK JPEG":      read(t, "cmyk.jpg"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			img, err := image.Default().Decode(data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if img.Width != 33 || img.Height != 17 {
+				t.Errorf("%d × %d pixels, want 33 × 17", img.Width, img.Height)
+			}
+		})
+	}
+}
+
+func read(t testing.TB, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func FuzzDecode(f *testing.F) {
+	small := stdimage.NewRGBA(stdimage.Rect(0, 0, 8, 8))
+	f.Add(jpegOf(f, small))
+	f.Add(pngOf(f, small))
+	for _, name := range []string{"lossless.webp", "lossy.webp", "alpha.webp", "cmyk.jpg"} {
+		f.Add(read(f, name))
+	}
+	f.Add(bomb(20000, 20000, 6))
+	f.Add(frameOf(0xc2, 100, 100))
+	limits := image.Limits{Bytes: 1 << 16, Pixels: 1 << 14, Side: 1 << 10, Memory: 1 << 18}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		img, err := limits.Decode(data)
+		if err == nil && (img.Width < 1 || img.Height < 1 || img.Width*img.Height > limits.Pixels) {
+			t.Errorf("%d × %d pixels passed the limits", img.Width, img.Height)
+		}
+		if _, ok := errors.AsType[*problem.Error](err); err != nil && !ok {
+			t.Errorf("%v is no problem", err)
+		}
+	})
+}
