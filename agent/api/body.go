@@ -1,0 +1,143 @@
+package api
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"primespark/shared/problem"
+)
+
+const (
+	firstRead = 64 << 10 // a buffer's first size
+	keep      = 4        // buffers that wait for the next request
+)
+
+// bodies reads request bodies into memory, of which there is a bounded amount
+// for all of them. A buffer grows with what arrives, not with what a header
+// announces, so that a slow sender holds no more than it has sent.
+type bodies struct {
+	mu   sync.Mutex
+	free int64 // bytes that buffers may still take
+	idle [][]byte
+}
+
+// A body is the bytes of one request until they are given back.
+type body struct {
+	bytes []byte
+	most  int64 // bytes that it may have
+	owner *bodies
+}
+
+// read returns the whole body of r, of at most so many bytes. The caller gives
+// it back with release.
+func (b *bodies) read(w http.ResponseWriter, r *http.Request, most int64) (*body, error) {
+	if r.ContentLength > most {
+		return nil, &http.MaxBytesError{Limit: most} // problem.Of has the words
+	}
+	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+		return nil, problem.New(problem.BadMedia, "Send the body uncompressed; images are compressed already.",
+			"The content encoding %s is not understood.", clip(e))
+	}
+	got := &body{owner: b, most: most}
+	if err := got.grow(firstRead); err != nil {
+		return nil, err
+	}
+	from := http.MaxBytesReader(w, r.Body, most)
+	for {
+		n, err := from.Read(got.bytes[len(got.bytes):cap(got.bytes)])
+		got.bytes = got.bytes[:len(got.bytes)+n]
+		switch {
+		case errors.Is(err, io.EOF):
+			return got, nil
+		case err != nil:
+			got.release()
+			return nil, unread(err)
+		case len(got.bytes) == cap(got.bytes):
+			if err := got.grow(2 * cap(got.bytes)); err != nil {
+				got.release()
+				return nil, err
+			}
+		}
+	}
+}
+
+// unread says why a body did not arrive.
+func unread(err error) error {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return err // problem.Of has the words
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return &problem.Error{
+			Code: problem.Invalid, Detail: "The body did not arrive in " + readTime.String() + ".",
+			Remedy: "Send it faster, or send less.", Err: err,
+		}
+	}
+	return &problem.Error{
+		Code: problem.Invalid, Detail: "The body ended before its announced length, or is not framed as HTTP says.",
+		Remedy: "Send as many bytes as Content-Length says.", Err: err,
+	}
+}
+
+// grow makes room for size bytes in all, or as many as a body may have and one
+// more, by which the reader finds out that there are too many.
+func (g *body) grow(size int) error {
+	b := g.owner
+	size = int(min(int64(size), g.most+1))
+	b.mu.Lock()
+	var next []byte
+	for i, buf := range b.idle {
+		if cap(buf) >= size {
+			next = buf[:0]
+			b.idle = append(b.idle[:i], b.idle[i+1:]...)
+			b.free += int64(cap(buf))
+			break
+		}
+	}
+	want := int64(max(size, cap(next)))
+	if b.free < want { // the idle ones are the first to go
+		for _, buf := range b.idle {
+			b.free += int64(cap(buf))
+		}
+		b.idle = nil
+	}
+	if b.free < want {
+		b.mu.Unlock()
+		return &problem.Error{
+			Code: problem.Busy, Detail: "This node is taking in as much as it has memory for.",
+			Remedy: "Try again in a second, or ask another node.", RetryAfter: time.Second,
+		}
+	}
+	b.free -= want
+	b.mu.Unlock()
+	if next == nil {
+		next = make([]byte, 0, size)
+	}
+	next = append(next, g.bytes...)
+	old := g.bytes
+	g.bytes = next
+	b.give(old)
+	return nil
+}
+
+// release gives the buffer back; nothing may look at it afterwards.
+func (g *body) release() {
+	g.owner.give(g.bytes)
+	g.bytes = nil
+}
+
+func (b *bodies) give(buf []byte) {
+	if cap(buf) == 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.idle) < keep && cap(buf) <= 1<<20 {
+		b.idle = append(b.idle, buf) // and still counted
+		return
+	}
+	b.free += int64(cap(buf))
+}

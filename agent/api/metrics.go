@@ -1,0 +1,56 @@
+package api
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"primespark/agent/infer"
+)
+
+// metrics are what Prometheus learns of inference on this node.
+type metrics struct {
+	requests *prometheus.CounterVec
+	inFlight prometheus.Gauge
+	seconds  map[string]*prometheus.HistogramVec // by step
+}
+
+// Half a millisecond to ten seconds: the quickest net on a CPU to a full queue.
+var buckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+
+func newMetrics(to prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "primespark_inference_requests_total",
+			Help: "Inference requests answered, by model and by how they ended: ok, gone (the client left) or the code of the error.",
+		}, []string{"model", "code"}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "primespark_inference_in_flight",
+			Help: "Inference requests being answered, those waiting in a queue included.",
+		}),
+		seconds: map[string]*prometheus.HistogramVec{},
+	}
+	all := []prometheus.Collector{m.requests, m.inFlight}
+	for step, help := range map[string]string{
+		"queue":  "Time that requests waited for the device.",
+		"decode": "Time from image to tensor.",
+		"infer":  "Time on the device.",
+		"post":   "Time from tensors to labels and boxes.",
+	} {
+		m.seconds[step] = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "primespark_inference_" + step + "_seconds", Help: help, Buckets: buckets,
+		}, []string{"model"})
+		all = append(all, m.seconds[step])
+	}
+	for _, c := range all {
+		if err := to.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) observe(model string, t infer.Timing) {
+	m.seconds["queue"].WithLabelValues(model).Observe(t.Queue.Seconds())
+	m.seconds["decode"].WithLabelValues(model).Observe(t.Decode.Seconds())
+	m.seconds["infer"].WithLabelValues(model).Observe(t.Infer.Seconds())
+	m.seconds["post"].WithLabelValues(model).Observe(t.Post.Seconds())
+}
