@@ -55,9 +55,11 @@ func ReadResponse(hr *http.Response, limit int64) (*Response, error) {
 	}
 	r, err := DecodeResponse(hr.Header, body, Limits{Decoded: int(min(4*limit, defaultDecoded))})
 	if err != nil {
-		return nil, &problem.Error{Code: problem.Unexpected, Err: err,
+		return nil, &problem.Error{
+			Code: problem.Unexpected, Err: err,
 			Detail: "The server's answer is not one of the Open Inference Protocol.",
-			Remedy: "Check that the address is that of an inference server."}
+			Remedy: "Check that the address is that of an inference server.",
+		}
 	}
 	return r, nil
 }

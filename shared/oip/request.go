@@ -45,8 +45,10 @@ func DecodeRequest(h http.Header, body []byte, limits Limits) (*Request, error) 
 	case err != nil:
 		return nil, err
 	case len(body) == 0:
-		return nil, &problem.Error{Code: problem.Invalid, Detail: "The body is empty.",
-			Remedy: "Send an inference request in JSON, or an image (curl --data-binary @cat.jpg).", Err: errNoObject}
+		return nil, &problem.Error{
+			Code: problem.Invalid, Detail: "The body is empty.",
+			Remedy: "Send an inference request in JSON, or an image (curl --data-binary @cat.jpg).", Err: errNoObject,
+		}
 	case given && size == 0, !given && (IsImage(body) || strings.HasPrefix(h.Get("Content-Type"), "image/")):
 		return &Request{Raw: body}, nil
 	}

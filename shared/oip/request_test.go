@@ -296,9 +296,11 @@ func TestParameters(t *testing.T) {
 
 func TestResolveRaw(t *testing.T) {
 	jpeg := "\xff\xd8\xff\xe0 and so on"
-	faces := model.Metadata{Name: "faces", Image: true, Postprocess: "detections",
+	faces := model.Metadata{
+		Name: "faces", Image: true, Postprocess: "detections",
 		Inputs:  []tensor.Spec{{Name: "input", Type: tensor.Float32, Shape: []int{1, 2}}},
-		Outputs: []tensor.Spec{{Name: "boxes", Type: tensor.Float32, Shape: []int{1, 4}}}}
+		Outputs: []tensor.Spec{{Name: "boxes", Type: tensor.Float32, Shape: []int{1, 4}}},
+	}
 	numbers := model.Metadata{Name: "numbers", Inputs: []tensor.Spec{{Name: "n", Type: tensor.Float32, Shape: []int{-1, 2}}}}
 	for name, test := range map[string]struct {
 		model model.Metadata
@@ -309,8 +311,11 @@ func TestResolveRaw(t *testing.T) {
 		"unknown image":  {faces, "GIF89a", tensor.FromBytes("input", []byte("GIF89a"))},
 		"tensor instead": {faces, "12345678", tensor.Tensor{Name: "input", Type: tensor.Float32, Shape: []int{1, 2}, Data: []byte("12345678")}},
 		"free dimension": {numbers, "1234567812345678", tensor.Tensor{Name: "n", Type: tensor.Float32, Shape: []int{2, 2}, Data: []byte("1234567812345678")}},
-		"BYTES": {model.Metadata{Inputs: []tensor.Spec{{Name: "b", Type: tensor.Bytes, Shape: []int{1}}}}, "abc",
-			tensor.FromBytes("b", []byte("abc"))},
+		"BYTES": {
+			model.Metadata{Inputs: []tensor.Spec{{Name: "b", Type: tensor.Bytes, Shape: []int{1}}}},
+			"abc",
+			tensor.FromBytes("b", []byte("abc")),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, err := oip.DecodeRequest(header("0"), []byte(test.body), oip.Limits{})

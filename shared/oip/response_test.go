@@ -88,8 +88,10 @@ func TestRoundTrips(t *testing.T) {
 			if err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("got %v, %v, want %v", got, err, want)
 			}
-			request := &oip.Request{ID: "7", Params: oip.Params{"a": "b", "c": 1.5, "d": true},
-				Outputs: []oip.Output{{Name: "o", Params: oip.Params{"binary_data": true}}}}
+			request := &oip.Request{
+				ID: "7", Params: oip.Params{"a": "b", "c": 1.5, "d": true},
+				Outputs: []oip.Output{{Name: "o", Params: oip.Params{"binary_data": true}}},
+			}
 			for _, tt := range want.Outputs {
 				request.Inputs = append(request.Inputs, oip.Input{Tensor: tt})
 			}
