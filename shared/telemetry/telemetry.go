@@ -1,0 +1,164 @@
+// Package telemetry is what a node measures: samples in streams, and how they
+// travel.
+//
+// A sample is known by its node, boot, stream and sequence. Within a stream the
+// sequence counts from 1 without a gap, so a receiver sees what it has missed,
+// and what it has got twice.
+package telemetry
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"primespark/shared/fleet"
+)
+
+// A Stream names one kind of samples of a node. fleet.ValidName holds of it.
+type Stream string
+
+// The streams. Samples of all of them look as Value says.
+const (
+	Battery     Stream = "battery"     // fields: state_of_charge 0 to 1, volts, load_watts
+	Power       Stream = "power"       // fields: mains 0 or 1
+	CPU         Stream = "cpu"         // fields: used 0 to 1 of all cores, load_1m
+	Memory      Stream = "memory"      // fields: used 0 to 1, used_bytes, total_bytes, swap_used_bytes
+	Disk        Stream = "disk"        // fields: used 0 to 1, free_bytes, total_bytes, read_ and write_bytes_per_second
+	Network     Stream = "network"     // fields: received_ and sent_bytes_per_second, errors_per_second
+	Temperature Stream = "temperature" // a number, °C, of the processor
+	Throttle    Stream = "throttle"    // fields: the firmware's flags, 0 or 1
+	Inference   Stream = "inference"   // fields: requests_per_second, latency_seconds, queue
+	Hailo       Stream = "hailo"       // fields: temperature_celsius, power_watts, used
+	Mesh        Stream = "mesh"        // fields: rtt_seconds, loss 0 to 1
+)
+
+// Valid reports whether s can name a stream.
+func (s Stream) Valid() bool { return fleet.ValidName(string(s)) }
+
+// A Value is one number with its unit, or several with names that tell theirs.
+// Make it by Number or Fields; it is never changed.
+type Value struct {
+	number float64
+	unit   string
+	fields map[string]float64
+}
+
+// Number is a value of one number. The unit is as people write it: "°C".
+func Number(x float64, unit string) Value { return Value{number: x, unit: unit} }
+
+// Fields is a value of several numbers. Their names are in snake_case and end
+// in the unit where there is one.
+func Fields(f map[string]float64) Value { return Value{fields: f} }
+
+// Number returns the number of a value that has no fields.
+func (v Value) Number() float64 { return v.number }
+
+// Unit returns the unit of a value that has no fields.
+func (v Value) Unit() string { return v.unit }
+
+// Field returns the field of that name.
+func (v Value) Field(name string) (x float64, ok bool) {
+	x, ok = v.fields[name]
+	return x, ok
+}
+
+const (
+	fieldsMost = 64 // fields of one value
+	unitMost   = 16 // bytes of a unit
+)
+
+// ErrBad is what Check finds.
+var ErrBad = errors.New("no value")
+
+// Check refuses what cannot travel: a number that is none or infinite, too many
+// fields, a name that is not of a-z, 0-9 and underscore.
+func (v Value) Check() error {
+	if len(v.fields) > fieldsMost || len(v.unit) > unitMost {
+		return fmt.Errorf("%w: %d fields, unit %q", ErrBad, len(v.fields), v.unit)
+	}
+	if math.IsNaN(v.number) || math.IsInf(v.number, 0) {
+		return fmt.Errorf("%w: %v", ErrBad, v.number)
+	}
+	for name, x := range v.fields {
+		if !fieldName(name) || math.IsNaN(x) || math.IsInf(x, 0) {
+			return fmt.Errorf("%w: %q is %v", ErrBad, name, x)
+		}
+	}
+	return nil
+}
+
+func fieldName(s string) bool {
+	if s == "" || len(s) > 64 {
+		return false
+	}
+	for _, c := range s {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' {
+			return false
+		}
+	}
+	return true
+}
+
+// MarshalJSON writes a number or an object of numbers.
+func (v Value) MarshalJSON() ([]byte, error) {
+	if v.fields != nil {
+		return json.Marshal(v.fields)
+	}
+	return json.Marshal(v.number)
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (v *Value) UnmarshalJSON(b []byte) error {
+	*v = Value{}
+	if len(b) > 0 && b[0] == '{' {
+		return json.Unmarshal(b, &v.fields)
+	}
+	if bytes.Equal(b, []byte("null")) {
+		return ErrBad
+	}
+	return json.Unmarshal(b, &v.number)
+}
+
+// A Sample is one value of a stream.
+type Sample struct {
+	Boot   int64 // start of the process that measured, Unix ms
+	Stream Stream
+	Seq    uint64    // from 1 within boot and stream
+	At     time.Time // by the node's own clock
+	Value  Value
+}
+
+// wire is a sample as it travels. Numbers stay below 2^53, so that JavaScript
+// reads them right.
+type wire struct {
+	Boot   int64     `json:"boot"`
+	Stream Stream    `json:"stream,omitempty"`
+	Seq    uint64    `json:"seq"`
+	At     time.Time `json:"at"`
+	Value  *Value    `json:"value"`
+	Unit   string    `json:"unit,omitempty"`
+}
+
+// MarshalJSON writes the sample with the name of its stream.
+func (s Sample) MarshalJSON() ([]byte, error) { return json.Marshal(s.wire()) }
+
+func (s Sample) wire() wire {
+	return wire{s.Boot, s.Stream, s.Seq, s.At.UTC(), &s.Value, s.Value.unit}
+}
+
+// UnmarshalJSON reads what MarshalJSON writes, and refuses what Check would.
+func (s *Sample) UnmarshalJSON(b []byte) error {
+	var w wire
+	if err := json.Unmarshal(b, &w); err != nil {
+		return err
+	}
+	if w.Value == nil || w.Boot < 0 || w.Seq == 0 {
+		return fmt.Errorf("%w: boot %d, seq %d", ErrBad, w.Boot, w.Seq)
+	}
+	w.Value.unit = w.Unit
+	*s = Sample{w.Boot, w.Stream, w.Seq, w.At, *w.Value}
+	return s.Value.Check()
+}
