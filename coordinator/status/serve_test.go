@@ -1,0 +1,93 @@
+package status
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"primespark/shared/pipenet"
+	"primespark/shared/watch"
+)
+
+func TestStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var network pipenet.Net
+		views := watch.New(healthy())
+		stop, stopped := context.WithCancel(t.Context())
+		l, err := network.Host("c1").Listen(t.Context(), "tcp", ":80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { Stream(stop, w, r, views) })}
+		go srv.Serve(l)
+		defer srv.Close()
+		tr := &http.Transport{DialContext: func(ctx context.Context, network_, addr string) (net.Conn, error) {
+			return network.Host("browser").Dial(ctx, network_, addr)
+		}}
+		defer tr.CloseIdleConnections()
+		res, err := (&http.Client{Transport: tr}).Get("http://c1/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		var pages, beats int
+		var bad string
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			sc := bufio.NewScanner(res.Body)
+			for sc.Scan() {
+				switch line := sc.Text(); {
+				case line == "event: page":
+					pages++
+				case line == "event: beat":
+					beats++
+				case line != "" && !strings.HasPrefix(line, "data: "):
+					bad = line
+				}
+			}
+		}()
+		time.Sleep(31 * time.Second) // two beats
+		views.Store(trouble())
+		time.Sleep(time.Second)
+		views.Store(trouble()) // the same again
+		time.Sleep(time.Second)
+		stopped() // the server goes
+		<-done
+		if pages != 2 || beats != 2 || bad != "" {
+			t.Errorf("%d pages and %d beats, want 2 and 2; a line that is no data: %q", pages, beats, bad)
+		}
+	})
+}
+
+func TestStatic(t *testing.T) {
+	for path, want := range map[string]string{
+		"/static/page.css":     "text/css",
+		"/static/page.js":      "text/javascript",
+		"/static/icon.svg":     "image/svg+xml",
+		"/static/../page.html": "",
+		"/static/nothing":      "",
+	} {
+		w := httptest.NewRecorder()
+		Static().ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		if got := w.Result().Header.Get("Content-Type"); want != "" && (w.Code != 200 || !strings.HasPrefix(got, want)) || want == "" && w.Code == 200 {
+			t.Errorf("%s: %d %s, want %q", path, w.Code, got, want)
+		}
+	}
+}
+
+func TestShowSendsNoHalfPage(t *testing.T) {
+	w := httptest.NewRecorder()
+	broken := errors.New("broken")
+	if err := Show(w, 200, func(b io.Writer) error { io.WriteString(b, "half"); return broken }); !errors.Is(err, broken) || w.Body.Len() != 0 {
+		t.Errorf("got %v and %q", err, w.Body)
+	}
+}

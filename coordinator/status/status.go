@@ -1,0 +1,153 @@
+// Package status is the page that shows a person the fleet: one sentence on
+// top, then agents, coordinators and what happened last.
+//
+// The page is made on the server and complete without a script; with one it
+// follows the fleet by itself. The page and the streamed fragment are the same
+// template. Nothing is fetched from elsewhere, and everything that a node says of
+// itself is treated as text.
+package status
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"io"
+	"time"
+
+	"primespark/shared/fleet"
+	"primespark/shared/wire"
+)
+
+//go:embed *.html
+var texts embed.FS
+
+var pages = template.Must(template.ParseFS(texts, "*.html"))
+
+// A View is all that the page shows, at one moment. One that is shared is never changed.
+type View struct {
+	Self    string    // the coordinator that shows it
+	At      time.Time // when
+	Version string    // of this coordinator
+	Status  wire.StatusBody
+	Nodes   []wire.NodeBody
+	Events  []wire.Event // newest last
+}
+
+// shownEvents is how many events the page has room for.
+const shownEvents = 12
+
+// Render writes the whole page. Session says that a log-out makes sense.
+func Render(w io.Writer, v View, session bool) error {
+	return render(w, "page.html", struct {
+		View
+		Session bool
+	}{v, session})
+}
+
+// Fragment writes the part of the page that changes.
+func Fragment(w io.Writer, v View) error { return render(w, "live", v) }
+
+// RenderLogin writes the form for a token. Message, if any, says what was wrong.
+func RenderLogin(w io.Writer, message string) error {
+	return render(w, "login.html", struct{ Message string }{message})
+}
+
+// A Problem is an error that a person meets in a browser.
+type Problem struct{ Title, Detail, Remedy string }
+
+// RenderProblem writes a page about p.
+func RenderProblem(w io.Writer, p Problem) error { return render(w, "problem.html", p) }
+
+// render makes the whole text first: a template that fails must not send half
+// a page.
+func render(w io.Writer, name string, data any) error {
+	var b bytes.Buffer
+	if err := pages.ExecuteTemplate(&b, name, data); err != nil {
+		return fmt.Errorf("render %s: %w", name, err)
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// Agents are the rows of the agents that have not been revoked.
+func (v View) Agents() []Row {
+	var rows []Row
+	for _, n := range v.Nodes {
+		if n.Role == fleet.Agent && n.State != "revoked" {
+			rows = append(rows, Row{n, v.At})
+		}
+	}
+	return rows
+}
+
+// Coordinators are the rows of the group.
+func (v View) Coordinators() []Member {
+	var rows []Member
+	for _, c := range v.Status.Coordinators {
+		rows = append(rows, Member{c, c.Name == v.Self})
+	}
+	return rows
+}
+
+// A Member is one coordinator on the page.
+type Member struct {
+	wire.Coordinator
+	Self bool
+}
+
+// Contact says how fresh the leader's word is, where that is known.
+func (m Member) Contact() string {
+	switch {
+	case m.Role == wire.RoleLeader || m.LastContactMS == nil:
+		return "–"
+	case *m.LastContactMS < 1000:
+		return fmt.Sprintf("%d ms ago", *m.LastContactMS)
+	}
+	return span(time.Duration(*m.LastContactMS)*time.Millisecond) + " ago"
+}
+
+// Recent are the last events, newest first.
+func (v View) Recent() []Happening {
+	var out []Happening
+	for i := len(v.Events) - 1; i >= 0 && len(out) < shownEvents; i-- {
+		out = append(out, Happening{v.Events[i], v.At})
+	}
+	return out
+}
+
+// A Happening is one event on the page.
+type Happening struct {
+	wire.Event
+	now time.Time
+}
+
+// Ago is how long it is since the event.
+func (h Happening) Ago() string { return span(h.now.Sub(h.At)) + " ago" }
+
+// Iso is the time of the event for machines.
+func (h Happening) Iso() string { return iso(h.At) }
+
+// Iso is the time of the view for machines.
+func (v View) Iso() string { return iso(v.At) }
+
+// Clock is the time of the view for people.
+func (v View) Clock() string { return v.At.UTC().Format("15:04:05") + " UTC" }
+
+// Short is the beginning of the state's checksum: enough to compare two
+// coordinators by eye.
+func (v View) Short() string { return v.Status.StateChecksum[:min(12, len(v.Status.StateChecksum))] }
+
+// Tone is the mood of the whole page: ok, warn or bad.
+func (v View) Tone() string {
+	s := v.Status.Summary
+	switch {
+	case v.Status.Mode != fleet.Normal:
+		return "bad"
+	case s.AgentsHealthy < s.AgentsTotal || s.QuorumHave < s.Voters || s.OnBattery > 0 || s.AgentsTotal == 0:
+		return "warn"
+	}
+	return "ok"
+}
+
+func iso(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -1,0 +1,179 @@
+package status
+
+import (
+	"bytes"
+	"flag"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"primespark/shared/fleet"
+	"primespark/shared/wire"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func ptr[T any](v T) *T { return &v }
+
+func agent(name string) wire.NodeBody {
+	return wire.NodeBody{
+		Name: name, Role: fleet.Agent, State: "approved", Liveness: fleet.Alive, Since: noon.Add(-3 * time.Hour), LastSeen: noon.Add(-time.Second),
+		Mode: fleet.Normal, Ready: true, Power: fleet.Power{Source: fleet.Mains, Charge: ptr(1.0)}, Temperature: ptr(51.4), CPU: 0.12, Memory: 0.31,
+		Models: []fleet.Serving{{Name: "blazeface", Version: "1", Backend: "builtin", Millis: 6.43}}, Version: "0.1.0",
+	}
+}
+
+func group(leader string, down ...string) []wire.Coordinator {
+	var all []wire.Coordinator
+	for _, name := range []string{"c1", "c2", "c3"} {
+		c := wire.Coordinator{Name: name, Role: wire.RoleFollower, API: name + ".lan:7480", Voter: true, Alive: true, Version: "0.1.0"}
+		if name == leader {
+			c.Role = wire.RoleLeader
+		}
+		for _, d := range down {
+			if name == d {
+				c.Role, c.Alive = wire.RoleUnreachable, false
+			}
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+func healthy() View {
+	v := View{
+		Self: "c2", At: noon, Version: "0.1.0",
+		Status: wire.StatusBody{
+			Cluster: "home", Mode: fleet.Normal, Leader: "c1", Term: 4, AppliedIndex: 218, StateChecksum: "3f9a1c07b2d4e5f60718", Coordinators: group("c1"),
+			Summary: wire.Summary{Sentence: "3 of 3 agents healthy, quorum 3/3.", AgentsTotal: 3, AgentsHealthy: 3, QuorumHave: 3, QuorumNeed: 2, Voters: 3},
+		},
+		Nodes: []wire.NodeBody{{Name: "c1", Role: fleet.Coordinator, State: "approved"}, agent("pi-1"), agent("pi-2"), agent("pi-3")},
+		Events: []wire.Event{
+			{ID: "1", At: noon.Add(-5 * time.Hour), Code: "cluster.init", Severity: "info", Actor: "coordinator:c1", Detail: "Cluster home was founded on c1."},
+			{ID: "2", At: noon.Add(-3 * time.Hour), Code: "node.join", Severity: "info", Node: "pi-3", Actor: "code:k3x", Detail: "The agent pi-3 joined."},
+		},
+	}
+	v.Status.Coordinators[1].LastContactMS = ptr(int64(41))
+	v.Nodes[2].InFlight, v.Nodes[2].Queue, v.Nodes[2].CPU = 2, 1, 0.84
+	return v
+}
+
+func trouble() View {
+	v := healthy()
+	v.Status.Mode, v.Status.Leader, v.Status.Coordinators = fleet.Degraded, "", group("", "c1", "c3")
+	v.Status.Coordinators[1].Role, v.Status.Coordinators[1].LastContactMS = wire.RoleCandidate, ptr(int64(193_000))
+	v.Status.Summary = wire.Summary{Sentence: "1 of 5 agents healthy, no quorum (1/3), 1 on battery, 42 min left.", AgentsTotal: 5, AgentsHealthy: 1, QuorumHave: 1, QuorumNeed: 2, Voters: 3, OnBattery: 1}
+	battery, hot, dead, pending, revoked := agent("pi-1"), agent("pi-2"), agent("pi-3"), agent("pi-4"), agent("pi-9")
+	battery.Power = fleet.Power{Source: fleet.Battery, Charge: ptr(0.17), Minutes: ptr(42.0)}
+	hot.Temperature, hot.CPU, hot.Ready, hot.Reasons, hot.Models = ptr(83.6), 0.99, false, []string{"no_models", "storage_full"}, nil
+	dead.Liveness, dead.Since, dead.LastSeen = fleet.Dead, noon.Add(-4*time.Minute), noon.Add(-4*time.Minute)
+	pending.State = "pending"
+	revoked.State = "revoked"
+	unseen := wire.NodeBody{Name: "pi-5", Role: fleet.Agent, State: "approved"}
+	v.Nodes = []wire.NodeBody{battery, hot, dead, pending, unseen, revoked}
+	v.Events = append(v.Events,
+		wire.Event{ID: "3", At: noon.Add(-4 * time.Minute), Severity: "warning", Detail: "The agent pi-3 does not answer any more.", Remedy: "Check its power and its network; prime-spark node pi-3 tells what it said last."},
+		wire.Event{ID: "4", At: noon.Add(-193 * time.Second), Severity: "error", Detail: "Most coordinators cannot be reached: nothing can be decided. Inference goes on.", Remedy: "Start the coordinators that are down, or mend the network between them."})
+	return v
+}
+
+func hostile() View {
+	const evil = `<script>alert(1)</script>"'&`
+	v := healthy()
+	v.Self, v.Version, v.Status.Cluster, v.Status.Leader, v.Status.Summary.Sentence = evil, evil, evil, evil, evil
+	v.Status.StateChecksum = evil
+	v.Status.Coordinators[0].Name, v.Status.Coordinators[0].API, v.Status.Coordinators[0].Version, v.Status.Coordinators[0].Role = evil, evil, evil, evil
+	n := agent(evil)
+	n.State, n.Version, n.Reasons, n.Ready = "pending", evil, []string{evil}, false
+	n.Liveness, n.Mode, n.Power.Source = evil, evil, evil
+	n.Temperature, n.CPU, n.Memory, n.Power.Charge = ptr(math.Inf(1)), math.NaN(), -7, ptr(math.NaN())
+	n.Models = []fleet.Serving{{Name: evil, Version: evil, Backend: evil, Millis: math.NaN()}}
+	far := agent("far-future")
+	far.LastSeen, far.Power.Source, far.Power.Minutes = noon.Add(1000*time.Hour), fleet.Battery, ptr(math.Inf(1))
+	v.Nodes = []wire.NodeBody{n, far}
+	v.Events = []wire.Event{{ID: evil, At: noon.Add(time.Hour), Code: evil, Severity: evil, Node: evil, Actor: evil, Detail: evil, Remedy: evil}}
+	return v
+}
+
+func TestPage(t *testing.T) {
+	for name, v := range map[string]View{
+		"empty":   {Self: "c1", At: noon, Version: "0.1.0", Status: wire.StatusBody{Mode: fleet.Normal, Summary: wire.Summary{Sentence: "No agent has joined yet."}}},
+		"healthy": healthy(),
+		"trouble": trouble(),
+		"hostile": hostile(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var b, part bytes.Buffer
+			if err := Render(&b, v, name == "healthy"); err != nil {
+				t.Fatal(err)
+			}
+			golden(t, name+".html", b.Bytes())
+			if err := Fragment(&part, v); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Contains(b.Bytes(), part.Bytes()) {
+				t.Error("the streamed fragment is not part of the page")
+			}
+			if n := b.Len(); n > 100_000 {
+				t.Errorf("the page has %d bytes", n)
+			}
+			inert(t, b.String())
+		})
+	}
+}
+
+func TestOtherPages(t *testing.T) {
+	var b bytes.Buffer
+	if err := RenderLogin(&b, `That is <b>no</b> token.`); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "login.html", b.Bytes())
+	inert(t, b.String())
+	b.Reset()
+	if err := RenderProblem(&b, Problem{"Not found", "There is no page <x>.", "Go back."}); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "problem.html", b.Bytes())
+	inert(t, b.String())
+}
+
+// inert checks that a page keeps to its own Content-Security-Policy and holds
+// no script but ours.
+func inert(t *testing.T, page string) {
+	t.Helper()
+	if n := strings.Count(page, "<script"); n > 1 || n == 1 && !strings.Contains(page, `<script src="/static/page.js" defer></script>`) {
+		t.Error("there is a script that is not ours")
+	}
+	for _, bad := range []string{" style=", "<style", " onclick=", "javascript:", "http://", "https://", "ZgotmplZ", "NaN", "+Inf"} {
+		if strings.Contains(page, bad) {
+			t.Errorf("the page contains %q", bad)
+		}
+	}
+}
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), string(got)); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
