@@ -1,0 +1,165 @@
+package consensus
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"primespark/coordinator/fsm"
+	"primespark/shared/run"
+)
+
+// Tuning of the membership loop.
+const (
+	memberEvery   = time.Second     // how often it looks without being woken
+	changeTimeout = 5 * time.Second // how long a change of the group waits in the leader's queue
+	// caughtUp is how many entries a new member may be behind when it becomes a
+	// voter: what a busy leader appends in a fraction of a second.
+	caughtUp = 64
+)
+
+// KeepMembers makes the raft configuration what the agreed state says it should
+// be, until ctx ends. It is for the leader (lead.While) and does no harm on
+// another: raft refuses.
+//
+// A coordinator that joined follows at first and does not count. It becomes a
+// voter when it is running and has caught up, so that one which joined and was
+// never started does not cost the others their majority. One that is revoked is
+// removed; one that announced another address is moved.
+func (n *Node) KeepMembers(ctx context.Context) error {
+	failing := ""
+	for ctx.Err() == nil {
+		state, changed := n.fsm.State()
+		m := nextMove(state, n.Status().Servers, n.name, func(name string) bool { return n.ready(ctx, name) })
+		err := n.move(m)
+		if err != nil && failing != err.Error() {
+			n.log.Warn("group not changed, trying again", "err", err)
+		}
+		failing = ""
+		if err != nil {
+			failing = err.Error()
+		} else if m.kind != stay {
+			continue // there may be more to do
+		}
+		pause := time.NewTimer(run.Jitter(memberEvery))
+		select {
+		case <-changed:
+		case <-pause.C:
+		case <-ctx.Done():
+		}
+		pause.Stop()
+	}
+	return nil
+}
+
+// ready reports whether a follower that does not count is running and has all
+// that this leader has.
+func (n *Node) ready(ctx context.Context, name string) bool {
+	commit := n.raft.CommitIndex()
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	s, err := n.StatusOf(ctx, name)
+	// Not reachable is not ready; the follower's own log and the heartbeats tell more.
+	return err == nil && s.Leader == n.name && s.Last+caughtUp >= commit && s.Applied > 0
+}
+
+// A move is one change of the raft configuration.
+type move struct {
+	kind          moveKind
+	name, address string
+}
+
+type moveKind string
+
+const (
+	stay    moveKind = ""
+	add     moveKind = "add"     // as one that does not count
+	promote moveKind = "promote" // to a voter
+	readdr  moveKind = "move"    // to another address
+	remove  moveKind = "remove"
+	resign  moveKind = "resign" // from the lead; the next leader removes this node
+)
+
+// nextMove decides on the next change: one at a time, and none that waits keeps
+// another back.
+func nextMove(state fsm.State, servers []Server, self string, ready func(name string) bool) move {
+	for _, node := range state.Coordinators() {
+		a := node.Addresses.Raft
+		i := slices.IndexFunc(servers, func(s Server) bool { return s.Name == node.Name })
+		switch {
+		case a == "", slices.ContainsFunc(servers, func(s Server) bool { return s.Address == a && s.Name != node.Name }):
+			// Nowhere to be reached, or where another is: raft would refuse it, and so
+			// keep those back who come after it.
+		case i < 0:
+			return move{add, node.Name, a}
+		case servers[i].Address != a:
+			return move{readdr, node.Name, a}
+		}
+	}
+	// Those who go, go one by one, this node last of all.
+	gone := slices.DeleteFunc(slices.Clone(servers), func(s Server) bool { return state.Nodes[s.Name].State != fsm.Revoked })
+	slices.SortFunc(gone, func(a, b Server) int {
+		return cmp.Or(compareBool(a.Name == self, b.Name == self), cmp.Compare(a.Name, b.Name))
+	})
+	if len(gone) > 0 {
+		if gone[0].Name == self {
+			return move{kind: resign, name: self}
+		}
+		return move{kind: remove, name: gone[0].Name}
+	}
+	for _, s := range servers {
+		if !s.Voter && ready(s.Name) {
+			return move{promote, s.Name, s.Address}
+		}
+	}
+	return move{}
+}
+
+// compareBool sorts false before true.
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+// move carries a move out.
+func (n *Node) move(m move) error {
+	id, at := raft.ServerID(m.name), raft.ServerAddress(m.address)
+	var f raft.Future
+	switch m.kind {
+	case stay:
+		return nil
+	case add:
+		f = n.raft.AddNonvoter(id, at, 0, changeTimeout)
+	case promote:
+		f = n.raft.AddVoter(id, at, 0, changeTimeout)
+	case readdr:
+		// Each keeps the vote of a member as it is: neither gives one nor takes it.
+		if n.votes(m.name) {
+			f = n.raft.AddVoter(id, at, 0, changeTimeout)
+		} else {
+			f = n.raft.AddNonvoter(id, at, 0, changeTimeout)
+		}
+	case remove:
+		f = n.raft.RemoveServer(id, 0, changeTimeout)
+	case resign:
+		f = n.raft.LeadershipTransfer()
+	}
+	if err := f.Error(); err != nil {
+		return fmt.Errorf("%s coordinator %s: %w", m.kind, m.name, err)
+	}
+	n.log.Info("group changed", "change", string(m.kind), "coordinator", m.name, "address", m.address)
+	return nil
+}
+
+func (n *Node) votes(name string) bool {
+	return slices.ContainsFunc(n.servers(), func(s raft.Server) bool { return string(s.ID) == name && s.Suffrage == raft.Voter })
+}

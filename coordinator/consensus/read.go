@@ -1,0 +1,79 @@
+package consensus
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"primespark/coordinator/fsm"
+	"primespark/shared/problem"
+)
+
+// Read returns a state that contains everything that was acknowledged before
+// Read was called, by whichever coordinator. It costs the leader one round of
+// heartbeats, and nobody a write to the disk. Without a leader it waits and
+// fails as Propose does.
+func (n *Node) Read(ctx context.Context) (fsm.State, error) {
+	var index uint64
+	err := n.withLeader(ctx, func(leader string) (err error) {
+		if leader == n.name {
+			index, err = n.readIndex(ctx)
+		} else {
+			index, err = n.askIndex(ctx, leader)
+		}
+		return err
+	})
+	if err != nil {
+		return fsm.State{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, readWait)
+	defer cancel()
+	s, err := n.fsm.Watch().Until(ctx, func(s fsm.State) bool { return s.Index >= index })
+	if err != nil {
+		return fsm.State{}, &problem.Error{Code: problem.NotReady, Err: err, RetryAfter: time.Second,
+			Detail: fmt.Sprintf("The coordinator %s is still catching up: it knows entry %d, the leader is at %d.", n.name, s.Index, index),
+			Remedy: "Try again in a second, or ask another coordinator."}
+	}
+	return s, nil
+}
+
+// readWait bounds how long a read waits until this node has caught up.
+const readWait = 10 * time.Second
+
+// readIndex returns an index that a state must have reached to contain all that
+// was acknowledged before the call, if this node leads.
+//
+// What this leader acknowledged, it has applied. What its predecessors did is in
+// its log, and applied once a barrier of its own term has passed. And that
+// nobody else has acknowledged anything since is what VerifyLeader asks a
+// majority, provided that the term is still that of the barrier.
+func (n *Node) readIndex(ctx context.Context) (uint64, error) {
+	term := n.raft.CurrentTerm()
+	if n.barrier.Load() != term {
+		if err := wait(ctx, n.raft.Barrier(n.profile.hold())); err != nil {
+			return 0, again(ctx, err)
+		}
+		if n.raft.CurrentTerm() != term {
+			return 0, undone{fmt.Errorf("the term changed from %d", term)}
+		}
+		n.barrier.Store(term)
+	}
+	if err := wait(ctx, n.raft.VerifyLeader()); err != nil {
+		return 0, again(ctx, err)
+	}
+	if now := n.raft.CurrentTerm(); now != term {
+		return 0, undone{fmt.Errorf("the term changed from %d to %d", term, now)}
+	}
+	s, _ := n.fsm.State()
+	return s.Index, nil
+}
+
+// again makes of any failure one that may be tried again, since reading changes
+// nothing, unless the caller's time is up.
+func again(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return &problem.Error{Code: problem.Deadline, Err: err, Detail: "No leader confirmed the read in the time that was given.",
+			Remedy: "Try again, or ask for a stale read."}
+	}
+	return undone{err}
+}
