@@ -119,8 +119,10 @@ func Box(b []float64) string {
 func Detections(a wire.InferAnswer) ([]oip.Detection, error) {
 	response, err := oip.DecodeResponse(a.Header, a.Body, oip.Limits{})
 	if err != nil {
-		return nil, &problem.Error{Code: problem.Unexpected, Err: err,
-			Detail: "The answer is not one of the Open Inference Protocol.", Remedy: "See it with --raw."}
+		return nil, &problem.Error{
+			Code: problem.Unexpected, Err: err,
+			Detail: "The answer is not one of the Open Inference Protocol.", Remedy: "See it with --raw.",
+		}
 	}
 	for _, t := range response.Outputs {
 		if t.Name == "detections" || t.Name == "classes" {
@@ -146,4 +148,3 @@ func readAll(cmd *cobra.Command, in io.Reader, path string, most int64) ([]byte,
 	}
 	return body, nil
 }
-

@@ -153,8 +153,10 @@ func followEvents(cmd *cobra.Command, s *session, out *cli.Out, after string) er
 			}
 			var e wire.Event
 			if err := json.Unmarshal(m.Data, &e); err != nil {
-				return &problem.Error{Code: problem.Unexpected, Detail: "The stream has an event that is none.",
-					Remedy: "Check that this program is not older than the coordinators.", Err: err}
+				return &problem.Error{
+					Code: problem.Unexpected, Detail: "The stream has an event that is none.",
+					Remedy: "Check that this program is not older than the coordinators.", Err: err,
+				}
 			}
 			after = e.ID
 			if err := showEvent(out, e); err != nil {

@@ -130,9 +130,14 @@ func nodeCommand(s *session) *cobra.Command {
 func showNode(out *cli.Out, n wire.NodeBody) {
 	out.Line("%s  %s, %s, %s since %s", cli.Strong(n.Name), string(n.Role), decided(n), liveness(n.Liveness), clock(n.Since))
 	rows := [][]any{
-		{"ready", readiness(n)}, {"mode", cmp.Or(string(n.Mode), "-")}, {"power", power(n.Power)},
-		{"temperature", degrees(n.Temperature)}, {"cpu", percent(n.CPU)}, {"memory", percent(n.Memory)},
-		{"busy", fmt.Sprintf("%d in flight, %d waiting", n.InFlight, n.Queue)}, {"last seen", clock(n.LastSeen)},
+		{"ready", readiness(n)},
+		{"mode", cmp.Or(string(n.Mode), "-")},
+		{"power", power(n.Power)},
+		{"temperature", degrees(n.Temperature)},
+		{"cpu", percent(n.CPU)},
+		{"memory", percent(n.Memory)},
+		{"busy", fmt.Sprintf("%d in flight, %d waiting", n.InFlight, n.Queue)},
+		{"last seen", clock(n.LastSeen)},
 		{"version", cmp.Or(n.Version, "-")},
 	}
 	for _, kind := range []string{"api", "raft", "gossip"} {

@@ -145,8 +145,10 @@ func readInput(cmd *cobra.Command, path string, most int64) ([]byte, error) {
 	if path != "-" {
 		f, err := os.Open(filepath.Clean(path))
 		if err != nil {
-			return nil, cli.Exit(cli.Misused, &problem.Error{Code: problem.Invalid, Err: err,
-				Detail: "The file " + path + " cannot be read.", Remedy: "Give the path of a file, or - for standard input."})
+			return nil, cli.Exit(cli.Misused, &problem.Error{
+				Code: problem.Invalid, Err: err,
+				Detail: "The file " + path + " cannot be read.", Remedy: "Give the path of a file, or - for standard input.",
+			})
 		}
 		defer f.Close()
 		in = f

@@ -41,9 +41,11 @@ func loopback(host string) bool {
 func ReadCA(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, &problem.Error{Code: problem.Invalid, Err: err,
+		return nil, &problem.Error{
+			Code: problem.Invalid, Err: err,
 			Detail: fmt.Sprintf("The cluster's certificate authority at %s cannot be read.", path),
-			Remedy: "Copy ca.crt from a coordinator and name it with --ca-file."}
+			Remedy: "Copy ca.crt from a coordinator and name it with --ca-file.",
+		}
 	}
 	defer f.Close()
 	raw, err := io.ReadAll(io.LimitReader(f, maxCA))

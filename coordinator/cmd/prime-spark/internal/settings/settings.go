@@ -56,9 +56,11 @@ func Load(dir string) (Settings, error) {
 		}
 	}
 	if err := file.Err(); err != nil {
-		return Settings{}, &problem.Error{Code: problem.Invalid, Err: err,
+		return Settings{}, &problem.Error{
+			Code: problem.Invalid, Err: err,
 			Detail: fmt.Sprintf("The settings in %s are wrong.", path),
-			Remedy: "Correct them, or write them anew with prime-spark login."}
+			Remedy: "Correct them, or write them anew with prime-spark login.",
+		}
 	}
 	s.TokenFile, s.CAFile = from(dir, s.TokenFile), from(dir, s.CAFile)
 	return s, nil

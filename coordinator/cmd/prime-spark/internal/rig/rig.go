@@ -1,0 +1,239 @@
+// Package rig runs a whole fleet of real processes on this machine, on loopback
+// and without root: coordinators, agents, an MQTT broker. The demo plays on it, and the figures
+// are taken on it.
+//
+// Nothing of it outlives the process that made it, even if that one is killed:
+// the kernel kills the daemons with it (see spawn), and a sweeper removes the
+// directory (see Sweep).
+package rig
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"primespark/coordinator/cmd/prime-spark/internal/settings"
+	"primespark/shared/fleet"
+	"primespark/shared/problem"
+	"primespark/shared/wire"
+)
+
+// Options say what fleet to make. Bin and the two numbers are needed.
+type Options struct {
+	Bin          string // directory of the daemons' programs
+	Coordinators int
+	Agents       int
+	Page         int  // port of the first coordinator's plain HTTP; 0 for any that is free
+	Keep         bool // leave the directory behind
+}
+
+// A Rig is a fleet of processes. Its methods are for one goroutine.
+type Rig struct {
+	Dir          string // everything that the fleet writes, logs too
+	Coordinators []*Node
+	Agents       []*Node
+
+	bin     string
+	keep    bool
+	token   string
+	ca      []byte
+	spawner *spawner
+	sweeper *sweeper
+	broken  chan error // the first daemon that ended by itself
+}
+
+// New makes the directory, finds ports and writes the configurations. Close
+// removes all of it.
+func New(o Options) (*Rig, error) {
+	for _, program := range []string{coordinatorProgram, agentProgram} {
+		if err := present(o.Bin, program); err != nil {
+			return nil, err
+		}
+	}
+	dir, err := os.MkdirTemp("", dirPrefix+"*")
+	if err != nil {
+		return nil, &problem.Error{
+			Code: problem.Unexpected, Err: err,
+			Detail: "There is no place for the fleet's files.", Remedy: "Make room in " + os.TempDir() + ", or set TMPDIR to a directory that has some.",
+		}
+	}
+	r := &Rig{Dir: dir, bin: o.Bin, keep: o.Keep, spawner: newSpawner(), broken: make(chan error, 1)}
+	if err := r.configure(o); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	if !o.Keep {
+		if r.sweeper, err = startSweeper(dir); err != nil {
+			return nil, errors.Join(err, r.Close())
+		}
+	}
+	return r, nil
+}
+
+// present checks that a program is there.
+func present(bin, program string) error {
+	info, err := os.Stat(filepath.Join(bin, program))
+	if err == nil && !info.IsDir() && info.Mode().Perm()&0o111 != 0 {
+		return nil
+	}
+	return &problem.Error{
+		Code: problem.NotFound, Err: err,
+		Detail: fmt.Sprintf("There is no program %s beside this one, in %s.", program, bin),
+		Remedy: "Build all three with make build, and run bin/prime-spark demo.",
+	}
+}
+
+// Start brings the fleet up as an operator would: the first coordinator makes the
+// cluster, the others and the agents join with codes that it gives out. tell is
+// called at each step.
+func (r *Rig) Start(ctx context.Context, tell func(string)) error {
+	first := r.Coordinators[0]
+	tell("making the cluster on " + first.Name)
+	if err := r.init(ctx, first); err != nil {
+		return err
+	}
+	if err := first.Start(); err != nil {
+		return err
+	}
+	if err := r.until(ctx, first.Name+" to answer", func(ctx context.Context) error {
+		_, err := r.Client(first).Status(ctx)
+		return err
+	}); err != nil {
+		return err
+	}
+	tell(fmt.Sprintf("joining %d coordinators and %d agents with join codes", len(r.Coordinators)-1, len(r.Agents)))
+	if err := r.join(ctx, first, fleet.Coordinator, r.Coordinators[1:]); err != nil {
+		return err
+	}
+	return r.join(ctx, first, fleet.Agent, r.Agents)
+}
+
+// join lets nodes in and starts them, all at the same time.
+func (r *Rig) join(ctx context.Context, by *Node, role fleet.Role, nodes []*Node) error {
+	if len(nodes) == 0 {
+		return nil
+	}
+	code, err := r.Client(by).CreateJoinCode(ctx, wire.JoinCodeRequest{Role: role, TTL: "5m", Uses: len(nodes)})
+	if err != nil {
+		return fmt.Errorf("make a join code: %w", err)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, n := range nodes {
+		g.Go(func() error {
+			if _, err := r.command(ctx, n, code.Code+"\n", "join", "--code-file", "-"); err != nil {
+				return err
+			}
+			return n.Start()
+		})
+	}
+	return g.Wait()
+}
+
+// Client talks to those coordinators over HTTPS, with the admin's token, the
+// first one first.
+func (r *Rig) Client(coordinators ...*Node) *wire.Client {
+	var servers []string
+	for _, n := range coordinators {
+		servers = append(servers, "https://"+n.API)
+	}
+	return settings.Client(servers, r.token, r.ca)
+}
+
+// Healthy waits until every coordinator votes and is alive, and every agent is
+// ready with the model.
+func (r *Rig) Healthy(ctx context.Context, model string) (wire.StatusBody, error) {
+	var status wire.StatusBody
+	client := r.Client(r.Coordinators...)
+	err := r.until(ctx, "the fleet to be healthy", func(ctx context.Context) (err error) {
+		if status, err = client.Status(ctx); err != nil {
+			return err
+		}
+		if s := status.Summary; s.QuorumHave != len(r.Coordinators) || s.Voters != len(r.Coordinators) || status.Leader == "" {
+			return fmt.Errorf("%d of %d coordinators vote and are alive", min(s.QuorumHave, s.Voters), len(r.Coordinators))
+		}
+		if s := status.Summary; s.AgentsHealthy != len(r.Agents) {
+			return fmt.Errorf("%d of %d agents are healthy", s.AgentsHealthy, len(r.Agents))
+		}
+		route, err := client.Route(ctx, model)
+		if err == nil && len(route.Candidates) != len(r.Agents) {
+			err = fmt.Errorf("%d of %d agents have %s loaded", len(route.Candidates), len(r.Agents), model)
+		}
+		return err
+	})
+	return status, err
+}
+
+// Leader returns the coordinator that leads, as the others among those that run
+// see it.
+func (r *Rig) Leader(ctx context.Context) (*Node, error) {
+	status, err := r.Client(r.Coordinators...).Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range r.Coordinators {
+		if n.Name == status.Leader {
+			return n, nil
+		}
+	}
+	return nil, problem.New(problem.NoLeader, "See its log in "+r.Dir+".", "The coordinators name no leader of theirs: %q.", status.Leader)
+}
+
+// until tries ok every 100 ms. It gives up when ctx ends or a daemon ends by
+// itself, and then says what was still missing.
+func (r *Rig) until(ctx context.Context, what string, ok func(context.Context) error) error {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		try, cancel := context.WithTimeout(ctx, 2*time.Second)
+		err := ok(try)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case broke := <-r.broken:
+			return broke
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return ctx.Err()
+			}
+			return &problem.Error{
+				Code: problem.Deadline, Err: err,
+				Detail: "Time ran out waiting for " + what + ".",
+				Remedy: "The machine may be busy; try again, or look into the logs that --keep-dir keeps.",
+			}
+		}
+	}
+}
+
+// Broken gives the error of the first daemon that ended by itself.
+func (r *Rig) Broken() <-chan error { return r.broken }
+
+// Close ends all daemons, those that will not go by force, and removes the
+// directory, unless it is to be kept.
+func (r *Rig) Close() error {
+	all := append(append([]*Node(nil), r.Agents...), r.Coordinators...)
+	for _, n := range all {
+		n.terminate()
+	}
+	patience := time.After(3 * time.Second)
+	for _, n := range all {
+		n.gone(patience)
+	}
+	r.spawner.close()
+	if r.sweeper != nil {
+		r.sweeper.dismiss()
+	}
+	if r.keep {
+		return nil
+	}
+	if err := os.RemoveAll(r.Dir); err != nil {
+		return fmt.Errorf("remove the fleet's directory: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,10 @@
+package rig
+
+import "syscall"
+
+// tied puts a child into a process group of its own, where a Ctrl-C that is
+// meant for this process does not reach it, and has the kernel kill it when its
+// parent is gone.
+func tied() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
