@@ -1,0 +1,166 @@
+// Package sensors measures the host: processor, memory, disk, network and
+// temperature, each as a stream of samples. It reads Linux's /proc and /sys
+// through gopsutil.
+//
+// A sensor that fails is told of when it begins and when it ends; the others go
+// on. A host without a thermal sensor, as most virtual machines are, simply has
+// no temperature.
+package sensors
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/shirou/gopsutil/v3/common"
+
+	"primespark/shared/run"
+	"primespark/shared/telemetry"
+)
+
+// A Recorder takes what was measured.
+type Recorder interface {
+	Record(telemetry.Stream, telemetry.Value) error
+}
+
+// Figures are what others want to know of the host at a glance.
+type Figures struct {
+	CPU         float64  // 0 to 1, of all cores, over the last interval
+	Memory      float64  // 0 to 1, used: what is not available to programs
+	Temperature *float64 // °C of the processor; nil without a sensor
+}
+
+// Config says what to measure. The zero value measures the real host each 10 s.
+type Config struct {
+	Every time.Duration
+	Path  string // the disk that holds this file or folder is measured; "/" if empty
+	Proc  string // in place of /proc
+	Sys   string // in place of /sys
+}
+
+// A Monitor measures while it runs.
+type Monitor struct {
+	every   time.Duration
+	env     common.EnvMap
+	sensors []sensor
+	record  Recorder
+	log     *slog.Logger
+
+	mu    sync.Mutex
+	host  Figures
+	fault map[telemetry.Stream]bool // what has failed and is told of
+}
+
+var _ run.Part = (*Monitor)(nil)
+
+// A sensor reads one stream. It answers errNotYet where a rate needs a second
+// reading, and errNone where the host has no such thing.
+type sensor struct {
+	stream telemetry.Stream
+	read   func(ctx context.Context, now time.Time) (telemetry.Value, error)
+}
+
+var (
+	errNotYet = errors.New("a rate needs two readings")
+	errNone   = errors.New("not on this host")
+)
+
+// New returns a monitor that measures nothing yet.
+func New(c Config, record Recorder, log *slog.Logger) *Monitor {
+	m := &Monitor{every: c.Every, record: record, log: log, fault: map[telemetry.Stream]bool{}, env: common.EnvMap{}}
+	if m.every <= 0 {
+		m.every = 10 * time.Second
+	}
+	if c.Path == "" {
+		c.Path = "/"
+	}
+	if c.Proc == "" {
+		c.Proc = "/proc"
+	}
+	if c.Sys == "" {
+		c.Sys = "/sys"
+	}
+	m.env[common.HostProcEnvKey], m.env[common.HostSysEnvKey] = c.Proc, c.Sys
+	m.sensors = []sensor{
+		{telemetry.CPU, new(cpuSensor).read},
+		{telemetry.Memory, readMemory},
+		{telemetry.Disk, (&diskSensor{path: c.Path, sys: c.Sys}).read},
+		{telemetry.Network, (&networkSensor{sys: c.Sys}).read},
+		{telemetry.Temperature, readTemperature},
+	}
+	return m
+}
+
+// Host returns the newest figures; zero before the first readings.
+func (m *Monitor) Host() Figures {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.host
+}
+
+// Run measures at once and then at every interval, until ctx ends.
+func (m *Monitor) Run(ctx context.Context) error {
+	tick := time.NewTicker(m.every)
+	defer tick.Stop()
+	for {
+		m.measure(ctx)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (m *Monitor) String() string { return "sensors" }
+
+func (m *Monitor) measure(ctx context.Context) {
+	ctx = context.WithValue(ctx, common.EnvKey, m.env)
+	for _, s := range m.sensors {
+		v, err := s.read(ctx, time.Now())
+		if err == nil {
+			m.note(s.stream, v)
+			err = m.record.Record(s.stream, v)
+		}
+		m.say(ctx, s.stream, err)
+	}
+}
+
+// note keeps the figures that the host is known by.
+func (m *Monitor) note(stream telemetry.Stream, v telemetry.Value) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	used, _ := v.Field("used")
+	switch stream {
+	case telemetry.CPU:
+		m.host.CPU = used
+	case telemetry.Memory:
+		m.host.Memory = used
+	case telemetry.Temperature:
+		celsius := v.Number()
+		m.host.Temperature = &celsius
+	}
+}
+
+// say tells of a fault when it begins and when it ends. What is no more known
+// is not reported as it was last.
+func (m *Monitor) say(ctx context.Context, stream telemetry.Stream, err error) {
+	if errors.Is(err, errNotYet) || ctx.Err() != nil {
+		return
+	}
+	if stream == telemetry.Temperature && err != nil {
+		m.mu.Lock()
+		m.host.Temperature = nil
+		m.mu.Unlock()
+	}
+	failed := err != nil && !errors.Is(err, errNone)
+	switch was := m.fault[stream]; {
+	case failed && !was:
+		m.log.Warn("sensor fails", "stream", stream, "err", err, "next", "it is read again at the next interval")
+	case !failed && was:
+		m.log.Info("sensor works again", "stream", stream)
+	}
+	m.fault[stream] = failed
+}
