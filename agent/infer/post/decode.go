@@ -1,0 +1,111 @@
+package post
+
+import (
+	"math"
+
+	"primespark/shared/tensor"
+)
+
+// boxAndObject are the numbers before the classes in a row of YOLOX: the box's
+// centre and size, and whether there is anything at all.
+const boxAndObject = 5
+
+// yolox reads rows of centre, size, objectness and classes, for each cell of
+// each grid (YOLOX, yolox/utils/demo_utils.py, demo_postprocess).
+func (p *Processor) yolox(out tensor.Tensor) (boxes []box) {
+	values, size := out.Float32s(), out.Shape[2]
+	least := float32(p.how.Score)
+	row := 0
+	for _, stride := range p.how.Strides {
+		across, down, s := p.width/stride, p.height/stride, float32(stride)
+		for cell := range across * down {
+			v := values[row*size:][:size]
+			row++
+			if !(v[4] >= least) { // no class can lift it above; false for NaN
+				continue
+			}
+			class, score := strongest(v[boxAndObject:], nil)
+			if score *= v[4]; !(score >= least) {
+				continue
+			}
+			cx, cy := (v[0]+float32(cell%across))*s, (v[1]+float32(cell/across))*s
+			w, h := exp(v[2])*s/2, exp(v[3])*s/2
+			boxes = collect(boxes, box{x1: cx - w, y1: cy - h, x2: cx + w, y2: cy + h, score: score, class: class})
+		}
+	}
+	return boxes
+}
+
+// ssd reads scores for each class, and boxes as corners in parts of the input.
+func (p *Processor) ssd(scores, corners tensor.Tensor) (boxes []box) {
+	values, size, at := scores.Float32s(), scores.Shape[2], corners.Float32s()
+	w, h := float32(p.width), float32(p.height)
+	for row := range scores.Shape[1] {
+		class, score := strongest(values[row*size:][:size], p.background)
+		if !(score >= float32(p.how.Score)) {
+			continue
+		}
+		c := at[4*row:][:4]
+		boxes = collect(boxes, box{x1: c[0] * w, y1: c[1] * h, x2: c[2] * w, y2: c[3] * h, score: score, class: class})
+	}
+	return boxes
+}
+
+// strongest returns the class with the highest score, leaving out those that
+// skip names.
+func strongest(scores []float32, skip func(int) bool) (class int, score float32) {
+	score = float32(math.Inf(-1))
+	for i, v := range scores {
+		if v > score && (skip == nil || !skip(i)) {
+			class, score = i, v
+		}
+	}
+	return class, score
+}
+
+// Each row of BlazeFace's boxes has the centre's distance from its anchor, the
+// size, and six points as distances from the anchor, all in pixels of the input
+// (MediaPipe, face_detection_front.pbtxt).
+const (
+	faceRow    = 16
+	facePoints = 6
+	// clipScore keeps the exponential of a score in range, as MediaPipe does.
+	clipScore = 100
+)
+
+// blazeface reads a tensor of scores for each stride, then one of boxes for each.
+// The anchors stand in the middle of each cell.
+func (p *Processor) blazeface(out []tensor.Tensor) (boxes []box) {
+	levels := len(p.how.Strides)
+	least := float32(p.how.Score)
+	for level, stride := range p.how.Strides {
+		scores, rows := out[level].Float32s(), out[levels+level].Float32s()
+		across, perCell := p.width/stride, p.how.Anchors[level]
+		for i, raw := range scores {
+			score := sigmoid(raw)
+			if !(score >= least) {
+				continue
+			}
+			cell := i / perCell
+			ax := (float32(cell%across) + 0.5) * float32(stride)
+			ay := (float32(cell/across) + 0.5) * float32(stride)
+			boxes = collect(boxes, face(rows[faceRow*i:][:faceRow], ax, ay, score))
+		}
+	}
+	return boxes
+}
+
+func face(row []float32, ax, ay, score float32) box {
+	cx, cy, w, h := ax+row[0], ay+row[1], row[2]/2, row[3]/2
+	points := make([][2]float32, facePoints)
+	for i := range points {
+		points[i] = [2]float32{ax + row[4+2*i], ay + row[5+2*i]}
+	}
+	return box{x1: cx - w, y1: cy - h, x2: cx + w, y2: cy + h, score: score, points: points}
+}
+
+func sigmoid(v float32) float32 {
+	return 1 / (1 + exp(-min(max(v, -clipScore), clipScore)))
+}
+
+func exp(v float32) float32 { return float32(math.Exp(float64(v))) }
