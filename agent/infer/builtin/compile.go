@@ -1,0 +1,268 @@
+package builtin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"primespark/agent/infer/builtin/kernel"
+	"primespark/agent/infer/builtin/onnx"
+	"primespark/shared/tensor"
+)
+
+// options are what a Backend gives to its sessions.
+type options struct {
+	kernels kernel.Set
+	threads int
+	memory  int64 // bytes
+}
+
+// A compiler turns a model into nodes whose shapes are all known.
+type compiler struct {
+	options options
+	opset   int64
+	values  map[string]*value
+	uses    map[string]int // of a name, in the model
+	nodes   []*node
+	inputs  []*value
+	outputs []*value
+	fixed   int64 // bytes of constants
+	folded  int   // elements worked out while compiling
+}
+
+// Opsets of the operators that are implemented. Older versions of some of them
+// mean other things.
+const minOpset, maxOpset = 7, 21
+
+func compile(ctx context.Context, m *onnx.Model, o options) (*compiler, error) {
+	c := &compiler{options: o, opset: m.Opset[""], values: map[string]*value{}, uses: map[string]int{}}
+	if c.opset < minOpset || c.opset > maxOpset {
+		// Files made by exporters for another domain alone name no opset of ONNX's own.
+		return nil, fmt.Errorf("opset %d is not supported, only %d to %d; convert the model", c.opset, minOpset, maxOpset)
+	}
+	c.countUses(&m.Graph)
+	if err := c.constants(&m.Graph); err != nil {
+		return nil, err
+	}
+	if err := c.openInputs(&m.Graph); err != nil {
+		return nil, err
+	}
+	for i := range m.Graph.Nodes {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		n := &m.Graph.Nodes[i]
+		if err := c.add(n); err != nil {
+			return nil, fmt.Errorf("node %d (%s, %s, opset %d): %w", i, n.Op, n.Label(), c.opset, err)
+		}
+	}
+	return c, c.closeOutputs(&m.Graph)
+}
+
+func (c *compiler) countUses(g *onnx.Graph) {
+	for _, n := range g.Nodes {
+		for _, name := range n.In {
+			c.uses[name]++
+		}
+	}
+	for _, v := range g.Outputs {
+		c.uses[v.Name]++
+	}
+}
+
+func (c *compiler) constants(g *onnx.Graph) error {
+	for i, t := range g.Inits {
+		v, err := constant(t)
+		if err != nil {
+			return fmt.Errorf("initializer %d: %w", i, err)
+		}
+		if err := c.define(t.Name, v); err != nil {
+			return fmt.Errorf("initializer %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// constant decodes a tensor of the file.
+func constant(t *onnx.Tensor) (*value, error) {
+	if elementType(t.Type) == "" {
+		return nil, fmt.Errorf("%s has elements of %v, which are not supported", t.Name, t.Type)
+	}
+	v := &value{typ: t.Type, shape: t.Shape, constant: true}
+	var err error
+	if t.Type.IsFloat() {
+		v.f, err = t.Float32s()
+	} else {
+		v.i, err = t.Int64s()
+	}
+	return v, err
+}
+
+// define gives a value its name, which must be new: a graph is in SSA form.
+func (c *compiler) define(name string, v *value) error {
+	if name == "" {
+		return errors.New("a tensor without a name")
+	}
+	if c.values[name] != nil {
+		return fmt.Errorf("%q is defined twice", name)
+	}
+	if v.constant {
+		c.fixed += int64(4*len(v.f) + 8*len(v.i))
+		if c.fixed > c.options.memory {
+			return fmt.Errorf("the constants need more than the %d MiB that a model may use", c.options.memory>>20)
+		}
+	}
+	v.name, v.uses = name, c.uses[name]
+	c.values[name] = v
+	return nil
+}
+
+// openInputs makes the inputs of the graph. A first dimension that is open is
+// the batch, and becomes 1.
+func (c *compiler) openInputs(g *onnx.Graph) error {
+	for i, in := range g.Inputs {
+		if c.values[in.Name] != nil {
+			continue // an initializer, listed as older files do
+		}
+		v := &value{typ: in.Type}
+		if !in.Shaped || elementType(in.Type) == "" {
+			return fmt.Errorf("input %d (%s) has no shape, or elements of %v", i, in.Name, in.Type)
+		}
+		for d, n := range in.Dims {
+			if n == -1 && d == 0 {
+				n = 1
+			}
+			if n < 1 {
+				return fmt.Errorf("input %d (%s): dimension %d is open or 0; save the model with a fixed one", i, in.Name, d)
+			}
+			v.shape = append(v.shape, int(n))
+		}
+		if _, err := tensor.Count(v.shape); err != nil {
+			return fmt.Errorf("input %d (%s): %w", i, in.Name, err)
+		}
+		if err := c.define(in.Name, v); err != nil {
+			return fmt.Errorf("input %d: %w", i, err)
+		}
+		c.inputs = append(c.inputs, v)
+	}
+	return nil
+}
+
+func (c *compiler) closeOutputs(g *onnx.Graph) error {
+	if len(g.Outputs) == 0 {
+		return errors.New("the graph has no outputs")
+	}
+	for i, out := range g.Outputs {
+		v := c.values[out.Name]
+		if v == nil {
+			return fmt.Errorf("output %d: nothing gives %q", i, out.Name)
+		}
+		if elementType(v.typ) == "" {
+			return fmt.Errorf("output %d (%s) has elements of %v", i, out.Name, v.typ)
+		}
+		v.output = true
+		c.outputs = append(c.outputs, v)
+	}
+	return nil
+}
+
+// add compiles one node.
+func (c *compiler) add(src *onnx.Node) error {
+	op := operators[src.Op]
+	if op == nil || src.Domain != "" {
+		return errUnsupported(src)
+	}
+	k := &call{compiler: c, src: src, node: &node{op: src.Op, label: src.Label()}}
+	for i, name := range src.In {
+		v := c.values[name]
+		if v == nil && name != "" {
+			return fmt.Errorf("nothing before it gives input %d, %q", i, name)
+		}
+		if v != nil && v.len() == 0 && !takesEmpty[src.Op] {
+			return fmt.Errorf("input %d (%s) has no elements", i, name)
+		}
+		k.in = append(k.in, v)
+	}
+	for _, a := range src.Attrs {
+		if a.Foreign {
+			return fmt.Errorf("attribute %s is a sub-graph or a list of texts, which is not supported", a.Name)
+		}
+	}
+	if err := op(k); err != nil {
+		return err
+	}
+	for i, name := range src.Out {
+		if name == "" {
+			continue
+		}
+		if i >= len(k.out) || k.out[i] == nil {
+			return fmt.Errorf("output %d (%s) is not supported", i, name)
+		}
+	}
+	return c.adopt(k)
+}
+
+// adopt takes the outputs of a call into the graph, computing them at once if
+// all that they depend on is constant.
+func (c *compiler) adopt(k *call) error {
+	n := k.node
+	n.in = slices.DeleteFunc(slices.Clone(k.in), func(v *value) bool { return v == nil || v.constant })
+	for _, v := range k.out {
+		if v != nil && v.home == nil && !v.constant && v.producer == n {
+			n.out = append(n.out, v)
+		}
+	}
+	if len(n.out) > 0 && !c.fold(k) {
+		n.index = len(c.nodes)
+		c.nodes = append(c.nodes, n)
+	}
+	for i, name := range k.src.Out {
+		if name == "" {
+			continue
+		}
+		if c.values[name] == k.out[i] {
+			continue
+		}
+		if err := c.define(name, k.out[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// foldLimit bounds the work that a model can make of its constants at load time,
+// in elements read and written.
+const foldLimit = 1 << 22
+
+// fold computes the outputs now if all inputs are constant and it is cheap.
+func (c *compiler) fold(k *call) bool {
+	n := k.node
+	cost := 0
+	for _, v := range k.in {
+		if v != nil {
+			if !v.constant {
+				return false
+			}
+			cost += v.len()
+		}
+	}
+	for _, v := range n.out {
+		cost += v.len()
+	}
+	if n.macs > 0 || n.temp != nil || c.folded+cost > foldLimit {
+		return false
+	}
+	c.folded += cost
+	for _, v := range n.out {
+		v.alloc()
+		v.constant = true
+	}
+	w := worker{scratch: make([]float32, n.scratch)}
+	for _, s := range n.bind() {
+		for task := range s.tasks {
+			s.run(task, &w)
+		}
+	}
+	return true
+}

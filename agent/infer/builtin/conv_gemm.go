@@ -1,0 +1,197 @@
+package builtin
+
+import (
+	"primespark/agent/infer/builtin/kernel"
+)
+
+// planGemm emits a convolution as a matrix product: the result, a row for each
+// channel and a column for each pixel, is weights times patches. Patches are
+// gathered one panel at a time, into memory that stays in the cache.
+func (k *conv) planGemm() error {
+	tile := k.c.kernels().Tile()
+	depth := k.depth()
+	k.node.scratch = depth*tile.Cols() + 2*tile.Cols() + tile.Rows*tile.Cols()
+	if k.pads() {
+		h, w := k.padded()
+		k.node.temp = &value{typ: k.x.typ, shape: []int{k.batch * k.channels, h, w}}
+		if err := checked(k.node.temp.shape); err != nil {
+			return err
+		}
+	}
+	k.c.emit(k.gemmSteps)
+	return nil
+}
+
+// depth is the number of weights of one channel of the result.
+func (k *conv) depth() int { return k.channels / k.groups * k.kh * k.kw }
+
+// direct reports whether the image is its own matrix of patches.
+func (k *conv) direct() bool { return k.kh*k.kw*k.sh*k.sw == 1 && !k.pads() }
+
+func (k *conv) gemmSteps() []step {
+	set := k.c.kernels()
+	t := &gemmTask{conv: k, set: set, tile: set.Tile(), k: k.depth(), rows: k.out / k.groups, cols: k.oh * k.ow}
+	var steps []step
+	source := k.x
+	t.ih, t.iw = k.h, k.w
+	if k.pads() {
+		source = k.node.temp
+		t.ih, t.iw = k.padded()
+		steps = k.padSteps(set)
+	}
+	t.src = source.padded()
+	t.offsets()
+	steps = append(steps, t.weights()...)
+	return append(steps, t.share(k.c.options.threads))
+}
+
+// padSteps copies the image into one with its padding around it.
+func (k *conv) padSteps(set kernel.Set) []step {
+	h, w := k.padded()
+	dst := k.node.temp.f
+	return []step{{k.batch * k.channels, func(i int, _ *worker) {
+		plane := dst[i*h*w : (i+1)*h*w]
+		clear(plane)
+		set.Copy(&kernel.Rows{
+			Count: k.h, N: k.w, Src: k.x.f[i*k.h*k.w : (i+1)*k.h*k.w], SrcStep: k.w,
+			Dst: plane[k.top*w+k.left:], DstStep: w,
+		})
+	}}}
+}
+
+// A gemmTask is what the tasks of one convolution share.
+type gemmTask struct {
+	*conv
+	set    kernel.Set
+	tile   kernel.Tile
+	k      int // weights of a channel
+	rows   int // channels of a group of the result
+	cols   int // pixels of the result
+	ih, iw int // of the image that patches are taken from
+	src    []float32
+	offs   []int // byte offset of each weight's element within a patch
+	maxOff int
+	a      [][]float32 // packed weights of each group
+	bias   [][]float32 // of each group, filled up to whole tiles
+
+	span   int // panels of a task
+	chunks int // parts that the rows of a group are divided into
+	chunk  int // rows of a part
+}
+
+func (t *gemmTask) offsets() {
+	for ch := range t.channels / t.groups {
+		for ky := range t.kh {
+			for kx := range t.kw {
+				off := (ch*t.ih+ky*t.dh)*t.iw + kx*t.dw
+				t.maxOff = max(t.maxOff, off)
+				t.offs = append(t.offs, 4*off)
+			}
+		}
+	}
+}
+
+// weights packs the weights and the bias: now if they are constant, or else in a step.
+func (t *gemmTask) weights() []step {
+	full := (t.rows + t.tile.Rows - 1) / t.tile.Rows * t.tile.Rows
+	for range t.groups {
+		t.a = append(t.a, make([]float32, full*t.k))
+		t.bias = append(t.bias, make([]float32, full))
+	}
+	pack := func() {
+		for g := range t.groups {
+			t.set.PackA(t.a[g], t.weight.f[g*t.rows*t.k:(g+1)*t.rows*t.k], t.rows, t.k)
+			if b := t.node.fuse.bias; b != nil {
+				copy(t.bias[g], b[g*t.rows:(g+1)*t.rows])
+			} else {
+				copy(t.bias[g], t.shift.f[g*t.rows:(g+1)*t.rows])
+			}
+		}
+	}
+	if t.node.fuse.weights != nil && t.node.fuse.bias != nil {
+		pack()
+		return nil
+	}
+	return single(pack)
+}
+
+// share cuts the product into tasks: panels side by side, and the rows too where
+// there are too few panels for all workers.
+func (t *gemmTask) share(threads int) step {
+	panels := (t.cols + t.tile.Cols() - 1) / t.tile.Cols()
+	images := t.batch * t.groups
+	t.span = max(1, min(8, panels*images/(4*threads)))
+	spans := (panels + t.span - 1) / t.span
+	t.chunks, t.chunk = 1, (t.rows+t.tile.Rows-1)/t.tile.Rows*t.tile.Rows
+	if most := t.rows / 64; threads > 1 && images*spans < 2*threads && most > 1 {
+		want := min(most, (2*threads+images*spans-1)/(images*spans))
+		blocks := (t.rows + t.tile.Rows - 1) / t.tile.Rows
+		t.chunk = (blocks + want - 1) / want * t.tile.Rows
+		t.chunks = (t.rows + t.chunk - 1) / t.chunk
+	}
+	return step{images * spans * t.chunks, func(task int, w *worker) {
+		part := task % t.chunks
+		span := task / t.chunks % spans
+		t.run(task/t.chunks/spans, span*t.span, min(panels, (span+1)*t.span), part*t.chunk, w)
+	}}
+}
+
+// run works out the panels from first to last of one group of one image, of the
+// rows of a chunk.
+func (t *gemmTask) run(image, first, last, row int, w *worker) {
+	width, g := t.tile.Cols(), image%t.groups
+	per := t.channels / t.groups * t.ih * t.iw
+	src := t.src[image*per : len(t.src)]
+	rows := min(t.chunk, t.rows-row)
+	at := (image*t.rows + row) * t.cols
+	p := panel{set: t.set, tile: t.tile, k: t.k, rows: rows, a: t.a[g][row*t.k:], bias: t.bias[g][row:], ldc: t.cols}
+	f := &t.node.fuse
+	p.lo, p.hi = f.act.lo, f.act.hi
+	for i := first; i < last; i++ {
+		c0 := i * width
+		p.cols = min(width, t.cols-c0)
+		p.b, p.ldb = w.scratch, width
+		if t.direct() && (t.rows <= 4*t.tile.Rows) {
+			p.b, p.ldb = src[c0:], t.cols
+		} else {
+			t.gather(src, c0, p.cols, w)
+		}
+		p.c = t.y.f[at+c0:]
+		if f.shortcut != nil {
+			p.add = f.shortcut.f[at+c0:]
+		}
+		p.run(w.scratch[t.k*width+2*width:])
+	}
+	if f.act.curved() {
+		from, to := first*width, min(last*width, t.cols)
+		for r := range rows {
+			y := t.y.f[at+r*t.cols+from : at+r*t.cols+to]
+			f.act.apply(t.set, y, y)
+		}
+	}
+}
+
+// packing is a worker's list of the segments of a panel.
+type packing struct {
+	segs [64]kernel.Segment
+}
+
+// gather packs the patches of count pixels from pixel c0 on.
+func (t *gemmTask) gather(src []float32, c0, count int, w *worker) {
+	p := kernel.Pack{Stride: t.sw, Src: src, Offs: t.offs, MaxOff: t.maxOff, Dst: w.scratch}
+	segs := w.packing.segs[:0]
+	for done := 0; done < count; {
+		y, x := (c0+done)/t.ow, (c0+done)%t.ow
+		n := min(count-done, t.ow-x)
+		if t.sw > 2 {
+			n = 1
+		}
+		segs = append(segs, kernel.Segment{Src: 4 * (y*t.sh*t.iw + x*t.sw), Dst: 4 * done})
+		done += n
+	}
+	if t.sw > 2 {
+		p.Stride = 1
+	}
+	p.Segs = segs
+	t.set.Pack(&p)
+}

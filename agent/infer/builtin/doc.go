@@ -1,0 +1,38 @@
+// Package builtin is the engine that is always there: it runs ONNX models in
+// process, in Go and assembly, without a library.
+//
+// # What it promises
+//
+// A model is checked whole when it is loaded. Shapes are static: every dimension of
+// the inputs is known, save the first, which is taken as a batch of 1 when the
+// file leaves it open. An operator, type or attribute that is not supported, a
+// shape that does not fit, or a model that would need more memory than
+// Backend.Memory, is an error of Load that names the node, its operator and the
+// opset. Load does not panic and its memory is bounded, whatever the file holds
+// (see package onnx for the reader's limits); the arithmetic is checked by Load's shape
+// inference, and the kernels check their slices again.
+//
+// A session computes in float32. Its results agree with ONNX Runtime's to within 1e-3 of
+// the outputs' magnitude for networks of a hundred layers; half-precision tensors are widened, doubles
+// rounded. Integers and booleans are int64 inside, cut to their type after
+// arithmetic. The sets of kernels (AVX2, AVX-512, NEON, plain Go) agree with
+// one another as package kernel says.
+//
+// Infer allocates nothing once a session is loaded, and looks at its context
+// between steps, of which the longest is one layer.
+//
+// # How it works
+//
+// Package onnx reads the file. compile walks the nodes in order: each operator
+// works out its shapes, constants are folded, and what follows a convolution
+// (batch normalisation, a bias, an activation, the addition of a shortcut) is fused into it.
+// plan gives every tensor a place in one arena, where tensors share memory when
+// they are not alive at the same time, lie inside of the concatenation that
+// they end up in, or are computed in place. Only then do the nodes bind: closures over slices of the arena,
+// which a pool of workers runs task by task.
+//
+// # How to regenerate the kernels
+//
+// go generate ./agent/infer/builtin/kernel runs the generator kernel/gen, which
+// writes the assembly of both architectures. A test holds the files to it.
+package builtin

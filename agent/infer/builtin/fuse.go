@@ -1,0 +1,186 @@
+package builtin
+
+import (
+	"math"
+	"slices"
+)
+
+// fusable is what a convolution (or a matrix product) can take in of the nodes
+// behind it: y = activation(conv(x)*scale + shift + shortcut).
+type fusable struct {
+	can      bool
+	rows     int       // channels of the output; scaling and shifting go by channel
+	weights  *value    // constant, or no scaling
+	bias     []float32 // nil when it is not a constant
+	shortcut *value
+	act      activation
+}
+
+// last returns the node that gives v, if v is needed by nobody but the node that
+// is being compiled, so that it can be changed; users is how many uses that node makes.
+func (c *call) last(v *value, users int) *node {
+	if v == nil || v.constant || v.output || v.home != nil || v.uses != users || v.producer == nil || v.producer.dropped {
+		return nil
+	}
+	n := v.producer
+	if !n.fuse.can || n.fuse.act.kind != actNone || len(n.out) != 1 || n.out[0] != v {
+		return nil
+	}
+	return n
+}
+
+// takeOver makes the output of the call that of n, which has fused it.
+func (c *call) takeOver(v *value) {
+	v.uses = 0 // set anew by define
+	c.out = []*value{v}
+}
+
+// fuseActivation puts an activation into the node that gives the input.
+func (c *call) fuseActivation(a activation) bool {
+	n := c.last(c.in[0], 1)
+	if n == nil || a.kind == actHardSwish && n.fuse.shortcut != nil {
+		return false
+	}
+	n.fuse.act = a
+	c.takeOver(c.in[0])
+	return true
+}
+
+// fuseScale multiplies each channel of the node that gives x by scale and adds shift.
+func (c *call) fuseScale(x *value, scale, shift []float32) bool {
+	n := c.last(x, 1)
+	if n == nil || n.fuse.weights == nil || n.fuse.bias == nil || n.fuse.shortcut != nil || len(scale) != n.fuse.rows {
+		return false
+	}
+	w := *n.fuse.weights
+	w.f = slices.Clone(w.f)
+	per := len(w.f) / n.fuse.rows
+	bias := make([]float32, n.fuse.rows)
+	for r := range bias {
+		c.kernels().Affine(w.f[r*per:(r+1)*per], w.f[r*per:(r+1)*per], scale[r], 0, -inf, inf)
+		bias[r] = n.fuse.bias[r]*scale[r] + shift[r]
+	}
+	*n.fuse.weights, n.fuse.bias = w, bias
+	c.takeOver(x)
+	return true
+}
+
+// fuseAdd puts the addition of b into the node that gives a: as part of the bias, or
+// as a shortcut, which must have been computed before that node.
+func (c *call) fuseAdd(a, b *value) bool {
+	n := c.last(a, 1)
+	if n == nil {
+		return false
+	}
+	if b.constant && n.fuse.bias != nil && n.fuse.shortcut == nil && perChannel(a, b, n.fuse.rows) {
+		bias := slices.Clone(n.fuse.bias)
+		for i := range bias {
+			bias[i] += b.f[i%len(b.f)]
+		}
+		n.fuse.bias = bias
+		c.takeOver(a)
+		return true
+	}
+	if b.constant || b.typ != a.typ || n.fuse.shortcut != nil || !sameShape(a, b) || !c.before(b, n) {
+		return false
+	}
+	n.fuse.shortcut = b
+	n.in = append(n.in, b)
+	c.takeOver(a)
+	return true
+}
+
+// perChannel reports whether b is one number, or one for each of the channels of
+// a, which are dimension 1, or of a matrix the last one.
+func perChannel(a, b *value, rows int) bool {
+	if len(b.shape) > len(a.shape) {
+		return false
+	}
+	if b.len() == 1 {
+		return true
+	}
+	channel := len(a.shape) - 1 // counted from the end
+	return len(a.shape) > 2 && b.len() == rows && len(b.shape) >= channel && dimFromEnd(b.shape, channel) == rows
+}
+
+// before reports whether v is there when n runs.
+func (c *call) before(v *value, n *node) bool {
+	root, _ := v.root()
+	if root.producer == nil {
+		return true
+	}
+	return root.producer.index < n.index
+}
+
+// fuseSiLU makes x*sigmoid(x) one activation, if c is such a product, and puts
+// it into the node that gives x if that can be.
+func (c *call) fuseSiLU() (bool, error) {
+	x, s := c.in[0], c.in[1]
+	if s.producer == nil || s.producer.op != "Sigmoid" {
+		x, s = s, x
+	}
+	g := s.producer
+	if g == nil || g.op != "Sigmoid" || g.dropped || len(g.in) != 1 || g.in[0] != x || s.uses != 1 || s.output {
+		return false, nil
+	}
+	act := activation{kind: actSiLU, lo: -inf, hi: inf}
+	g.dropped = true
+	if n := c.last(x, 2); n != nil {
+		n.fuse.act = act
+		c.takeOver(x)
+		return true, nil
+	}
+	c.in = []*value{x}
+	set := c.kernels()
+	return true, c.elementwise(func(dst, src []float32) { act.apply(set, dst, src) })
+}
+
+func opBatchNorm(c *call) error {
+	if err := c.needFloats(5, 5); err != nil {
+		return err
+	}
+	x := c.in[0]
+	channels, err := channelsOf(x)
+	if err != nil {
+		return err
+	}
+	if c.int("training_mode", 0) != 0 {
+		return errTraining
+	}
+	for _, v := range c.in[1:] {
+		if v.len() != channels {
+			return errChannels(v, channels)
+		}
+	}
+	eps := float64(c.float("epsilon", 1e-5))
+	scale, shift := make([]float32, channels), make([]float32, channels)
+	prepare := func() {
+		for i := range scale {
+			k := float64(c.in[1].f[i]) / math.Sqrt(float64(c.in[4].f[i])+eps)
+			scale[i], shift[i] = float32(k), float32(float64(c.in[2].f[i])-float64(c.in[3].f[i])*k)
+		}
+	}
+	fixed := !slices.ContainsFunc(c.in[1:], func(v *value) bool { return !v.constant })
+	if fixed {
+		prepare()
+		if c.fuseScale(x, scale, shift) {
+			return nil
+		}
+	}
+	y, err := c.give(0, x.typ, x.shape...)
+	if err != nil {
+		return err
+	}
+	set, planes := c.kernels(), x.shape[0]*channels
+	c.emit(func() []step {
+		size := x.len() / planes
+		steps := []step{{planes, func(p int, _ *worker) {
+			set.Affine(y.f[p*size:(p+1)*size], x.f[p*size:], scale[p%channels], shift[p%channels], -inf, inf)
+		}}}
+		if !fixed {
+			steps = slices.Concat(single(prepare), steps)
+		}
+		return steps
+	})
+	return nil
+}

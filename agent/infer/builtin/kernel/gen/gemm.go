@@ -1,0 +1,78 @@
+package main
+
+import "fmt"
+
+// Offsets of gemmArgs.
+const (
+	gemmK, gemmBlocks, gemmA, gemmB, gemmLDB = 0, 8, 16, 24, 32
+	gemmC, gemmLDC, gemmBias, gemmAdd        = 40, 48, 56, 64
+	gemmLo, gemmHi                           = 72, 76
+)
+
+// gemm multiplies blocks of rows of A by one panel of B, vecs vectors wide:
+// C = min(max(A×B + bias + add, lo), hi). The tile of C stays in registers through k.
+func gemm(m machine, vecs int) {
+	t := m.shape()
+	const blocks, a, c, bias, ldb, ldc, b, k, plus, p gp = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
+	acc := make([][]vec, t.rows)
+	for r := range acc {
+		for i := range vecs {
+			acc[r] = append(acc[r], vec(r*t.vecs+i))
+		}
+	}
+	first := vec(t.rows * t.vecs) // the first register that holds no sum
+	bv := []vec{first, first + 1}[:vecs]
+	block, inner, bare := m.fresh("block"), m.fresh("k"), m.fresh("bare")
+
+	m.text(fmt.Sprintf("gemm%d", vecs))
+	m.arg(blocks, gemmBlocks)
+	m.arg(a, gemmA)
+	m.arg(c, gemmC)
+	m.arg(bias, gemmBias)
+	m.arg(ldb, gemmLDB)
+	m.arg(ldc, gemmLDC)
+	m.arg(plus, gemmAdd)
+	m.label(block)
+	for r := range acc {
+		m.loadAll(acc[r][0], bias, 4*r)
+		for _, v := range acc[r][1:] {
+			m.set(v, acc[r][0])
+		}
+	}
+	m.arg(b, gemmB)
+	m.arg(k, gemmK)
+	m.label(inner)
+	for i, v := range bv {
+		m.load(v, b, 4*t.lanes*i)
+	}
+	m.loadColumn(a, first+2)
+	for r := range acc {
+		m.mulColumn(a, first+2, r, acc[r], bv)
+	}
+	m.addImm(a, 4*t.rows)
+	m.add(b, ldb)
+	m.loop(k, inner)
+
+	m.jumpZero(plus, bare)
+	for r := range acc {
+		for i, v := range acc[r] {
+			m.load(first, plus, 4*t.lanes*i)
+			m.arith(opAdd, v, v, first)
+		}
+		m.add(plus, ldc)
+	}
+	m.label(bare)
+	m.argAll(first, gemmLo)
+	m.argAll(first+1, gemmHi)
+	for r := range acc {
+		for i, v := range acc[r] {
+			m.arith(opMax, v, v, first)
+			m.arith(opMin, v, v, first+1)
+			m.store(v, c, 4*t.lanes*i)
+		}
+		m.add(c, ldc)
+	}
+	m.addImm(bias, 4*t.rows)
+	m.loop(blocks, block)
+	m.ret()
+}

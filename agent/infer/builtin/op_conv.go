@@ -1,0 +1,87 @@
+package builtin
+
+import (
+	"fmt"
+	"slices"
+)
+
+// A conv is a convolution on its way to its steps.
+type conv struct {
+	*window
+	c      *call
+	node   *node
+	x      *value
+	weight *value
+	shift  *value // nil for none, or when it is constant: then it is in node.fuse
+	y      *value
+	out    int // channels of the result
+	groups int
+}
+
+func opConv(c *call) error {
+	if err := c.needFloats(2, 3); err != nil {
+		return err
+	}
+	x, w, b := c.in[0], c.in[1], c.input(2)
+	if len(w.shape) < 3 || len(w.shape) != len(x.shape) {
+		return fmt.Errorf("weights of shape %v for an image of shape %v", w.shape, x.shape)
+	}
+	g, err := c.window2d(x, w.shape[2:], false)
+	if err != nil {
+		return err
+	}
+	k := &conv{window: g, c: c, node: c.node, x: x, weight: w, out: w.shape[0], groups: c.int("group", 1)}
+	if k.groups < 1 || g.channels%k.groups != 0 || k.out%k.groups != 0 || w.shape[1] != g.channels/k.groups {
+		return fmt.Errorf("weights of shape %v in %d groups for %d channels", w.shape, k.groups, g.channels)
+	}
+	if b != nil && b.len() != k.out {
+		return errChannels(b, k.out)
+	}
+	if k.y, err = c.give(0, x.typ, g.result(k.out)...); err != nil {
+		return err
+	}
+	c.node.macs = int64(k.y.len()) * int64(product(w.shape[1:]))
+	k.fusable(w, b, k.out)
+	if k.depthwise() {
+		k.planDepth()
+		return nil
+	}
+	return k.planGemm()
+}
+
+// fusable opens the node for what follows it.
+func (k *conv) fusable(w, b *value, rows int) {
+	f := fusable{can: true, rows: rows, act: noActivation}
+	switch {
+	case b == nil:
+		f.bias = make([]float32, rows)
+	case b.constant:
+		f.bias = slices.Clone(b.f)
+	default:
+		k.shift = b
+	}
+	if w.constant {
+		own := *w // fuse replaces its elements, not those of the file's constant
+		f.weights = &own
+		k.weight = &own
+	}
+	k.node.fuse = f
+}
+
+func (k *conv) depthwise() bool {
+	return k.groups == k.channels && k.groups > 1 && k.kh*k.kw <= 1<<10 && k.weight.constant && k.shift == nil
+}
+
+func channelsOf(x *value) (int, error) {
+	switch {
+	case len(x.shape) < 1:
+		return 0, fmt.Errorf("a scalar where channels are wanted")
+	case len(x.shape) == 1:
+		return 1, nil
+	}
+	return x.shape[1], nil
+}
+
+func errChannels(v *value, want int) error {
+	return fmt.Errorf("%s has shape %v, want %d elements", v.name, v.shape, want)
+}
