@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"primespark/coordinator/cmd/prime-spark/internal/demo"
+	"primespark/coordinator/cmd/prime-spark/internal/figures"
 	"primespark/coordinator/cmd/prime-spark/internal/operator"
 	"primespark/shared/cli"
 )
@@ -16,6 +17,6 @@ func main() { os.Exit(cli.Main(root(), os.Args[1:], os.Stdout, os.Stderr)) }
 
 func root() *cobra.Command {
 	root := operator.Root()
-	root.AddCommand(demo.Command(), demo.SweepCommand())
+	root.AddCommand(demo.Command(), demo.SweepCommand(), figures.Command())
 	return root
 }

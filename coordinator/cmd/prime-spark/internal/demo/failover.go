@@ -124,7 +124,7 @@ func send(ctx context.Context, client *wire.Client, answers chan<- answer) {
 	photo := testphoto.Astronaut()
 	for ctx.Err() == nil {
 		a := answer{begin: time.Now()}
-		a.InferAnswer, a.err = client.InferImage(ctx, modelName, photo, nil)
+		a.InferAnswer, a.err = client.InferImage(ctx, Model, photo, nil)
 		a.end = time.Now()
 		if a.err != nil && ctx.Err() != nil {
 			return

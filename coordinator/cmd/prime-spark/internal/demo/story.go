@@ -16,8 +16,8 @@ import (
 	"primespark/shared/wire"
 )
 
-// modelName is the model that every agent has embedded.
-const modelName = "blazeface"
+// Model is the one that every agent has embedded.
+const Model = "blazeface"
 
 // face is where the photo's face is, as x1, y1, x2, y2 in pixels.
 var face = [4]float64{180, 62, 268, 174}
@@ -46,7 +46,7 @@ func (s *story) start(ctx context.Context) error {
 		return err
 	}
 	done := s.wait("waiting until the fleet is healthy")
-	status, err := s.rig.Healthy(ctx, modelName)
+	status, err := s.rig.Healthy(ctx, Model)
 	done()
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func (s *story) photo(ctx context.Context) error {
 	}
 	s.step("sending a photo of an astronaut to the gateway on %s", s.leader.Name)
 	sent := time.Now()
-	a, err := s.rig.Client(s.leader).InferImage(ctx, modelName, testphoto.Astronaut(), nil)
+	a, err := s.rig.Client(s.leader).InferImage(ctx, Model, testphoto.Astronaut(), nil)
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (s *story) restore(ctx context.Context) error {
 		return err
 	}
 	done := s.wait("waiting until it has caught up")
-	status, err := s.rig.Healthy(ctx, modelName)
+	status, err := s.rig.Healthy(ctx, Model)
 	done()
 	if err != nil {
 		return err

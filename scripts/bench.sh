@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# The figures of the project, measured on this machine in one go: the engine, the
+# parts that have benchmarks, and a whole fleet of real processes. Expects bin/
+# to be built (make bench does that).
+#
+#   BENCHTIME=1s ROUNDS=10 PHOTOS=300 scripts/bench.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+benchtime=${BENCHTIME:-1s}
+rounds=${ROUNDS:-10}
+photos=${PHOTOS:-300}
+
+echo "== machine"
+uname -srm
+if [ -r /proc/cpuinfo ]; then
+	awk -F ': ' '/^model name/ { print $2; exit }' /proc/cpuinfo
+fi
+echo "$(getconf _NPROCESSORS_ONLN) cores, $(go version)"
+
+echo
+echo "== a fleet of 3 coordinators and 3 agents on this machine"
+bin/prime-spark fleet-figures --rounds "$rounds" --photos "$photos"
+
+echo
+echo "== benchmarks of packages ($benchtime each)"
+packages=$(grep -rl --include='*_test.go' '^func Benchmark' agent coordinator shared | xargs -r -n1 dirname | sort -u | sed 's|^|./|')
+if [ -n "$packages" ]; then
+	# shellcheck disable=SC2086 # a list of packages
+	go test -run '^$' -bench . -benchmem -benchtime "$benchtime" $packages
+fi
+
+for script in scripts/bench-engine*.sh; do
+	[ -e "$script" ] || continue
+	echo
+	echo "== $script"
+	"$script"
+done
