@@ -1,0 +1,211 @@
+package battery_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"primespark/agent/battery"
+	"primespark/shared/fleet"
+	"primespark/shared/logs"
+	"primespark/shared/telemetry"
+)
+
+// A gauge is a reader that says what it is told.
+type gauge struct {
+	mu sync.Mutex
+	r  battery.Reading
+	e  error
+}
+
+func (g *gauge) Read(context.Context) (battery.Reading, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.r, g.e
+}
+
+func (g *gauge) set(r battery.Reading, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.r, g.e = r, err
+}
+
+type sheet map[telemetry.Stream][]telemetry.Value
+
+func (s sheet) Record(stream telemetry.Stream, v telemetry.Value) error {
+	s[stream] = append(s[stream], v)
+	return v.Check()
+}
+
+// inBubble runs a monitor of r, one reading each 10 s, while the story is told.
+func inBubble(t *testing.T, r func() battery.Reader, story func(t *testing.T, m *battery.Monitor, seen sheet, log *bytes.Buffer)) {
+	synctest.Test(t, func(t *testing.T) {
+		seen, log := sheet{}, new(bytes.Buffer)
+		m := battery.New(10*time.Second, r(), seen, logs.New(log, logs.Options{}))
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- m.Run(ctx) }()
+		pass(time.Second)
+		story(t, m, seen, log)
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// pass lets time pass, and what it brings be done.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func TestMonitor(t *testing.T) {
+	g := &gauge{r: battery.Reading{Mains: true, Charge: 1.04, Volts: 4.18, Load: 5}}
+	inBubble(t, func() battery.Reader { return g }, func(t *testing.T, m *battery.Monitor, seen sheet, log *bytes.Buffer) {
+		p := m.Power().Get()
+		if p.Source != fleet.Mains || p.Charge == nil || *p.Charge != 1 || p.Minutes != nil {
+			t.Errorf("power %+v, want mains at 100 %%", p)
+		}
+		g.set(battery.Reading{Charge: 0.5}, nil)
+		pass(10 * time.Second)
+		if p := m.Power().Get(); p.Source != fleet.Battery || *p.Charge != 0.5 {
+			t.Errorf("power %+v, want battery at 50 %%", p)
+		}
+		if !strings.Contains(log.String(), `"power source changed","source":"battery"`) {
+			t.Errorf("log: %s", log)
+		}
+		if x, _ := seen[telemetry.Battery][0].Field("volts"); x != 4.18 {
+			t.Errorf("first sample has %v V", x)
+		}
+		if _, ok := seen[telemetry.Battery][1].Field("volts"); ok {
+			t.Error("a voltage that is not known is recorded")
+		}
+		if x, _ := seen[telemetry.Power][1].Field("mains"); x != 0 || len(seen[telemetry.Power]) != 2 {
+			t.Errorf("power samples %v", seen[telemetry.Power])
+		}
+	})
+}
+
+func TestAFaultyGaugeSaysNothing(t *testing.T) {
+	nan := battery.Charge(math.NaN())
+	for name, fault := range map[string]struct {
+		reading battery.Reading
+		err     error
+	}{
+		"no answer":      {err: errors.New("read i2c-1 0x36: remote I/O error")},
+		"all ones":       {reading: battery.Reading{Charge: 2.56, Volts: 5.12}},
+		"empty cell":     {reading: battery.Reading{Charge: 0.5, Volts: 0.1}},
+		"no number":      {reading: battery.Reading{Charge: nan}},
+		"negative":       {reading: battery.Reading{Charge: -0.1}},
+		"a power plant":  {reading: battery.Reading{Load: 1e6}},
+		"infinite loads": {reading: battery.Reading{Load: math.Inf(1)}},
+	} {
+		good := battery.Reading{Mains: true, Charge: 0.9, Volts: 4.1}
+		g := &gauge{r: good}
+		inBubble(t, func() battery.Reader { return g }, func(t *testing.T, m *battery.Monitor, seen sheet, log *bytes.Buffer) {
+			g.set(fault.reading, fault.err)
+			pass(time.Minute)
+			if p := m.Power().Get(); p.Source != fleet.PowerUnknown || p.Charge != nil {
+				t.Errorf("%s: power %+v, want unknown", name, p)
+			}
+			if n := strings.Count(log.String(), "battery unreadable"); n != 1 {
+				t.Errorf("%s: told %d times in a minute:\n%s", name, n, log)
+			}
+			g.set(good, nil)
+			pass(10 * time.Second)
+			if p := m.Power().Get(); p.Source != fleet.Mains || !strings.Contains(log.String(), "readable again") {
+				t.Errorf("%s: afterwards power %+v, log:\n%s", name, p, log)
+			}
+			if n := len(seen[telemetry.Battery]); n != 2 {
+				t.Errorf("%s: %d samples, want the 2 good ones", name, n)
+			}
+		})
+	}
+}
+
+func TestMinutesLeft(t *testing.T) {
+	// 30 minutes on battery from 60 to 30 %, then the mains are back.
+	script := []battery.Point{
+		{At: 0, Mains: true, Charge: 0.6, Load: 6},
+		{At: time.Minute, Mains: false, Charge: 0.6, Load: 6},
+		{At: 31 * time.Minute, Mains: true, Charge: 0.3, Load: 6},
+	}
+	sim := func() battery.Reader {
+		s, err := battery.NewSim(script)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	inBubble(t, sim, func(t *testing.T, m *battery.Monitor, _ sheet, _ *bytes.Buffer) {
+		pass(3 * time.Minute)
+		if p := m.Power().Get(); p.Source != fleet.Battery || p.Minutes != nil {
+			t.Errorf("after two minutes on battery %+v, want the time left not yet known", p)
+		}
+		pass(18 * time.Minute)
+		if p := m.Power().Get(); p.Minutes == nil || math.Abs(*p.Minutes-40) > 0.5 {
+			t.Errorf("at 40 %% and 1 %% a minute %+v, want 40 minutes left", p)
+		}
+		pass(10 * time.Minute)
+		if p := m.Power().Get(); p.Source != fleet.Mains || p.Minutes != nil {
+			t.Errorf("on mains again %+v, want no time left", p)
+		}
+	})
+}
+
+func TestSim(t *testing.T) {
+	script := []battery.Point{
+		{At: 10 * time.Second, Mains: true, Charge: 0.9, Load: 5},
+		{At: 20 * time.Second, Mains: false, Charge: 0.8, Load: 7},
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s, err := battery.NewSim(script)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []struct {
+			mains        bool
+			charge, load float64
+		}{
+			{true, 0.9, 5}, {true, 0.9, 5}, {true, 0.9, 5}, // at 0, 5 and 10 s
+			{true, 0.85, 6}, {false, 0.8, 7}, {false, 0.8, 7}, // at 15, 20 and 25 s
+		} {
+			got, err := s.Read(t.Context())
+			if err != nil || got.Mains != want.mains || math.Abs(float64(got.Charge)-want.charge) > 1e-9 || math.Abs(got.Load-want.load) > 1e-9 {
+				t.Errorf("read %+v, %v, want %+v", got, err, want)
+			}
+			time.Sleep(5 * time.Second)
+		}
+	})
+}
+
+func TestSimRefuses(t *testing.T) {
+	for name, script := range map[string][]battery.Point{
+		"no points":    nil,
+		"out of order": {{At: time.Second}, {At: time.Second}},
+		"overfull":     {{Charge: 1.5}},
+		"negative":     {{Load: -1}},
+	} {
+		if _, err := battery.NewSim(script); err == nil {
+			t.Errorf("%s: not refused", name)
+		}
+	}
+}
+
+func ExampleSim() {
+	s, err := battery.NewSim([]battery.Point{{Mains: true, Charge: 0.95, Load: 5}})
+	if err != nil {
+		panic(err)
+	}
+	r, err := s.Read(context.Background())
+	fmt.Println(r.Mains, r.Charge, err)
+	// Output: true 0.95 <nil>
+}
