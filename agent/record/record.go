@@ -21,14 +21,11 @@ import (
 // streamsMost bounds the streams of a node. There are eleven in the contract.
 const streamsMost = 64
 
-// Newest is the newest sample of each stream. It is never changed.
-type Newest map[telemetry.Stream]telemetry.Sample
-
 // A Recorder is safe to share.
 type Recorder struct {
 	boot   int64
 	keep   int
-	newest *watch.Value[Newest]
+	newest *watch.Value[telemetry.Newest]
 
 	mu      sync.Mutex
 	streams map[telemetry.Stream]*ring
@@ -37,7 +34,7 @@ type Recorder struct {
 // New returns a recorder of a process that started at boot, which keeps that
 // many samples of each stream, at least one.
 func New(boot time.Time, keep int) *Recorder {
-	return &Recorder{boot: boot.UnixMilli(), keep: max(1, keep), newest: watch.New(Newest{}),
+	return &Recorder{boot: boot.UnixMilli(), keep: max(1, keep), newest: watch.New(telemetry.Newest{}),
 		streams: map[telemetry.Stream]*ring{}}
 }
 
@@ -56,7 +53,7 @@ func (r *Recorder) Record(stream telemetry.Stream, v telemetry.Value) error {
 	ring.seq++
 	s := telemetry.Sample{Boot: r.boot, Stream: stream, Seq: ring.seq, At: time.Now().UTC().Truncate(time.Millisecond), Value: v}
 	ring.add(s)
-	r.newest.Update(func(old Newest) Newest {
+	r.newest.Update(func(old telemetry.Newest) telemetry.Newest {
 		now := maps.Clone(old)
 		now[stream] = s
 		return now
@@ -78,7 +75,7 @@ func (r *Recorder) ring(stream telemetry.Stream) (*ring, error) {
 
 // Newest returns the newest sample of every stream, and wakes who waits for
 // newer ones.
-func (r *Recorder) Newest() *watch.Value[Newest] { return r.newest }
+func (r *Recorder) Newest() *watch.Value[telemetry.Newest] { return r.newest }
 
 // Streams returns the streams that have samples, sorted.
 func (r *Recorder) Streams() []telemetry.Stream {
