@@ -1,0 +1,11 @@
+// Package models keeps the models that a node serves: it checks their packages,
+// loads them, proves them on their own photo, and answers requests with them.
+//
+// A package is a folder with a manifest, model.yaml, and the files that it names.
+// What is not as the manifest says, because it was half copied or tampered with,
+// is not loaded, and the index says why. One package, BlazeFace, is part of the
+// binary, so that a node without network or disk has a model.
+//
+// A model is ready only after it ran, and, if its manifest has a selftest, found
+// on the photo what it is to find. Models of the same engine share its queue.
+package models

@@ -1,0 +1,272 @@
+package models
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"primespark/agent/infer"
+	"primespark/agent/infer/image"
+	"primespark/agent/infer/post"
+	"primespark/shared/problem"
+	"primespark/shared/tensor"
+)
+
+// imageName is what an image may be called instead of the model's input.
+const imageName = "image"
+
+// Infer answers a request with a model; version "" is the one there is. It reads
+// the inputs until it returns and keeps none of them. The error is a
+// *problem.Error, or the cause that ctx was cancelled with.
+func (r *Registry) Infer(ctx context.Context, name, version string, req infer.Request) (infer.Response, error) {
+	l, err := r.find(name, version)
+	if err != nil {
+		return infer.Response{}, err
+	}
+	if !l.acquire() {
+		_, err := r.find(name, version)
+		if err == nil { // replaced in this very moment
+			err = problem.New(problem.NotReady, "Try again at once.", "Model %s is being replaced.", name)
+		}
+		return infer.Response{}, err
+	}
+	defer l.release()
+	if limit := l.Resources.Deadline.D(); limit > 0 {
+		if _, has := ctx.Deadline(); !has {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, limit)
+			defer cancel()
+		}
+	}
+	return l.infer(ctx, req)
+}
+
+// A buffers is what one request works in, and the next one after it.
+type buffers struct {
+	in, out []tensor.Tensor
+}
+
+// infer runs one request through decoding, the engine and post-processing.
+func (l *live) infer(ctx context.Context, req infer.Request) (answer infer.Response, err error) {
+	photo, isImage, err := l.photograph(req)
+	if err != nil {
+		return answer, err
+	}
+	process := isImage && l.processor != nil
+	if req.Postprocess != nil {
+		process = *req.Postprocess
+	}
+	if process && l.processor == nil {
+		return answer, problem.New(problem.Invalid, "Leave postprocess out, and read the tensors.",
+			"Model %s has no post-processing.", l.Name)
+	}
+	if req.Priority < 0 || req.Priority > infer.MaxPriority {
+		return answer, problem.New(problem.Invalid, "Give 0, the first, to 7.", "The priority %d is none.", req.Priority)
+	}
+	// A full queue refuses before an image is decoded for nothing.
+	if err := l.queue.Err(); err != nil {
+		return answer, err
+	}
+	b := l.buffers.Get().(*buffers)
+	defer l.buffers.Put(b)
+	in, out, err := l.tensors(b, req, isImage, process)
+	if err != nil {
+		return answer, err
+	}
+	var fit image.Fit
+	if isImage {
+		if fit, err = l.decode(ctx, req.Priority, photo, in[0], &answer.Timing); err != nil {
+			return answer, err
+		}
+	} else if process && l.converter != nil {
+		w, h, _ := l.Inputs[0].Size()
+		fit = image.Fit{Width: w, Height: h, ScaleX: 1, ScaleY: 1} // boxes in pixels of the input
+	}
+	if err := l.run(ctx, req.Priority, in, out, &answer.Timing); err != nil {
+		return answer, err
+	}
+	answer.Backend, answer.Outputs = l.engine, out
+	if process {
+		start := time.Now()
+		answer.Outputs, err = l.process(out, fit)
+		answer.Timing.Post = time.Since(start)
+	}
+	return answer, err
+}
+
+// photograph returns the encoded image that a request consists of, if it does.
+func (l *live) photograph(req infer.Request) ([]byte, bool, error) {
+	if l.converter == nil || len(req.Inputs) != 1 || req.Inputs[0].Type != tensor.Bytes {
+		return nil, false, nil
+	}
+	t := req.Inputs[0]
+	want := l.session.Inputs()[0].Name
+	if t.Name != want && t.Name != imageName {
+		return nil, false, problem.New(problem.Invalid, "Name it "+want+".", "Model %s has no input %q.", l.Name, clip(t.Name))
+	}
+	elements, err := t.Elements()
+	if err != nil || len(elements) != 1 || !slices.Equal(t.Shape, []int{1}) {
+		return nil, false, &problem.Error{
+			Code: problem.Invalid, Err: err,
+			Detail: "The tensor " + t.Name + " does not hold one image.",
+			Remedy: "Send one JPEG, PNG or WebP as a BYTES tensor of shape [1].",
+		}
+	}
+	return elements[0], true, nil
+}
+
+// tensors gives what the engine reads and fills: the request's own tensors, or
+// those of b for an image; those of b for outputs that are only looked at, and
+// new ones for outputs that the caller gets.
+func (l *live) tensors(b *buffers, req infer.Request, isImage, process bool) (in, out []tensor.Tensor, err error) {
+	if isImage {
+		if b.in == nil {
+			if b.in, err = blank(l.session.Inputs()); err != nil {
+				return nil, nil, err
+			}
+		}
+		in = b.in
+	} else if in, err = l.named(req.Inputs); err != nil {
+		return nil, nil, err
+	}
+	if !process {
+		out, err = blank(l.session.Outputs())
+		return in, out, err
+	}
+	if b.out == nil {
+		if b.out, err = blank(l.session.Outputs()); err != nil {
+			return nil, nil, err
+		}
+	}
+	return in, b.out, nil
+}
+
+// blank makes zeroed tensors.
+func blank(specs []tensor.Spec) ([]tensor.Tensor, error) {
+	all := make([]tensor.Tensor, len(specs))
+	for i, s := range specs {
+		t, err := tensor.New(s.Name, s.Type, s.Shape...)
+		if err != nil {
+			return nil, err
+		}
+		all[i] = t
+	}
+	return all, nil
+}
+
+// named puts the tensors of a request into the model's order.
+func (l *live) named(have []tensor.Tensor) ([]tensor.Tensor, error) {
+	specs := l.session.Inputs()
+	names := make([]string, len(specs))
+	for i, s := range specs {
+		names[i] = s.Name
+	}
+	in := make([]tensor.Tensor, len(specs))
+	for _, t := range have {
+		i := slices.Index(names, t.Name)
+		if i < 0 {
+			return nil, problem.New(problem.Invalid, "Give its inputs: "+strings.Join(names, ", ")+".",
+				"Model %s has no input %q.", l.Name, clip(t.Name))
+		}
+		if in[i].Name != "" {
+			return nil, problem.New(problem.Invalid, "Give each input once.", "The input %q is given twice.", t.Name)
+		}
+		if err := errors.Join(specs[i].Fits(t.Type, t.Shape), t.Check()); err != nil {
+			return nil, l.misfit(specs[i], err)
+		}
+		in[i] = t
+	}
+	for i, t := range in {
+		if t.Name == "" {
+			return nil, problem.New(problem.Invalid, "Give all of its inputs: "+strings.Join(names, ", ")+".",
+				"The input %q of model %s is missing.", names[i], l.Name)
+		}
+	}
+	return in, nil
+}
+
+// misfit is the problem of a tensor that is not as the model wants it.
+func (l *live) misfit(want tensor.Spec, err error) error {
+	p := &problem.Error{
+		Code: problem.Invalid, Err: err,
+		Detail: "The " + strings.ReplaceAll(err.Error(), "\n", ", and the ") + ".",
+		Remedy: "Send it as GET /v2/models/" + l.Name + " describes it.",
+	}
+	if l.converter != nil {
+		p.Remedy = "Send it as GET /v2/models/" + l.Name + " describes it, or an image as a BYTES tensor of shape [1]."
+	}
+	return p
+}
+
+// decode makes the input of a photo.
+func (l *live) decode(ctx context.Context, priority int, photo []byte, in tensor.Tensor, t *infer.Timing) (fit image.Fit, err error) {
+	waited, err := l.decoders.Do(ctx, priority, func() error {
+		start := time.Now()
+		img, err := l.limits.Decode(photo)
+		if err == nil {
+			fit, err = l.converter.Convert(img, in)
+		}
+		t.Decode = time.Since(start)
+		return err
+	})
+	t.Queue += waited
+	return fit, err
+}
+
+// run waits for the engine and lets it work.
+func (l *live) run(ctx context.Context, priority int, in, out []tensor.Tensor, t *infer.Timing) error {
+	var failed error // of the engine, as opposed to the queue's word
+	waited, err := l.queue.Do(ctx, priority, func() error {
+		start := time.Now()
+		failed = l.session.Infer(ctx, in, out)
+		t.Infer = time.Since(start)
+		return failed
+	})
+	t.Queue += waited
+	switch {
+	case err == nil:
+		l.mean.Add(t.Infer)
+		return nil
+	case failed == nil:
+		return err
+	case ctx.Err() != nil:
+		return ended(ctx, "The deadline passed while model "+l.Name+" was at work.")
+	}
+	return &problem.Error{
+		Code: problem.Unexpected, Err: failed,
+		Detail: "The engine " + l.engine + " failed on model " + l.Name + ".",
+		Remedy: "Send the request to another node; the log of this one says why.",
+	}
+}
+
+// process reads the outputs. An engine that gives what is no number is broken,
+// and another node may have a better one.
+func (l *live) process(out []tensor.Tensor, fit image.Fit) ([]tensor.Tensor, error) {
+	ordered := make([]tensor.Tensor, len(l.order))
+	for i, at := range l.order {
+		ordered[i] = out[at]
+		if slices.ContainsFunc(out[at].Float32s(), func(v float32) bool { return math.IsNaN(float64(v)) }) {
+			return nil, problem.New(problem.Unexpected, "Send the request to another node; this one's engine needs a look.",
+				"The engine %s gave what is no number in tensor %s of model %s.", l.engine, out[at].Name, l.Name)
+		}
+	}
+	t, err := post.Tensor(l.processor.Output(), l.processor.Find(ordered, fit))
+	if err != nil {
+		return nil, err
+	}
+	return []tensor.Tensor{t}, nil
+}
+
+// ended is the error of a request whose context has ended.
+func ended(ctx context.Context, detail string) error {
+	if err := context.Cause(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return &problem.Error{
+		Code: problem.Deadline, Err: context.DeadlineExceeded,
+		Detail: detail, Remedy: "Allow more time in X-Deadline-Ms, or send the request to another node.",
+	}
+}

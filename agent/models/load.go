@@ -1,0 +1,358 @@
+package models
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"primespark/agent/infer"
+	"primespark/agent/infer/image"
+	"primespark/agent/infer/post"
+	"primespark/shared/conf"
+	"primespark/shared/model"
+	"primespark/shared/problem"
+	"primespark/shared/tensor"
+)
+
+// A live model is loaded and has proved itself.
+type live struct {
+	*pack
+	engine    string
+	session   infer.Session
+	queue     *infer.Queue
+	decoders  *infer.Queue
+	limits    image.Limits
+	converter *image.Converter // nil: takes no images
+	processor *post.Processor  // nil: the tensors are the answer
+	order     []int            // number of the session's output for each of the manifest's
+	memory    int64            // bytes that it counts for
+	mean      infer.Mean       // of its inferences
+	buffers   sync.Pool        // of *buffers
+
+	using  sync.RWMutex // shared by those who use it; taken whole to retire it
+	closed bool
+}
+
+// acquire keeps the model from being closed until release.
+func (l *live) acquire() bool {
+	l.using.RLock()
+	if l.closed {
+		l.using.RUnlock()
+		return false
+	}
+	return true
+}
+
+func (l *live) release() { l.using.RUnlock() }
+
+// retire closes the model once the last answer is given.
+func (l *live) retire() error {
+	l.using.Lock()
+	defer l.using.Unlock()
+	l.closed = true
+	return l.session.Close()
+}
+
+// Load loads a model from its package, or again if the package has changed; while
+// that is under way, and if it goes wrong, the old one still answers. The error
+// is a *problem.Error: NotFound without a package, Conflict if the package is
+// refused, NoCapacity if the memory does not do.
+func (r *Registry) Load(ctx context.Context, name string) error {
+	if err := r.lock(ctx); err != nil {
+		return err
+	}
+	defer r.unlock()
+	from, err := r.open(name)
+	if problem.Is(err, problem.NotFound) {
+		return err
+	}
+	if err == nil {
+		defer from.Close()
+		err = r.replace(ctx, name, from)
+	}
+	if err == nil {
+		return nil
+	}
+	if r.refuse(name, err); ctx.Err() == nil {
+		r.cfg.Log.Warn("model refused", "model", name, "err", err, "remedy", "mend its package and load it again")
+	}
+	if _, ok := errors.AsType[*problem.Error](err); ok {
+		return err
+	}
+	return &problem.Error{
+		Code:   problem.Conflict,
+		Detail: fmt.Sprintf("Model %s cannot be loaded: %s.", name, strings.TrimSuffix(err.Error(), ".")),
+		Remedy: "Mend its package and load it again.",
+		Err:    err,
+	}
+}
+
+// replace loads the model and puts it in the place of the one there was.
+func (r *Registry) replace(ctx context.Context, name string, from source) error {
+	start := time.Now()
+	m, manifest, err := readManifest(from)
+	if err != nil {
+		return err
+	}
+	if m.Name != name {
+		return fmt.Errorf("the package says it is %q; name the folder so", m.Name)
+	}
+	old := r.begin(name, m.Version)
+	if old != nil && bytes.Equal(old.manifest, manifest) {
+		r.ready(name, old) // the manifest names the network's sum, so that has not changed either
+		return nil
+	}
+	p, err := readPack(from, m, manifest)
+	if err != nil {
+		return err
+	}
+	defer p.close() // engines keep nothing of the files; they were only read
+	l, err := r.serve(ctx, p, old)
+	if err != nil {
+		return err
+	}
+	p.photo = nil // it has done its service
+	r.ready(name, l)
+	r.cfg.Log.Info("model ready", "model", name, "version", m.Version, "engine", l.engine,
+		"load_ms", time.Since(start).Milliseconds(), "infer_ms", float64(l.mean.Value().Microseconds())/1e3)
+	if old != nil {
+		return old.retire()
+	}
+	return nil
+}
+
+// begin notes that a model is being loaded and returns the one that answers
+// meanwhile, if any.
+func (r *Registry) begin(name, version string) *live {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e, ok := r.models[name]; ok && e.live != nil {
+		return e.live
+	}
+	r.models[name] = &entry{status: model.Status{Name: name, Version: version, State: model.Loading, Reason: "being loaded"}}
+	return nil
+}
+
+// ready notes that l answers from now on.
+func (r *Registry) ready(name string, l *live) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.models[name] = &entry{model.Status{Name: name, Version: l.Version, State: model.Ready}, l}
+}
+
+// refuse notes why a model could not be loaded. The one there was goes on.
+func (r *Registry) refuse(name string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e, ok := r.models[name]
+	if !ok {
+		e = &entry{status: model.Status{Name: name}}
+	}
+	next := *e
+	next.status.Reason = err.Error()
+	if e.live == nil {
+		next.status.State = model.Unavailable
+	} else {
+		next.status.Reason = "a newer package was refused: " + err.Error()
+	}
+	r.models[name] = &next
+}
+
+// Unload stops serving a model, once the answers under way are given; if ctx
+// ends before, that goes on by itself. Its package stays.
+func (r *Registry) Unload(ctx context.Context, name string) error {
+	if err := r.lock(ctx); err != nil {
+		return err
+	}
+	defer r.unlock()
+	r.mu.Lock()
+	e, ok := r.models[name]
+	if !ok {
+		r.mu.Unlock()
+		return r.unknown(name)
+	}
+	l := e.live
+	r.models[name] = &entry{status: model.Status{Name: name, Version: e.status.Version, State: model.Unavailable, Reason: "unloaded"}}
+	r.mu.Unlock()
+	if l == nil {
+		return nil
+	}
+	done := make(chan error, 1)
+	go func() { done <- l.retire() }() // ends with the last request, and each of those has a deadline
+	select {
+	case err := <-done:
+		r.cfg.Log.Info("model unloaded", "model", name)
+		return err
+	case <-ctx.Done():
+		return ended(ctx, "The model no longer takes requests, and some are still being answered.")
+	}
+}
+
+// lock waits until no other model is being loaded or unloaded.
+func (r *Registry) lock(ctx context.Context) error {
+	select {
+	case r.changing <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ended(ctx, "Another model is still being loaded.")
+	}
+}
+
+func (r *Registry) unlock() { <-r.changing }
+
+// serve makes a live model of the first variant that works.
+func (r *Registry) serve(ctx context.Context, p *pack, old *live) (*live, error) {
+	var passed []string
+	for _, v := range p.Variants {
+		l, err := r.variant(ctx, p, v, old)
+		if err == nil {
+			for _, reason := range passed {
+				r.cfg.Log.Info("model variant passed over", "model", p.Name, "reason", reason)
+			}
+			return l, nil
+		}
+		if ctx.Err() != nil {
+			return nil, ended(ctx, "The model was still being loaded.")
+		}
+		if _, ok := errors.AsType[*problem.Error](err); ok && len(p.Variants) == 1 {
+			return nil, err
+		}
+		passed = append(passed, fmt.Sprintf("%s %s: %v", v.Engine, v.File, err))
+	}
+	return nil, errors.New(strings.Join(passed, "; "))
+}
+
+// variant makes a live model of one variant, or says why it does not work.
+func (r *Registry) variant(ctx context.Context, p *pack, v model.Variant, old *live) (l *live, err error) {
+	i := slices.IndexFunc(r.cfg.Backends, func(b infer.Backend) bool { return b.Engine() == v.Engine })
+	if i < 0 {
+		return nil, fmt.Errorf("this node has no engine %q", v.Engine)
+	}
+	n := p.networks[v.File]
+	if n.file == nil {
+		return nil, errors.New("the file is missing from the package")
+	}
+	need := p.needs(v)
+	if err := r.room(p.Name, need, old); err != nil {
+		return nil, err
+	}
+	session, err := r.cfg.Backends[i].Load(ctx, n.file, n.size)
+	if err != nil {
+		return nil, err
+	}
+	// It proves itself in queues of its own: that those of the node are full at
+	// this moment says nothing about the model.
+	l = &live{
+		pack: p, engine: v.Engine, session: session, limits: r.cfg.Images, memory: need,
+		queue: infer.NewQueue(v.Engine, 1, 1), decoders: infer.NewQueue("the image decoder", 1, 1),
+	}
+	l.buffers.New = func() any { return new(buffers) }
+	if err := l.prove(ctx); err != nil {
+		return nil, errors.Join(err, session.Close())
+	}
+	l.queue, l.decoders = r.queues[v.Engine], r.decoders
+	return l, nil
+}
+
+// room checks that the models stay within the memory that they may take.
+func (r *Registry) room(name string, need int64, old *live) error {
+	if r.cfg.Memory == 0 {
+		return nil
+	}
+	left := r.cfg.Memory
+	r.mu.RLock()
+	for _, e := range r.models {
+		if e.live != nil && e.live != old {
+			left -= e.live.memory
+		}
+	}
+	r.mu.RUnlock()
+	if need <= left {
+		return nil
+	}
+	return problem.New(problem.NoCapacity, "Unload another model, or raise models.memory.",
+		"Model %s needs %v, and %v of %v are left for models.", name, whole(need), whole(max(0, left)), whole(r.cfg.Memory))
+}
+
+// whole is a number of bytes in whole mebibytes, rounded up.
+func whole(bytes int64) conf.Size { return conf.Size((bytes + 1<<20 - 1) >> 20 << 20) }
+
+// prove checks that the session is what the manifest says, and that it works.
+func (l *live) prove(ctx context.Context) error {
+	in, out := l.session.Inputs(), l.session.Outputs()
+	if err := errors.Join(fixed(in), fixed(out)); err != nil {
+		return err
+	}
+	if err := l.match(in, out); err != nil {
+		return err
+	}
+	if l.Preprocess != nil {
+		l.converter = image.NewConverter(l.Manifest)
+	}
+	if l.Postprocess.Kind != model.Raw {
+		var err error
+		if l.processor, err = post.New(l.Manifest, l.labels); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if err := l.warm(ctx); err != nil {
+		return fmt.Errorf("first inference: %w", err)
+	}
+	if l.Selftest == nil {
+		return nil
+	}
+	return l.selftest(ctx)
+}
+
+// match compares the session's tensors with the manifest's, where it has some,
+// and finds the order of its outputs.
+func (l *live) match(in, out []tensor.Spec) error {
+	if len(l.Inputs) > 0 {
+		wanted := make([]tensor.Spec, len(l.Inputs))
+		for i, w := range l.Inputs {
+			wanted[i] = w.Spec()
+		}
+		if _, err := pair("input", wanted, in); err != nil {
+			return err
+		}
+	}
+	if len(l.Outputs) == 0 {
+		return nil
+	}
+	wanted := make([]tensor.Spec, len(l.Outputs))
+	for i, w := range l.Outputs {
+		wanted[i] = w.Spec()
+	}
+	var err error
+	l.order, err = pair("output", wanted, out)
+	return err
+}
+
+// pair finds each wanted tensor among those there are.
+func pair(what string, wanted, have []tensor.Spec) ([]int, error) {
+	names := make([]string, len(have))
+	for i, h := range have {
+		names[i] = h.Name
+	}
+	if len(wanted) != len(have) {
+		return nil, fmt.Errorf("the manifest has %d %ss and the model %d: %s", len(wanted), what, len(have), strings.Join(names, ", "))
+	}
+	order := make([]int, len(wanted))
+	for i, w := range wanted {
+		order[i] = slices.Index(names, w.Name)
+		if order[i] < 0 {
+			return nil, fmt.Errorf("the model has no %s %q; it has %s", what, w.Name, strings.Join(names, ", "))
+		}
+		if h := have[order[i]]; h.Type != w.Type || !slices.Equal(h.Shape, w.Shape) {
+			return nil, fmt.Errorf("%s %q is %s %v in the manifest and %s %v in the model", what, w.Name, w.Type, w.Shape, h.Type, h.Shape)
+		}
+	}
+	return order, nil
+}
