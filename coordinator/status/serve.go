@@ -2,7 +2,6 @@ package status
 
 import (
 	"bytes"
-	"context"
 	"embed"
 	"fmt"
 	"io"
@@ -62,9 +61,9 @@ const beat = 15 * time.Second
 // writeTimeout is how long a browser may take to accept a piece of the stream.
 const writeTimeout = 10 * time.Second
 
-// Stream sends the changing part of the page whenever it changes, until ctx or
-// the request ends.
-func Stream(ctx context.Context, w http.ResponseWriter, r *http.Request, views *watch.Value[View]) {
+// Stream sends the changing part of the page whenever it changes, until done
+// closes or the request ends.
+func Stream(done <-chan struct{}, w http.ResponseWriter, r *http.Request, views *watch.Value[View]) {
 	out := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
@@ -97,7 +96,7 @@ func Stream(ctx context.Context, w http.ResponseWriter, r *http.Request, views *
 			}
 		case <-r.Context().Done():
 			return
-		case <-ctx.Done():
+		case <-done:
 			return
 		}
 	}

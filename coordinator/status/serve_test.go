@@ -26,7 +26,7 @@ func TestStream(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { Stream(stop, w, r, views) })}
+		srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { Stream(stop.Done(), w, r, views) })}
 		go srv.Serve(l)
 		defer srv.Close()
 		tr := &http.Transport{DialContext: func(ctx context.Context, network_, addr string) (net.Conn, error) {

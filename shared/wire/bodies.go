@@ -120,9 +120,11 @@ type EventsBody struct {
 
 // JoinCodeRequest is the body of POST /v1/join-codes.
 type JoinCodeRequest struct {
-	Role fleet.Role `json:"role"`
-	TTL  string     `json:"ttl,omitempty"`  // a Go duration; 15m if empty
-	Uses int        `json:"uses,omitempty"` // 1 if 0
+	Role   fleet.Role `json:"role"`
+	TTL    string     `json:"ttl,omitempty"`    // a Go duration; 15m if empty
+	Uses   int        `json:"uses,omitempty"`   // 1 if 0
+	Rejoin bool       `json:"rejoin,omitempty"` // may take over the name of a member, with a new key
+	Hold   bool       `json:"hold,omitempty"`   // nodes wait for approval
 }
 
 // JoinCodeBody is its answer. The code is a secret and shown only once.

@@ -1,0 +1,190 @@
+// Package api is the coordinator's front: the HTTP API, the inference gateway
+// and the page.
+//
+// One table (routes.go) says of each route what it is, who may call it and under
+// which name it is audited; the mux, the checks, /openapi.json and /docs all come
+// from it. What is not in the table does not exist, and what is not allowed there
+// is refused.
+//
+// Reads of decided things are linearizable, from whichever coordinator; with
+// ?stale=1 they are answered from memory at once and say so in X-Stale. The
+// gateway and the page need no quorum.
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
+
+	"primespark/coordinator/events"
+	"primespark/coordinator/fsm"
+	"primespark/coordinator/route"
+	"primespark/coordinator/status"
+	"primespark/shared/fleet"
+	"primespark/shared/health"
+	"primespark/shared/identity"
+	"primespark/shared/watch"
+)
+
+// A Group is the raft group as the API uses it.
+type Group interface {
+	// Propose carries out a command that actor wants, and returns its result in
+	// JSON; nil means that it is durable on a majority.
+	Propose(ctx context.Context, actor string, c fsm.Command) (json.RawMessage, error)
+	// Read returns a state that holds all that was acknowledged before.
+	Read(ctx context.Context) (fsm.State, error)
+	// State returns the newest state known here, and a channel that closes at the next.
+	State() (fsm.State, <-chan struct{})
+}
+
+// A Gateway passes inference requests on to agents.
+type Gateway interface {
+	Choose(model string) route.Choice
+	// Forward sends the request to an agent, with the body that was read from it.
+	Forward(in *http.Request, model string, body []byte) (*http.Response, error)
+}
+
+// An Enroller makes join codes and admits nodes that show one.
+type Enroller interface {
+	// NewCode makes a code that actor asked for; text is the secret that a node is given.
+	NewCode(ctx context.Context, actor string, spec CodeSpec) (text string, made fsm.Code, err error)
+	Join(ctx context.Context, remoteIP string, req identity.JoinRequest) (identity.JoinResponse, error)
+}
+
+// A CodeSpec says what a new join code is for.
+type CodeSpec struct {
+	Role   fleet.Role
+	TTL    time.Duration // 0: the enroller's default
+	Uses   int           // 0: one
+	Rejoin bool          // may take over the name of a member
+	Hold   bool          // nodes wait for approval
+}
+
+// A Standing is how the raft group looks from this coordinator.
+type Standing struct {
+	Role        string // of this coordinator: leader, follower or candidate
+	Leader      string // empty if none is known
+	Term        uint64
+	LastContact time.Duration // since the leader was heard; below 0 if never
+	Servers     []Peer        // the raft configuration
+}
+
+// A Peer is one member of the raft group.
+type Peer struct {
+	Name    string
+	Address string // of its raft port
+	Voter   bool
+}
+
+// Config is what the API serves.
+type Config struct {
+	Self       string // name of this coordinator
+	Group      Group
+	Standing   func() Standing
+	Views      *watch.Value[fleet.View]
+	Gateway    Gateway
+	Enroller   Enroller
+	Events     *events.Log
+	Health     func() health.List // what makes this node unready
+	SessionKey []byte             // the cluster's, for the page's log-in; 32 bytes
+	MaxBody    int64              // of an inference request; 16 MiB if 0
+	Log        *slog.Logger
+	Registry   *prometheus.Registry // nil: one of its own
+}
+
+// An API answers HTTP requests. Its Run must be running for the page and the
+// stream to follow the fleet.
+type API struct {
+	cfg     Config
+	metrics metrics
+	page    *watch.Value[status.View]
+	bodies  *semaphore.Weighted // bytes of inference requests in memory
+	streams chan struct{}       // one for each open stream
+	stopped chan struct{}       // closes when the streams must end
+	stop    func()              // closes it, once
+	spec    object              // /openapi.json
+
+	leaderless atomic.Pointer[time.Time] // since when no leader is known; nil if one is
+	sum        atomic.Pointer[checksum]  // of the newest state that somebody asked about
+}
+
+// Bounds of what the API keeps in memory.
+const (
+	defaultMaxBody = 16 << 20
+	maxBodies      = 64 << 20 // bytes of inference requests, all together
+	maxJSON        = 64 << 10 // bytes of any other request
+	maxStreams     = 256
+)
+
+// New returns an API, or an error if a route is not fit to be served.
+func New(cfg Config) (*API, error) {
+	if err := check(routes()); err != nil {
+		return nil, err
+	}
+	if len(cfg.SessionKey) < 32 {
+		return nil, fmt.Errorf("the session key has %d bytes, want 32", len(cfg.SessionKey))
+	}
+	if cfg.MaxBody <= 0 {
+		cfg.MaxBody = defaultMaxBody
+	}
+	if cfg.Registry == nil {
+		cfg.Registry = prometheus.NewRegistry()
+	}
+	a := &API{
+		cfg: cfg, metrics: newMetrics(cfg.Registry), spec: description(),
+		bodies:  semaphore.NewWeighted(max(maxBodies, cfg.MaxBody)),
+		streams: make(chan struct{}, maxStreams), stopped: make(chan struct{}),
+	}
+	a.stop = sync.OnceFunc(func() { close(a.stopped) })
+	a.page = watch.New(a.view(time.Now()))
+	return a, nil
+}
+
+// Stop ends the streams, which would otherwise never end and hold up the end of
+// their server. It may be called more than once.
+func (a *API) Stop() { a.stop() }
+
+func (a *API) String() string { return "api" }
+
+// The pace of the page: at most so often when things change, and at least so
+// often for the ages that it shows.
+const (
+	soonest = 250 * time.Millisecond
+	latest  = 5 * time.Second
+)
+
+// Run keeps the page up to date until ctx ends.
+func (a *API) Run(ctx context.Context) error {
+	for {
+		_, decided := a.cfg.Group.State()
+		_, moved := a.cfg.Views.Load()
+		_, happened := a.cfg.Events.Load()
+		a.page.Store(a.view(time.Now()))
+		pause := time.NewTimer(soonest)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return nil
+		}
+		due := time.NewTimer(latest - soonest)
+		select {
+		case <-decided:
+		case <-moved:
+		case <-happened:
+		case <-due.C:
+		case <-ctx.Done():
+			due.Stop()
+			return nil
+		}
+		due.Stop()
+	}
+}

@@ -1,0 +1,144 @@
+package api
+
+import (
+	"net/http"
+	"time"
+
+	"primespark/coordinator/fsm"
+	"primespark/coordinator/status"
+	"primespark/shared/fleet"
+	"primespark/shared/problem"
+	"primespark/shared/version"
+	"primespark/shared/wire"
+)
+
+// read returns the state that a call may see: the newest one that was
+// acknowledged, or with ?stale=1 what is known here. It labels the answer.
+func (a *API) read(w http.ResponseWriter, r *call) (fsm.State, error) {
+	if r.URL.Query().Get("stale") == "1" {
+		return a.readStale(w), nil
+	}
+	ctx, cancel := bounded(r)
+	defer cancel()
+	s, err := a.cfg.Group.Read(ctx)
+	if err != nil {
+		return s, err
+	}
+	label(w, s)
+	return s, nil
+}
+
+func (a *API) readStale(w http.ResponseWriter) fsm.State {
+	s, _ := a.cfg.Group.State()
+	label(w, s)
+	w.Header().Set(wire.HeaderStale, "1")
+	return s
+}
+
+// picture shows the fleet with a state that was read.
+func (a *API) picture(s fsm.State, now time.Time) picture {
+	p := picture{self: a.cfg.Self, state: s, view: a.cfg.Views.Get(), standing: a.cfg.Standing()}
+	if p.standing.Leader != "" {
+		a.leaderless.Store(nil)
+		return p
+	}
+	a.leaderless.CompareAndSwap(nil, &now)
+	if since := a.leaderless.Load(); since != nil {
+		p.leaderless = now.Sub(*since)
+	}
+	return p
+}
+
+// A checksum is kept because it costs a millisecond and is asked for often.
+type checksum struct {
+	index uint64
+	text  string
+}
+
+func (a *API) checksum(s fsm.State) string {
+	if c := a.sum.Load(); c != nil && c.index == s.Index {
+		return c.text
+	}
+	c := &checksum{s.Index, s.Checksum()}
+	a.sum.Store(c)
+	return c.text
+}
+
+func (a *API) status(w http.ResponseWriter, r *call) error {
+	s, err := a.read(w, r)
+	if err != nil {
+		// That there is no quorum is what the caller wants to be told.
+		switch problem.Of(err).Code {
+		case problem.NoLeader, problem.NoQuorum, problem.NotReady, problem.Deadline:
+			s = a.readStale(w)
+		default:
+			return err
+		}
+	}
+	b := a.picture(s, time.Now()).status()
+	b.StateChecksum = a.checksum(s)
+	return answer(w, b)
+}
+
+func (a *API) nodes(w http.ResponseWriter, r *call) error {
+	s, err := a.read(w, r)
+	if err != nil {
+		return err
+	}
+	return answer(w, wire.NodesBody{Nodes: a.picture(s, time.Now()).nodes()})
+}
+
+func (a *API) node(w http.ResponseWriter, r *call) error {
+	s, err := a.read(w, r)
+	if err != nil {
+		return err
+	}
+	n, ok := s.Nodes[r.PathValue("name")]
+	if !ok {
+		return noNode(r.PathValue("name"))
+	}
+	return answer(w, a.picture(s, time.Now()).node(n))
+}
+
+func noNode(name string) error {
+	return problem.New(problem.NotFound, "List them: prime-spark nodes.", "There is no node %.64q.", name)
+}
+
+// action makes the handler of what an operator does to a node.
+func action(what wire.Action) func(*API, http.ResponseWriter, *call) error {
+	return func(a *API, w http.ResponseWriter, r *call) error {
+		name := r.PathValue("name")
+		if !fleet.ValidName(name) {
+			return noNode(name)
+		}
+		if err := empty(r); err != nil {
+			return err
+		}
+		known, _ := a.cfg.Group.State()
+		if what == wire.Revoke && known.Nodes[name].Role == fleet.Coordinator {
+			if err := adminOnly(r.who, "revoke a coordinator"); err != nil {
+				return err
+			}
+		}
+		command := map[wire.Action]fsm.Command{
+			wire.Approve: fsm.NodeApprove{Name: name}, wire.Drain: fsm.NodeDrain{Name: name},
+			wire.Undrain: fsm.NodeUndrain{Name: name}, wire.Revoke: fsm.NodeRevoke{Name: name},
+		}[what]
+		var n fsm.Node
+		if err := a.propose(r, command, &n); err != nil {
+			return err
+		}
+		s, _ := a.cfg.Group.State()
+		return answer(w, a.picture(s, time.Now()).node(n))
+	}
+}
+
+// view is what the page shows.
+func (a *API) view(now time.Time) status.View {
+	s, _ := a.cfg.Group.State()
+	p := a.picture(s, now)
+	v := status.View{Self: a.cfg.Self, At: now.UTC(), Version: version.Number, Status: p.status(), Nodes: p.nodes()}
+	v.Status.StateChecksum = a.checksum(s)
+	v.Events, _ = a.cfg.Events.Load()
+	return v
+}

@@ -1,0 +1,80 @@
+package api
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+
+	"primespark/shared/version"
+)
+
+// object is a piece of JSON.
+type object = map[string]any
+
+var pathParam = regexp.MustCompile(`\{([a-z]+)\}`)
+
+// description is the table as OpenAPI 3.1.
+func description() object {
+	s := schemas{}
+	paths := object{}
+	for _, r := range routes() {
+		item, _ := paths[r.Path].(object)
+		if item == nil {
+			item = object{}
+			paths[r.Path] = item
+		}
+		item[strings.ToLower(r.Method)] = operation(r, s)
+	}
+	return object{
+		"openapi": "3.1.0",
+		"info": object{"title": "Prime Spark coordinator", "version": version.Number,
+			"description": "Any coordinator answers any call. Errors are {\"error\": {\"code\", \"detail\", \"remedy\"}}, and {\"error\": \"text\"} with the header X-Error-Code below /v2."},
+		"paths": paths,
+		"components": object{
+			"schemas": s,
+			"securitySchemes": object{
+				"token":       object{"type": "http", "scheme": "bearer"},
+				"certificate": object{"type": "mutualTLS"},
+				"session":     object{"type": "apiKey", "in": "cookie", "name": cookieName},
+			},
+		},
+	}
+}
+
+func operation(r Route, s schemas) object {
+	op := object{
+		"summary":     r.Summary,
+		"operationId": operationID(r),
+		"responses":   object{"200": object{"description": "Done."}, "default": object{"description": "An error, with a code and a remedy."}},
+	}
+	params := []object{}
+	for _, m := range pathParam.FindAllStringSubmatch(r.Path, -1) {
+		params = append(params, object{"name": m[1], "in": "path", "required": true, "schema": object{"type": "string"}})
+	}
+	for _, p := range r.Query {
+		params = append(params, object{"name": p.Name, "in": "query", "description": p.About, "schema": object{"type": "string"}})
+	}
+	if len(params) > 0 {
+		op["parameters"] = params
+	}
+	if r.In != nil {
+		op["requestBody"] = object{"required": true, "content": object{"application/json": object{"schema": s.of(r.In)}}}
+	}
+	if r.Out != nil {
+		op["responses"].(object)["200"] = object{"description": "Done.", "content": object{"application/json": object{"schema": s.of(r.Out)}}}
+	}
+	if r.Permission != Public {
+		op["description"] = "For " + words(granted[r.Permission]) + "."
+		op["security"] = []object{{"token": []string{}}, {"certificate": []string{}}, {"session": []string{}}}
+	}
+	return op
+}
+
+var wordBreak = regexp.MustCompile(`[^a-z0-9]+`)
+
+// operationID is a name for generated clients: get_v1_nodes_name.
+func operationID(r Route) string {
+	return strings.Trim(wordBreak.ReplaceAllString(strings.ToLower(r.Method+" "+r.Path), "_"), "_")
+}
+
+func (a *API) openAPI(w http.ResponseWriter, _ *call) error { return answer(w, a.spec) }

@@ -1,0 +1,111 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"primespark/shared/identity"
+	"primespark/shared/version"
+	"primespark/shared/wire"
+)
+
+// A Route is one row of the table: all that is known of a call.
+type Route struct {
+	Method     string
+	Path       string // with {names}; a :verb may follow the last one
+	Permission Permission
+	Audit      string // name of the act in the log; empty for what changes nothing
+	Summary    string
+	Query      []Param
+	In, Out    any // values whose types are the JSON bodies; nil if there is none
+	handle     func(*API, http.ResponseWriter, *call) error
+}
+
+// A Param is a query parameter.
+type Param struct{ Name, About string }
+
+// A call is a request and who makes it.
+type call struct {
+	*http.Request
+	who Principal
+}
+
+var stale = Param{"stale", "1: answer at once from what this coordinator knows, and say so in X-Stale"}
+
+// routes is the table. A test holds the contract's list against it.
+func routes() []Route {
+	table := []Route{
+		{"GET", wire.PathLive, Public, "", "Whether the process runs.", nil, nil, nil, (*API).live},
+		{"GET", wire.PathReady, Public, "", "Whether this coordinator can decide, and why not.", nil, nil, wire.ReadyBody{}, (*API).ready},
+		{"GET", wire.PathMetrics, View, "", "Figures for Prometheus.", nil, nil, nil, (*API).figures},
+		{"GET", wire.PathVersion, Public, "", "Which build this is.", nil, nil, version.Info{}, (*API).version},
+		{"GET", wire.PathStatus, View, "", "The cluster in one look. It never fails for want of a quorum, but is then labelled stale.", []Param{stale}, nil, wire.StatusBody{}, (*API).status},
+		{"GET", wire.PathNodes, View, "", "All nodes, by name.", []Param{stale}, nil, wire.NodesBody{}, (*API).nodes},
+		{"GET", wire.PathNodes + "/{name}", View, "", "One node.", []Param{stale}, nil, wire.NodeBody{}, (*API).node},
+		{"POST", wire.PathNodes + "/{name}:approve", Operate, "node.approve", "Let a node that waits for it take part.", nil, nil, wire.NodeBody{}, action(wire.Approve)},
+		{"POST", wire.PathNodes + "/{name}:drain", Operate, "node.drain", "Give a node no new work.", nil, nil, wire.NodeBody{}, action(wire.Drain)},
+		{"POST", wire.PathNodes + "/{name}:undrain", Operate, "node.undrain", "Give it work again.", nil, nil, wire.NodeBody{}, action(wire.Undrain)},
+		{"POST", wire.PathNodes + "/{name}:revoke", Operate, "node.revoke", "Shut a node out: its certificate is refused everywhere. To revoke a coordinator takes an admin.", nil, nil, wire.NodeBody{}, action(wire.Revoke)},
+		{"POST", wire.PathJoinCodes, Operate, "join_code.create", "Make a code by which a node joins. One for a coordinator, which gets the cluster's keys, takes an admin.", nil, wire.JoinCodeRequest{}, wire.JoinCodeBody{}, (*API).createJoinCode},
+		{"POST", wire.PathJoin, Public, "node.join", "Join with a code; the code is the permission.", nil, identity.JoinRequest{}, identity.JoinResponse{}, (*API).join},
+		{"POST", wire.PathTokens, Administer, "token.create", "Make a token for a person or a program.", nil, wire.TokenRequest{}, wire.TokenBody{}, (*API).createToken},
+		{"GET", wire.PathRoute, View, "", "Which agents would answer for a model, in which order, and why.", []Param{{"model", "name of the model"}}, nil, wire.RouteBody{}, (*API).route},
+		{"GET", wire.PathEvents, View, "", "What happened, newest last.", []Param{{"after", "id of an event: only later ones"}, {"limit", "at most so many, 1 to 1000; 100 if not given"}}, nil, wire.EventsBody{}, (*API).events},
+		{"GET", wire.PathStream, View, "", "What happens, as server-sent events: event (an event) and fleet (the summary, when it changes).", []Param{{"after", "id of an event: later ones come first; so does the header Last-Event-ID"}}, nil, nil, (*API).stream},
+
+		{"GET", "/v2", View, "", "The gateway's name and extensions (Open Inference Protocol).", nil, nil, serverMetadata{}, (*API).serverMetadata},
+		{"GET", "/v2/health/live", View, "", "Whether the gateway runs.", nil, nil, healthBody{}, (*API).oipLive},
+		{"GET", "/v2/health/ready", View, "", "Whether there is an agent that can answer.", nil, nil, healthBody{}, (*API).oipReady},
+		{"POST", wire.PathIndex, View, "", "Which models the fleet has ready, and on which agents.", nil, nil, []wire.ModelRow{}, (*API).index},
+		{"GET", "/", View, "", "The status page.", nil, nil, nil, (*API).showPage},
+		{"GET", "/page/stream", View, "", "The changing part of the page, as server-sent events.", nil, nil, nil, (*API).pageStream},
+		{"GET", "/openapi.json", View, "", "This table as OpenAPI 3.1.", nil, nil, nil, (*API).openAPI},
+		{"GET", "/docs", View, "", "This table for people.", nil, nil, nil, (*API).docs},
+		{"GET", "/login", Public, "", "The form for the token.", nil, nil, nil, (*API).showLogin},
+		{"POST", "/login", Public, "login", "Exchange a token for the page's cookie.", nil, nil, nil, (*API).login},
+		{"POST", "/logout", Public, "logout", "Forget the cookie.", nil, nil, nil, (*API).logout},
+		{"GET", "/static/{file}", Public, "", "The page's stylesheet, script and icon.", nil, nil, nil, (*API).static},
+	}
+	for _, version := range []string{"", "/versions/{version}"} {
+		model := "/v2/models/{model}" + version
+		table = append(table,
+			Route{"GET", model, View, "", "What a model takes and gives, as an agent that has it says.", nil, nil, nil, (*API).ofModel},
+			Route{"GET", model + "/ready", View, "", "Whether an agent has the model ready.", nil, nil, nil, (*API).ofModel},
+			Route{"POST", model + "/infer", Infer, "", "Infer on the best agent. The body is passed on as it is: JSON, JSON with binary tensors, or an image with Inference-Header-Content-Length: 0.", nil, nil, nil, (*API).infer},
+		)
+	}
+	return table
+}
+
+var safePath = regexp.MustCompile(`^/[a-z0-9{}/._-]*(:[a-z]+)?$`)
+
+// check reports rows that are not fit to be served.
+func check(table []Route) error {
+	var faults []error
+	seen := map[string]bool{}
+	for _, r := range table {
+		name := r.Method + " " + r.Path
+		bad := func(what string) { faults = append(faults, fmt.Errorf("route %s %s", name, what)) }
+		if seen[name] {
+			bad("is there twice")
+		}
+		seen[name] = true
+		if !r.Permission.valid() {
+			bad("has no permission")
+		}
+		if r.Summary == "" || r.handle == nil {
+			bad("has no summary or no handler")
+		}
+		if !safePath.MatchString(r.Path) {
+			bad("has a strange path")
+		}
+		changes := r.Method != http.MethodGet && !strings.HasPrefix(r.Path, "/v2/")
+		if changes && r.Audit == "" {
+			bad("changes something and has no name for the audit")
+		}
+	}
+	return errors.Join(faults...)
+}
