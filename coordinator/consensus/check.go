@@ -7,10 +7,9 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
-	"os"
 )
 
-// checkFile reads a bbolt file page by page, from the file and not through a
+// checkFile reads a bbolt file of the given size page by page, from the file and not through a
 // memory map, and reports the first thing that cannot be: bbolt itself has no
 // checksum outside of its two meta pages and ends the process on what it does
 // not expect. Each record is shown to record in the order of its key.
@@ -26,12 +25,8 @@ import (
 //	         list, pages, transaction u64; FNV-1a of those 56 bytes
 //
 // pos counts from the element's own beginning.
-func checkFile(f *os.File, record recordFunc) (where string, err error) {
-	info, err := f.Stat()
-	if err != nil {
-		return "file", err
-	}
-	c := &checker{f: f, size: info.Size(), record: record, seen: map[uint64]bool{}}
+func checkFile(f io.ReaderAt, size int64, record recordFunc) (where string, err error) {
+	c := &checker{f: f, size: size, record: record, seen: map[uint64]bool{}}
 	root, err := c.metas()
 	if err != nil {
 		return "meta pages", err
@@ -50,7 +45,7 @@ func checkFile(f *os.File, record recordFunc) (where string, err error) {
 type recordFunc func(bucket string, key, value []byte) (where string, err error)
 
 type checker struct {
-	f       *os.File
+	f       io.ReaderAt
 	size    int64
 	pages   uint64 // that are in use or free; none beyond
 	seen    map[uint64]bool

@@ -29,12 +29,13 @@ const (
 // A coordinator that joined follows at first and does not count. It becomes a
 // voter when it is running and has caught up, so that one which joined and was
 // never started does not cost the others their majority. One that is revoked is
-// removed; one that announced another address is moved.
+// removed; one that announced another address is moved; a voter that lost its
+// memory stops being one until it has it back.
 func (n *Node) KeepMembers(ctx context.Context) error {
 	failing := ""
 	for ctx.Err() == nil {
 		state, changed := n.fsm.State()
-		m := nextMove(state, n.Status().Servers, n.name, func(name string) bool { return n.ready(ctx, name) })
+		m := nextMove(state, n.Status().Servers, n.name, func(name string) health { return n.health(ctx, name) })
 		err := n.move(m)
 		if err != nil && failing != err.Error() {
 			n.log.Warn("group not changed, trying again", "err", err)
@@ -56,15 +57,26 @@ func (n *Node) KeepMembers(ctx context.Context) error {
 	return nil
 }
 
-// ready reports whether a follower that does not count is running and has all
-// that this leader has.
-func (n *Node) ready(ctx context.Context, name string) bool {
+// health is what a leader has to know of another member.
+type health struct {
+	ready bool // it runs and has all that this leader has
+	fresh bool // it has lost its memory, or never had one
+}
+
+// health asks a member. One that is not reachable is neither: raft's heartbeats
+// tell more about it.
+func (n *Node) health(ctx context.Context, name string) health {
 	commit := n.raft.CommitIndex()
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
 	s, err := n.StatusOf(ctx, name)
-	// Not reachable is not ready; the follower's own log and the heartbeats tell more.
-	return err == nil && s.Leader == n.name && s.Last+caughtUp >= commit && s.Applied > 0
+	if err != nil {
+		return health{}
+	}
+	return health{
+		ready: !s.Fresh && s.Leader == n.name && s.Last+caughtUp >= commit && s.Applied > 0,
+		fresh: s.Fresh,
+	}
 }
 
 // A move is one change of the raft configuration.
@@ -79,6 +91,7 @@ const (
 	stay    moveKind = ""
 	add     moveKind = "add"     // as one that does not count
 	promote moveKind = "promote" // to a voter
+	demote  moveKind = "demote"  // to one that does not count
 	readdr  moveKind = "move"    // to another address
 	remove  moveKind = "remove"
 	resign  moveKind = "resign" // from the lead; the next leader removes this node
@@ -86,7 +99,7 @@ const (
 
 // nextMove decides on the next change: one at a time, and none that waits keeps
 // another back.
-func nextMove(state fsm.State, servers []Server, self string, ready func(name string) bool) move {
+func nextMove(state fsm.State, servers []Server, self string, of func(name string) health) move {
 	for _, node := range state.Coordinators() {
 		a := node.Addresses.Raft
 		i := slices.IndexFunc(servers, func(s Server) bool { return s.Name == node.Name })
@@ -112,7 +125,13 @@ func nextMove(state fsm.State, servers []Server, self string, ready func(name st
 		return move{kind: remove, name: gone[0].Name}
 	}
 	for _, s := range servers {
-		if !s.Voter && ready(s.Name) {
+		if s.Name == self {
+			continue
+		}
+		switch h := of(s.Name); {
+		case s.Voter && h.fresh:
+			return move{demote, s.Name, s.Address}
+		case !s.Voter && h.ready:
 			return move{promote, s.Name, s.Address}
 		}
 	}
@@ -148,6 +167,8 @@ func (n *Node) move(m move) error {
 		} else {
 			f = n.raft.AddNonvoter(id, at, 0, changeTimeout)
 		}
+	case demote:
+		f = n.raft.DemoteVoter(id, 0, changeTimeout)
 	case remove:
 		f = n.raft.RemoveServer(id, 0, changeTimeout)
 	case resign:

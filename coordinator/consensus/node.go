@@ -58,6 +58,7 @@ type Node struct {
 	port    *port
 	raft    *raft.Raft
 	trans   *raft.NetworkTransport
+	fresh   *freshness
 	server  *http.Server
 	client  *http.Client // to the control protocol of the others
 
@@ -126,6 +127,7 @@ func Open(cfg Config, f *fsm.FSM, out Outside) (*Node, error) {
 	n.port = newPort(out.Listener, out.Dial, cfg.Identity, n.admit, cfg.Log)
 	if err := n.start(cfg); err != nil {
 		n.port.close()
+		n.done.Wait()
 		return nil, errors.Join(err, st.Close())
 	}
 	return n, nil
@@ -139,6 +141,9 @@ func (n *Node) start(cfg Config) error {
 		return fmt.Errorf("open snapshots: %w", err)
 	}
 	if err := n.checkSnapshots(snapshots, cfg.Dir); err != nil {
+		return err
+	}
+	if n.fresh, err = readFreshness(n.store); err != nil {
 		return err
 	}
 	cached, err := raft.NewLogCache(logCache, n.store)
@@ -160,8 +165,11 @@ func (n *Node) start(cfg Config) error {
 	c.ShutdownOnRemove = false // a node that was removed says so; it does not vanish
 	c.NoLegacyTelemetry = true
 	c.Logger = logger
-	n.raft, err = raft.NewRaft(c, n.fsm, cached, n.store, snapshots, n.trans)
+	guard := newGuard(n.trans, n.fresh)
+	n.done.Go(func() { guard.pass(n.stop) })
+	n.raft, err = raft.NewRaft(c, n.fsm, cached, n.store, snapshots, guard)
 	if err != nil {
+		close(n.stop)
 		if cerr := n.trans.Close(); cerr != nil {
 			err = errors.Join(err, cerr)
 		}
@@ -215,6 +223,11 @@ func orNone(err error) error {
 // Bootstrap founds a group whose only voter is this node. On a node that has a
 // log already it changes nothing.
 func (n *Node) Bootstrap() error {
+	if n.raft.LastIndex() == 0 {
+		if err := n.fresh.end(); err != nil { // nobody counts on what it may have forgotten
+			return err
+		}
+	}
 	err := n.raft.BootstrapCluster(raft.Configuration{Servers: []raft.Server{{
 		Suffrage: raft.Voter, ID: raft.ServerID(n.name), Address: raft.ServerAddress(n.address),
 	}}}).Error()
@@ -304,14 +317,18 @@ func (n *Node) follow() {
 	n.raft.RegisterObserver(l)
 	defer n.raft.DeregisterObserver(l)
 	down := map[raft.ServerID]bool{}
+	second := time.NewTicker(time.Second) // for changes of the configuration, which nobody tells of
+	defer second.Stop()
 	for {
 		_, changed := n.fsm.State()
 		n.refresh()
+		n.matured()
 		n.port.sweep()
 		select {
 		case <-n.stop:
 			return
 		case <-changed:
+		case <-second.C:
 		case <-changes:
 		case <-n.raft.LeaderCh():
 		case o := <-links:

@@ -17,6 +17,7 @@ type Status struct {
 	Commit      uint64        `json:"commit"`       // known to be on a majority
 	Last        uint64        `json:"last"`         // in the log
 	LastContact time.Duration `json:"last_contact"` // ns since the leader was heard; 0 on itself, -1 for never
+	Fresh       bool          `json:"fresh"`        // it began with an empty log and does not vote yet
 	Servers     []Server      `json:"servers"`      // the raft configuration
 }
 
@@ -44,6 +45,7 @@ func (n *Node) Status() Status {
 		Checksum: state.Checksum(),
 		Commit:   n.raft.CommitIndex(),
 		Last:     n.raft.LastIndex(),
+		Fresh:    n.fresh.is.Load(),
 	}
 	if s.Leader != n.name {
 		s.LastContact = -1

@@ -124,7 +124,11 @@ func openChecked(path string, flag int, mode os.FileMode) (*os.File, error) {
 	if err := lock(f); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	if where, err := checkFile(f, checkRecords()); err != nil {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	if where, err := checkFile(f, info.Size(), checkRecords()); err != nil {
 		return nil, errors.Join(corrupt(path, where, err), f.Close())
 	}
 	return f, nil

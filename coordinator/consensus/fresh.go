@@ -1,0 +1,179 @@
+package consensus
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"primespark/shared/identity"
+)
+
+// A coordinator whose disk was wiped, or that was reset, has forgotten how it
+// voted and what it promised to keep, and the others still count on it. Raft
+// itself lets it back in. Here a node that began with an empty log is fresh:
+// it neither votes nor stands for election until it has seen, in a committed
+// configuration, that it does not count. The leader sees to that (KeepMembers)
+// and makes it a voter again once it has caught up.
+
+// keyFresh is the mark in the store; it outlives restarts.
+var keyFresh = []byte("prime-spark/fresh")
+
+// errFresh is the answer to those who want a fresh node's vote.
+var errFresh = errors.New("this coordinator began with an empty log and does not vote yet")
+
+// freshness knows whether this node is fresh.
+type freshness struct {
+	store *store
+	is    atomic.Bool
+}
+
+// readFreshness finds the mark, or sets it on an empty store.
+func readFreshness(s *store) (*freshness, error) {
+	f := &freshness{store: s}
+	mark, err := s.GetUint64(keyFresh)
+	switch {
+	case err == nil:
+		f.is.Store(mark != 0)
+		return f, nil
+	case !errors.Is(err, errNotFound):
+		return nil, err
+	}
+	f.is.Store(true)
+	return f, s.SetUint64(keyFresh, 1)
+}
+
+// end takes the mark away.
+func (f *freshness) end() error {
+	if !f.is.Load() {
+		return nil
+	}
+	if err := f.store.SetUint64(keyFresh, 0); err != nil {
+		return fmt.Errorf("note that this coordinator may vote: %w", err)
+	}
+	f.is.Store(false)
+	return nil
+}
+
+// matured ends the freshness once a committed configuration says that this node
+// does not count: from then on nothing that it forgot matters.
+func (n *Node) matured() {
+	if !n.fresh.is.Load() {
+		return
+	}
+	f := n.raft.GetConfiguration()
+	if f.Error() != nil || f.Index() > n.raft.CommitIndex() {
+		return
+	}
+	for _, s := range f.Configuration().Servers {
+		if string(s.ID) == n.name && s.Suffrage != raft.Voter {
+			if err := n.fresh.end(); err != nil {
+				n.log.Error("this coordinator cannot become a voter", "err", err, "remedy", "make room on the disk")
+				return
+			}
+			n.log.Info("in the group, may become a voter")
+		}
+	}
+}
+
+// A guard stands between raft and its transport and keeps a fresh node out of
+// elections.
+type guard struct {
+	*raft.NetworkTransport
+	fresh *freshness
+	rpcs  chan raft.RPC
+}
+
+func newGuard(t *raft.NetworkTransport, f *freshness) *guard {
+	return &guard{t, f, make(chan raft.RPC)}
+}
+
+// Consumer is where raft takes the others' requests from.
+func (g *guard) Consumer() <-chan raft.RPC { return g.rpcs }
+
+// pass hands requests on to raft until stop closes.
+func (g *guard) pass(stop <-chan struct{}) {
+	for {
+		select {
+		case rpc := <-g.NetworkTransport.Consumer():
+			if g.fresh.is.Load() && refuse(rpc) {
+				continue
+			}
+			select {
+			case g.rpcs <- rpc:
+			case <-stop:
+				rpc.Respond(nil, raft.ErrRaftShutdown)
+				return
+			}
+		case <-stop:
+			return
+		}
+	}
+}
+
+// refuse answers a request that would have a fresh node take part in an election.
+func refuse(rpc raft.RPC) bool {
+	switch r := rpc.Command.(type) {
+	case *raft.RequestVoteRequest:
+		rpc.Respond(&raft.RequestVoteResponse{RPCHeader: r.RPCHeader, Term: r.Term}, nil)
+	case *raft.RequestPreVoteRequest:
+		rpc.Respond(&raft.RequestPreVoteResponse{RPCHeader: r.RPCHeader, Term: r.Term}, nil)
+	case *raft.TimeoutNowRequest:
+		rpc.Respond(nil, errFresh)
+	default:
+		return false
+	}
+	return true
+}
+
+// RequestVote asks another for its vote, unless this node is fresh.
+func (g *guard) RequestVote(id raft.ServerID, to raft.ServerAddress, args *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+	if g.fresh.is.Load() {
+		return errFresh
+	}
+	return g.NetworkTransport.RequestVote(id, to, args, resp)
+}
+
+// RequestPreVote asks another whether it would vote, unless this node is fresh.
+func (g *guard) RequestPreVote(id raft.ServerID, to raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	if g.fresh.is.Load() {
+		return errFresh
+	}
+	return g.NetworkTransport.RequestPreVote(id, to, args, resp)
+}
+
+// Reset puts the raft log and the snapshots in dir aside, into a directory whose
+// path it returns, so that the coordinator starts empty and is filled by the
+// others. It is the remedy for ErrCorrupt, and loses what only this coordinator
+// has: without others, restore a backup instead. It refuses while a coordinator
+// runs on dir.
+func Reset(dir string) (aside string, err error) {
+	path := filepath.Join(dir, logFile)
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	switch {
+	case err == nil:
+		defer f.Close()
+		if err := lock(f); err != nil {
+			return "", err
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return "", fmt.Errorf("reset: %w", err)
+	}
+	aside = filepath.Join(dir, "damaged-"+time.Now().UTC().Format("20060102T150405.000"))
+	if err := os.Mkdir(aside, 0o700); err != nil {
+		return "", fmt.Errorf("reset: %w", err)
+	}
+	// The log goes first: snapshots without a log are complete by themselves.
+	for _, name := range []string{logFile, "snapshots"} {
+		err := os.Rename(filepath.Join(dir, name), filepath.Join(aside, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return aside, fmt.Errorf("reset: %w", err)
+		}
+	}
+	return aside, identity.SyncDir(dir)
+}
