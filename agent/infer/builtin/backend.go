@@ -53,7 +53,14 @@ func (b Backend) Load(ctx context.Context, file *os.File, size int64) (infer.Ses
 
 // LoadBytes is Load for a model that is in memory. The session keeps data, which
 // must not change.
-func (b Backend) LoadBytes(ctx context.Context, data []byte) (*Session, error) {
+func (b Backend) LoadBytes(ctx context.Context, data []byte) (s *Session, err error) {
+	// The last guard: shapes are checked before anything runs, and no panic is
+	// known. Should a file find one yet, it costs this model and not the daemon.
+	defer func() {
+		if fault := recover(); fault != nil {
+			s, err = nil, fmt.Errorf("ONNX model: a fault of the builtin engine: %v; please report it with the model", fault)
+		}
+	}()
 	model, err := onnx.Read(data)
 	if err != nil {
 		return nil, fmt.Errorf("ONNX model: %w", err)

@@ -175,7 +175,8 @@ func (c *call) view(i int, of *value, offset int, shape ...int) error {
 		}
 		return nil
 	}
-	v.home, v.offset = of, offset
+	root, at := of.root() // so that a chain of views stays one step long
+	v.home, v.offset = root, at+offset
 	return nil
 }
 

@@ -250,7 +250,7 @@ func (c *compiler) fold(k *call) bool {
 	for _, v := range n.out {
 		cost += v.len()
 	}
-	if n.macs > 0 || n.temp != nil || c.folded+cost > foldLimit {
+	if n.macs > 0 || n.heavy || n.temp != nil || c.folded+cost > foldLimit {
 		return false
 	}
 	c.folded += cost

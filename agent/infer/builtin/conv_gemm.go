@@ -11,6 +11,8 @@ func (k *conv) planGemm() error {
 	tile := k.c.kernels().Tile()
 	depth := k.depth()
 	k.node.scratch = depth*tile.Cols() + 2*tile.Cols() + tile.Rows*tile.Cols()
+	blocks := (k.out/k.groups + tile.Rows - 1) / tile.Rows
+	k.node.keeps = 4 * int64(k.groups) * int64(blocks*tile.Rows) * int64(depth+1)
 	if k.pads() {
 		h, w := k.padded()
 		k.node.temp = &value{typ: k.x.typ, shape: []int{k.batch * k.channels, h, w}}

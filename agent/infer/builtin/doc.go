@@ -19,7 +19,7 @@
 // one another as package kernel says.
 //
 // Infer allocates nothing once a session is loaded, and looks at its context
-// between steps, of which the longest is one layer.
+// between tasks, the parts of a layer that the workers share out.
 //
 // # How it works
 //

@@ -126,9 +126,16 @@ func (m *matmul) emit(shape []int) (err error) {
 	if err := checked(m.node.temp.shape); err != nil {
 		return err
 	}
+	if m.fixedB() {
+		panels := (m.cols + tile.Cols() - 1) / tile.Cols()
+		m.node.keeps = 4 * int64(panels) * int64(m.k) * int64(tile.Cols())
+	}
 	m.c.emit(m.steps)
 	return nil
 }
+
+// fixedB reports whether B can be packed once and for all.
+func (m *matmul) fixedB() bool { return m.b.v.constant && product(m.batch) == 1 }
 
 func (m *matmul) steps() []step {
 	set := m.c.kernels()
@@ -143,7 +150,7 @@ func (m *matmul) steps() []step {
 		return w.start(t, i/w.run()) + i%w.run()*w.along(t)
 	}
 	var ready [][]float32
-	if m.b.v.constant && count == 1 {
+	if m.fixedB() {
 		for i := range panels {
 			b := make([]float32, m.k*tile.Cols())
 			m.packB(b, 0, i*tile.Cols(), tile.Cols())

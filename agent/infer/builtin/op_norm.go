@@ -25,6 +25,7 @@ func opLRN(c *call) error {
 	if err != nil {
 		return err
 	}
+	c.node.heavy = true
 	channels, plane := x.shape[1], product(x.shape[2:])
 	before, after := (size-1)/2, size-1-(size-1)/2
 	c.emit(func() []step {

@@ -23,6 +23,7 @@ func (c *call) pool() (*value, *window, *value, error) {
 	if g.top >= reach(g.kh, g.dh) || g.bottom >= reach(g.kh, g.dh) || g.left >= reach(g.kw, g.dw) || g.end >= reach(g.kw, g.dw) {
 		return nil, nil, nil, fmt.Errorf("padding as wide as the window of %v", shape)
 	}
+	c.node.heavy = true
 	y, err := c.give(0, x.typ, g.result(g.channels)...)
 	return x, g, y, err
 }

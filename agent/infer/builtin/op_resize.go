@@ -143,6 +143,9 @@ func opResize(c *call) error {
 		return err
 	}
 	x := c.in[0]
+	if x.len() == 0 {
+		return errors.New("an image without elements")
+	}
 	scales, shape, err := c.sizes(x)
 	if err != nil {
 		return err

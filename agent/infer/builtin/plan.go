@@ -34,10 +34,12 @@ func (c *compiler) plan() (plan, error) {
 		}
 	}
 	p.floats, p.ints = arrange(floats), arrange(ints)
+	kept := c.fixed
 	for _, n := range c.nodes {
 		p.scratch = max(p.scratch, n.scratch)
+		kept += n.keeps
 	}
-	if need := p.bytes(c.options.threads) + c.fixed; need > c.options.memory {
+	if need := p.bytes(c.options.threads) + kept; need > c.options.memory {
 		return p, fmt.Errorf("the model needs %d MiB of memory, more than the %d MiB that it may use; raise the limit or run it on another engine",
 			need>>20, c.options.memory>>20)
 	}
@@ -100,12 +102,17 @@ func (c *compiler) lastReads() map[*value]int {
 	return last
 }
 
+// maxNested bounds the depth of concatenations inside of others, and so the way
+// from a value to its root.
+const maxNested = 16
+
 // settleConcat lets the inputs of a concatenation be computed where they end up.
 func (c *compiler) settleConcat(n *node) {
 	out, at := n.out[0], 0
 	for _, v := range n.parts {
-		if root, _ := v.root(); root == v && !v.constant && v != out && v.producer != nil && v.len() > 0 {
+		if root, _ := v.root(); root == v && !v.constant && v != out && v.producer != nil && v.len() > 0 && v.nested < maxNested {
 			v.home, v.offset = out, at
+			out.nested = max(out.nested, v.nested+1)
 		}
 		at += v.len()
 	}

@@ -1,6 +1,7 @@
 package builtin
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 )
@@ -12,7 +13,8 @@ type pool struct {
 	wake    []chan struct{} // one for each goroutine; closing it ends the goroutine
 	done    chan struct{}
 	next    atomic.Int64
-	current *step // written before wake, read after
+	current *step           // written before wake, read after
+	ctx     context.Context // of the Infer that is under way
 	ended   sync.WaitGroup
 }
 
@@ -32,17 +34,11 @@ func newPool(n int) *pool {
 	return p
 }
 
-// run does all tasks of a step and returns when they are done.
-func (p *pool) run(s *step) {
-	helpers := min(s.tasks-1, len(p.wake))
-	if helpers <= 0 {
-		for task := range s.tasks {
-			s.run(task, &p.workers[0])
-		}
-		return
-	}
-	p.current = s
+// run does all tasks of a step and returns when they are done, or soon after ctx ends.
+func (p *pool) run(ctx context.Context, s *step) {
+	p.current, p.ctx = s, ctx
 	p.next.Store(0)
+	helpers := min(s.tasks-1, len(p.wake))
 	for _, wake := range p.wake[:helpers] {
 		wake <- struct{}{}
 	}
@@ -56,7 +52,7 @@ func (p *pool) work(w *worker) {
 	s := p.current
 	for {
 		task := int(p.next.Add(1)) - 1
-		if task >= s.tasks {
+		if task >= s.tasks || p.ctx.Err() != nil {
 			return
 		}
 		s.run(task, w)

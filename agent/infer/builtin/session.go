@@ -74,7 +74,7 @@ func (s *Session) Outputs() []tensor.Spec { return s.outputs }
 func (s *Session) Stats() Stats { return s.stats }
 
 // Infer runs the model. It allocates nothing unless it fails. The context is
-// looked at between steps.
+// looked at between tasks, the parts of a layer that workers share.
 func (s *Session) Infer(ctx context.Context, in, out []tensor.Tensor) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -94,7 +94,10 @@ func (s *Session) Infer(ctx context.Context, in, out []tensor.Tensor) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		s.pool.run(&s.steps[i])
+		s.pool.run(ctx, &s.steps[i])
+	}
+	if err := ctx.Err(); err != nil {
+		return err // the last step may have been cut short
 	}
 	for i, v := range s.out {
 		v.write(out[i].Data)

@@ -28,6 +28,7 @@ type value struct {
 	// A value with a home lives inside of another one, from element offset on.
 	home   *value
 	offset int
+	nested int // values that live inside of this one, inside of one another
 
 	first, last int // steps at which its memory is written first and read last
 	place       int // element of the arena where it begins
@@ -76,6 +77,8 @@ type node struct {
 	scratch int      // floats that each worker needs
 	inplace int      // 1 + the input that the first output may overwrite, 0 for none
 	gather  bool     // the inputs may live inside of the first output, one behind the other
+	keeps   int64    // bytes of packed weights that bind makes
+	heavy   bool     // costs more than its elements tell: never worked out while compiling
 	macs    int64    // multiplications with addition
 	fuse    fusable
 	bind    func() []step
