@@ -1,0 +1,152 @@
+// Package uplink sends what the node measured to an MQTT broker.
+//
+// It uses the client library as a dumb pipe: no session, no automatic
+// reconnect. Each connection begins with the first sample that the broker has
+// not acknowledged, so samples arrive in the order of their sequence, some of
+// them twice after a loss; a receiver tells those by boot, stream and sequence.
+//
+// What it cannot promise: a broker's acknowledgement says that the broker has a
+// sample, not that anybody stored it. One that falls over right then, or whose
+// reader is not connected, loses it. Nor does it wait for ever: the source keeps
+// a bounded number of samples of this process's life, and while the broker is
+// away for longer than those last, the oldest are lost. The gap in the sequence
+// shows it. Newest values and the status need no such care: they are sent anew
+// with each connection.
+package uplink
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"primespark/shared/run"
+	"primespark/shared/telemetry"
+	"primespark/shared/watch"
+)
+
+const (
+	window     = 32               // messages that wait for the broker's acknowledgement
+	batch      = 100              // samples in a message
+	patience   = 30 * time.Second // for an acknowledgement
+	stateEvery = 5 * time.Second  // between two messages of the newest values
+	settled    = time.Minute      // a connection that lasted so long was a good one
+	waitLeast  = time.Second
+	waitMost   = time.Minute
+	eventsMost = 256 // events that wait; the oldest make room
+)
+
+// A Source has the samples.
+type Source interface {
+	// Newest wakes when there are newer ones.
+	Newest() *watch.Value[telemetry.Newest]
+	// After returns the oldest samples of a stream after seq, at most so many.
+	After(s telemetry.Stream, seq uint64, most int) []telemetry.Sample
+}
+
+// Config says which broker to use and as whom.
+type Config struct {
+	Broker       string // tcp://host:1883 or ssl://host:8883
+	Topics       telemetry.Topics
+	Username     string
+	PasswordFile string      // holds the password alone; read for each connection
+	TLS          *tls.Config // for ssl://; the system's authorities if nil
+
+	// Dial replaces net.Dialer.DialContext, for tests.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// An Uplink sends while it runs. It is safe to share.
+type Uplink struct {
+	cfg     Config
+	broker  *url.URL
+	source  Source
+	log     *slog.Logger
+	metrics *metrics
+
+	mu     sync.Mutex
+	acked  map[telemetry.Stream]uint64 // the last sample that the broker has acknowledged
+	events []telemetry.Event           // not yet acknowledged, oldest first
+	seq    uint64                      // of the newest event
+	notify chan struct{}               // 1 deep: there is an event
+}
+
+var _ run.Part = (*Uplink)(nil)
+
+// New returns an uplink that is not connected yet.
+func New(cfg Config, source Source, log *slog.Logger, reg prometheus.Registerer) (*Uplink, error) {
+	if err := cfg.Topics.Check(); err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(cfg.Broker)
+	if err != nil || u.Host == "" || u.Scheme != "tcp" && u.Scheme != "ssl" {
+		return nil, fmt.Errorf("mqtt broker %q: give tcp://host:1883 or ssl://host:8883", cfg.Broker)
+	}
+	m, err := newMetrics(reg)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Dial == nil {
+		cfg.Dial = new(net.Dialer).DialContext
+	}
+	return &Uplink{cfg: cfg, broker: u, source: source, log: log, metrics: m,
+		acked: map[telemetry.Stream]uint64{}, notify: make(chan struct{}, 1)}, nil
+}
+
+// Event sends word of something that happened. It never waits: while the broker
+// is away up to 256 events are kept, the newest ones.
+func (u *Uplink) Event(code, severity, detail string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.seq++
+	u.events = append(u.events, telemetry.Event{Seq: u.seq, At: time.Now().UTC().Truncate(time.Millisecond),
+		Code: code, Severity: severity, Detail: detail})
+	if len(u.events) > eventsMost {
+		u.events = u.events[1:]
+	}
+	select {
+	case u.notify <- struct{}{}:
+	default: // it is told already
+	}
+}
+
+// Run keeps a connection to the broker until ctx ends, and then says offline.
+// A broker that is away is told of when that begins and when it ends.
+func (u *Uplink) Run(ctx context.Context) error {
+	wait, away := waitLeast, false
+	for ctx.Err() == nil {
+		start := time.Now()
+		err := u.connection(ctx, func() {
+			away = false
+			u.log.Info("connected to broker", "broker", u.broker.Redacted())
+		})
+		if ctx.Err() != nil {
+			return nil
+		}
+		u.metrics.losses.Inc()
+		if time.Since(start) > settled {
+			wait = waitLeast
+		}
+		if !away {
+			away = true
+			u.log.Warn("no broker, samples wait", "broker", u.broker.Redacted(), "err", err,
+				"remedy", "check mqtt.broker and that it runs; it is tried again, up to a minute apart")
+		}
+		run.Sleep(ctx, fullJitter(wait))
+		wait = min(2*wait, waitMost)
+	}
+	return nil
+}
+
+func (u *Uplink) String() string { return "uplink" }
+
+// fullJitter spreads the nodes that a broker lost together over the whole wait.
+// Two nodes of one name, which throw each other out, slow down by it too.
+func fullJitter(d time.Duration) time.Duration { return d/10 + rand.N(d*9/10) }

@@ -1,0 +1,164 @@
+package uplink_test
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"primespark/agent/record"
+	"primespark/agent/uplink"
+	"primespark/shared/telemetry"
+)
+
+func TestTopicsAndPayloads(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *lab) {
+		if got := l.payload(topics.Status()); got != "online" {
+			t.Errorf("status %q, want online", got)
+		}
+		if err := l.rec.Record(telemetry.Temperature, telemetry.Number(51.5, "°C")); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.rec.Record(telemetry.CPU, telemetry.Fields(map[string]float64{"used": 0.25})); err != nil {
+			t.Fatal(err)
+		}
+		l.up.Event("node_started", "info", "The node has started.")
+		pass(10 * time.Second)
+		boot := l.rec.Newest().Get()[telemetry.CPU].Boot
+		for topic, want := range map[string]string{
+			"primespark/home/pi-1/t/temperature": fmt.Sprintf(`[{"boot":%d,"seq":1,"at":"2000-01-01T00:00:01Z","value":51.5,"unit":"°C"}]`, boot),
+			"primespark/home/pi-1/t/cpu":         fmt.Sprintf(`[{"boot":%d,"seq":1,"at":"2000-01-01T00:00:01Z","value":{"used":0.25}}]`, boot),
+			"primespark/home/pi-1/event":         `{"seq":1,"at":"2000-01-01T00:00:01Z","code":"node_started","severity":"info","detail":"The node has started."}`,
+			"primespark/home/pi-1/state":         `{"at":"2000-01-01T00:00:01Z","cpu":{"used":0.25},"temperature":51.5}`,
+		} {
+			if got := l.payload(topic); got != want {
+				t.Errorf("%s:\n got %s\nwant %s", topic, got, want)
+			}
+		}
+		l.stop()
+		pass(time.Second)
+		if got := l.payload(topics.Status()); got != "offline" {
+			t.Errorf("status after a graceful stop %q, want offline", got)
+		}
+		if strings.Contains(l.log.String(), "WARN") {
+			t.Errorf("log of a good day:\n%s", &l.log)
+		}
+		l.startUplink(uplink.Config{Broker: "tcp://c1:7883", Topics: topics})
+		pass(time.Second)
+	})
+}
+
+func TestLastWill(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *lab) {
+		l.pipe.Isolate("pi-1")
+		pass(5 * time.Minute)
+		if got := l.payload(topics.Status()); got != "offline" {
+			t.Errorf("status five minutes after the plug was pulled %q, want offline", got)
+		}
+		l.pipe.Heal()
+		pass(3 * time.Minute)
+		if got := l.payload(topics.Status()); got != "online" {
+			t.Errorf("status with the network back %q, want online", got)
+		}
+	})
+}
+
+func TestBrokerDiesAndComesBack(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *lab) {
+		l.record(telemetry.CPU, 5)
+		l.pipe.Cut("pi-1", "c1")
+		l.record(telemetry.CPU, 5) // on its way, and never acknowledged
+		l.up.Event("on_its_way", "info", "")
+		pass(time.Second)
+		l.stopBroker()
+		l.pipe.Kill("c1")
+		l.pipe.Heal()
+		l.record(telemetry.CPU, 90) // it is away for a minute and a half
+		l.record(telemetry.Disk, 3)
+		l.startBroker()
+		pass(2 * time.Minute)
+		l.whole(telemetry.CPU, 100)
+		l.whole(telemetry.Disk, 3)
+		l.mu.Lock()
+		if len(l.events) != 1 || l.events[0].Code != "on_its_way" {
+			t.Errorf("events %+v, want the one of meanwhile", l.events)
+		}
+		l.mu.Unlock()
+		l.stop()
+		if n := strings.Count(l.log.String(), "no broker"); n != 1 {
+			t.Errorf("told %d times that there is no broker:\n%s", n, &l.log)
+		}
+		if n := strings.Count(l.log.String(), "connected to broker"); n != 2 {
+			t.Errorf("told %d times of a connection:\n%s", n, &l.log)
+		}
+		l.startUplink(uplink.Config{Broker: "tcp://c1:7883", Topics: topics})
+		pass(time.Second)
+	})
+}
+
+func TestABacklogLeavesRoomForOthers(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *lab) {
+		l.stopBroker()
+		l.pipe.Kill("c1")
+		for range 1500 { // more than the source keeps
+			if err := l.rec.Record(telemetry.CPU, telemetry.Number(1, "")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l.record(telemetry.Disk, 1)
+		l.startBroker()
+		pass(2 * time.Minute)
+		cpu := l.got(telemetry.CPU)
+		if len(cpu) != 1000 || cpu[0] != 501 || cpu[999] != 1500 || !slices.IsSorted(cpu) {
+			t.Errorf("%d of cpu, want 501 to 1500 in order: the gap shows what was lost", len(cpu))
+		}
+		l.whole(telemetry.Disk, 1)
+	})
+}
+
+func TestSilentBrokerIsLeft(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *lab) {
+		l.pipe.CutOneWay("c1", "pi-1") // it hears us, and we do not hear it
+		l.record(telemetry.CPU, 1)
+		pass(2 * time.Minute)
+		l.pipe.Heal()
+		pass(3 * time.Minute)
+		l.whole(telemetry.CPU, 1)
+		if got := l.payload(topics.Status()); got != "online" {
+			t.Errorf("status %q, want online", got)
+		}
+	})
+}
+
+func TestEventsAreBounded(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *lab) {
+		l.stopBroker()
+		l.pipe.Kill("c1")
+		pass(time.Second)
+		for range 1000 {
+			l.up.Event("again", "warning", "")
+		}
+		l.startBroker()
+		pass(2 * time.Minute)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if n := len(l.events); n != 256 || l.events[0].Seq != 745 || l.events[255].Seq != 1000 {
+			t.Errorf("%d events, want the newest 256", n)
+		}
+	})
+}
+
+func TestNewRefuses(t *testing.T) {
+	for name, cfg := range map[string]uplink.Config{
+		"no broker":  {Topics: topics},
+		"websocket":  {Broker: "ws://c1", Topics: topics},
+		"bad names":  {Broker: "tcp://c1:1883", Topics: telemetry.Topics{Prefix: "p", Cluster: "#", Node: "pi-1"}},
+		"bad prefix": {Broker: "tcp://c1:1883", Topics: telemetry.Topics{Prefix: "a/b", Cluster: "home", Node: "pi-1"}},
+	} {
+		if _, err := uplink.New(cfg, record.New(time.Now(), 1), slog.New(slog.DiscardHandler), nil); err == nil {
+			t.Errorf("%s: not refused", name)
+		}
+	}
+}
