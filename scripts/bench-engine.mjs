@@ -1,0 +1,86 @@
+// The ONNX Runtime's side of bench-engine.sh, and its referee.
+import fs from 'node:fs';
+import path from 'node:path';
+import readline from 'node:readline';
+import { spawn } from 'node:child_process';
+import ort from 'onnxruntime-node';
+
+const [engine, dir, work, ...chosen] = process.argv.slice(2);
+const rounds = 7;
+const roundMs = 300;
+
+const files = fs.readdirSync(dir).filter((f) => f.endsWith('.onnx') && (!chosen.length || chosen.includes(f.slice(0, -5))));
+if (!files.length) {
+  console.error(`bench-engine: no models in ${dir}`);
+  process.exit(3);
+}
+
+// The inputs of the networks are pixels, whose range matters for the differences.
+const scale = (name) => (/yolox|mnist|squeezenet/.test(name) ? [127.5, 127.5] : [1, 0]);
+
+async function measure(file) {
+  const name = file.slice(0, -5);
+  const input = path.join(work, 'in.bin');
+  const output = path.join(work, 'out.bin');
+  const child = spawn(engine, [path.join(dir, file), input, output], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const ended = new Promise((done) => child.on('exit', done));
+  const lines = readline.createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const line = async () => {
+    const { value, done } = await lines.next();
+    if (done) throw new Error(`the engine ended early on ${file}`);
+    return JSON.parse(value);
+  };
+  const about = await line();
+  const size = about.shape.reduce((a, b) => a * b, 1);
+  const [by, plus] = scale(name);
+  const x = Float32Array.from({ length: size }, (_, i) => (((Math.imul(i, 2654435761) >>> 8) % 2001) / 1000 - 1) * by + plus);
+  fs.writeFileSync(input, Buffer.from(x.buffer));
+
+  const session = await ort.InferenceSession.create(path.join(dir, file), { intraOpNumThreads: 1, interOpNumThreads: 1, logSeverityLevel: 3 });
+  const feeds = { [session.inputNames[0]]: new ort.Tensor('float32', x, about.shape) };
+  const theirs = async (n) => {
+    const before = process.cpuUsage();
+    for (let i = 0; i < n; i++) await session.run(feeds);
+    const { user, system } = process.cpuUsage(before);
+    return (user + system) / 1e3 / n;
+  };
+  const ours = async (n) => {
+    child.stdin.write(`${n}\n`);
+    return line();
+  };
+  await theirs(3);
+  await ours(3);
+  const n = Math.max(3, Math.ceil(roundMs / Math.max(0.01, await ours(3))));
+  const ratios = [];
+  let [a, b] = [Infinity, Infinity];
+  for (let r = 0; r < rounds; r++) {
+    const [t, o] = [await theirs(n), await ours(n)];
+    ratios.push(o / t);
+    [a, b] = [Math.min(a, t), Math.min(b, o)];
+  }
+  const want = await session.run(feeds);
+  child.stdin.end();
+  if (await ended) throw new Error(`the engine failed on ${file}`);
+
+  const raw = fs.readFileSync(output);
+  const got = new Float32Array(raw.buffer.slice(raw.byteOffset, raw.byteOffset + raw.length));
+  let at = 0;
+  let worst = 0;
+  for (const key of session.outputNames) for (const v of want[key].data) worst = Math.max(worst, Math.abs(v - got[at++]));
+  ratios.sort((p, q) => p - q);
+  return { name, about, a, b, ratio: b / a, median: ratios[rounds >> 1], worst };
+}
+
+const cell = (v, w) => String(v).padStart(w);
+let head = false;
+for (const file of files) {
+  const m = await measure(file);
+  if (!head) {
+    console.log(`CPU time of one inference on one thread, best of ${rounds} interleaved rounds; engine with ${m.about.kernels}`);
+    console.log('model'.padEnd(24) + cell('GMAC', 8) + cell('ORT ms', 9) + cell('ours ms', 9) + cell('ratio', 7) + cell('median', 8) + cell('max abs diff', 14) + cell('arena MB', 10));
+    head = true;
+  }
+  console.log(m.name.padEnd(24) + cell((m.about.macs / 1e9).toFixed(3), 8) + cell(m.a.toFixed(2), 9) + cell(m.b.toFixed(2), 9) +
+    cell(m.ratio.toFixed(2), 7) + cell(m.median.toFixed(2), 8) + cell(m.worst.toExponential(1), 14) + cell((m.about.arena / 1e6).toFixed(1), 10));
+}
+process.exit(0);

@@ -1,0 +1,37 @@
+#!/bin/sh
+# bench-engine.sh [MODEL...]: CPU time of the builtin engine against ONNX Runtime.
+#
+# Measures an inference on one thread, in interleaved rounds on this machine, and prints
+# one table. ONNX Runtime is npm's onnxruntime-node, installed into a temporary
+# folder that is removed afterwards (or kept, and found again, with BENCH_CACHE=DIR);
+# it is never a dependency. Models are FILE.onnx in $BENCH_MODELS, which is
+# ../shared/testdata/models unless set.
+#
+# Exit code: 0 measured, 3 something is missing (said on stderr), 1 failed.
+set -eu
+cd "$(dirname "$0")/.."
+models=${BENCH_MODELS:-../shared/testdata/models}
+
+missing() {
+	echo "bench-engine: $1" >&2
+	exit 3
+}
+command -v go >/dev/null || missing "the go command is missing: install Go 1.26"
+command -v node >/dev/null || missing "node is missing, which runs ONNX Runtime: apt install nodejs npm"
+command -v npm >/dev/null || missing "npm is missing, which installs ONNX Runtime: apt install npm"
+[ -d "$models" ] || missing "no folder $models; set BENCH_MODELS to one with .onnx files"
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT INT TERM
+go build -o "$work/engine" scripts/bench-engine.go
+
+runtime=${BENCH_CACHE:-$work}
+if [ ! -d "$runtime/node_modules/onnxruntime-node" ]; then
+	echo "bench-engine: installing onnxruntime-node into $runtime (about 110 MB)" >&2
+	mkdir -p "$runtime"
+	npm install --prefix "$runtime" --ignore-scripts --no-audit --no-fund --loglevel=error onnxruntime-node >&2 ||
+		missing "npm could not install onnxruntime-node; is the registry reachable?"
+fi
+cp scripts/bench-engine.mjs "$work/bench.mjs"
+[ "$runtime" = "$work" ] || ln -s "$(cd "$runtime" && pwd)/node_modules" "$work/node_modules"
+node "$work/bench.mjs" "$work/engine" "$models" "$work" "$@"
