@@ -26,7 +26,8 @@ func (a *API) infer(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case err == nil:
 		a.count(&c, "ok", &c.answer.Timing)
-	case r.Context().Err() != nil: // nobody reads the answer, and nothing is wrong here
+	case r.Context().Err() != nil && problem.Of(err).Code.Status() >= http.StatusInternalServerError:
+		// Nobody reads the answer, and nothing is wrong here.
 		a.count(&c, "gone", nil)
 		return &problem.Error{
 			Code: problem.Deadline, Err: err,
