@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"primespark/coordinator/fsm"
-	"primespark/coordinator/pki"
 	"primespark/shared/fleet"
 	"primespark/shared/identity"
+	"primespark/shared/identity/identitytest"
 	"primespark/shared/pipenet"
 )
 
@@ -23,7 +23,7 @@ const raftPort = "7481"
 // A group is a whole coordinator group in one process, with or without a bubble.
 type group struct {
 	t     *testing.T
-	ca    *pki.Authority
+	ca    *identitytest.Cluster
 	net   *pipenet.Net // nil: real loopback
 	nodes map[string]*member
 }
@@ -40,11 +40,7 @@ type member struct {
 
 func newGroup(t *testing.T, n *pipenet.Net) *group {
 	t.Helper()
-	ca, err := pki.Create("home", time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := &group{t: t, ca: ca, net: n, nodes: map[string]*member{}}
+	g := &group{t: t, ca: identitytest.New(t, "home"), net: n, nodes: map[string]*member{}}
 	t.Cleanup(g.close)
 	return g
 }
@@ -63,31 +59,6 @@ func (g *group) halt(m *member) {
 	}
 }
 
-// identity makes a node of the cluster, or with another authority of another.
-func newIdentity(t testing.TB, ca *pki.Authority, role fleet.Role, name string) *identity.Identity {
-	t.Helper()
-	key, csr, err := identity.NewKey(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := ca.Issue(csr, identity.ID{Cluster: ca.Cluster(), Role: role, Name: name}, nil, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	caKey, err := ca.Key()
-	if err != nil {
-		t.Fatal(err)
-	}
-	id, err := identity.New(identity.Credentials{
-		CA: ca.PEM(), Cert: cert, Key: key, CAKey: caKey,
-		Gossip: make([]byte, identity.KeySize), Session: make([]byte, identity.KeySize),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id
-}
-
 // dial connects as a host of the test's network.
 func (g *group) dial(name string) func(ctx context.Context, network, address string) (net.Conn, error) {
 	if g.net == nil {
@@ -104,7 +75,7 @@ func (g *group) start(name string) *member {
 	if old := g.nodes[name]; old != nil {
 		m.dir, m.id, listen = old.dir, old.id, old.addr
 	} else {
-		m.dir, m.id = g.t.TempDir(), newIdentity(g.t, g.ca, fleet.Coordinator, name)
+		m.dir, m.id = g.t.TempDir(), g.ca.Node(fleet.Coordinator, name)
 		if g.net != nil {
 			listen = name + ":" + raftPort
 		}

@@ -11,9 +11,9 @@ import (
 	"github.com/hashicorp/raft"
 
 	"primespark/coordinator/fsm"
-	"primespark/coordinator/pki"
 	"primespark/shared/fleet"
 	"primespark/shared/identity"
+	"primespark/shared/identity/identitytest"
 )
 
 // strangerLayer dials the raft port with settings of its own.
@@ -32,27 +32,21 @@ func (l strangerLayer) Dial(a raft.ServerAddress, timeout time.Duration) (net.Co
 func TestForgedRPCs(t *testing.T) {
 	g := newGroup(t, nil)
 	m := g.found()
-	other, err := pki.Create("home", time.Now()) // the same name, another authority
-	if err != nil {
-		t.Fatal(err)
-	}
-	neighbour, err := pki.Create("other", time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	expired := expiredIdentity(t, g.ca)
+	other := identitytest.New(t, "home") // the same name, another authority
+	neighbour := identitytest.New(t, "other")
+	long := time.Now().Add(-40 * 24 * time.Hour)
 	for name, test := range map[string]struct {
 		id      *identity.Identity
 		through bool
 	}{
 		"no certificate":           {nil, false},
-		"agent":                    {newIdentity(t, g.ca, fleet.Agent, "pi-1"), false},
-		"agent named like a voter": {newIdentity(t, g.ca, fleet.Agent, "c1"), false},
-		"not in the configuration": {newIdentity(t, g.ca, fleet.Coordinator, "c9"), false},
-		"another authority":        {newIdentity(t, other, fleet.Coordinator, "c1"), false},
-		"another cluster":          {newIdentity(t, neighbour, fleet.Coordinator, "c1"), false},
-		"expired":                  {expired, false},
-		"member":                   {newIdentity(t, g.ca, fleet.Coordinator, "c1"), true},
+		"agent":                    {g.ca.Node(fleet.Agent, "pi-1"), false},
+		"agent named like a voter": {g.ca.Node(fleet.Agent, "c1"), false},
+		"not in the configuration": {g.ca.Node(fleet.Coordinator, "c9"), false},
+		"another authority":        {other.Node(fleet.Coordinator, "c1"), false},
+		"another cluster":          {neighbour.Node(fleet.Coordinator, "c1"), false},
+		"expired":                  {g.ca.NodeAt(fleet.Coordinator, "c1", long), false},
+		"member":                   {g.ca.Node(fleet.Coordinator, "c1"), true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, proto := range []string{protoRaft, protoControl, "", "h2"} {
@@ -124,40 +118,15 @@ func forge(t *testing.T, m *member, cfg *tls.Config) error {
 	}, &resp)
 }
 
-// expiredIdentity is a coordinator whose certificate has ended.
-func expiredIdentity(t *testing.T, ca *pki.Authority) *identity.Identity {
-	t.Helper()
-	key, csr, err := identity.NewKey("c1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := ca.Issue(csr, identity.ID{Cluster: ca.Cluster(), Role: fleet.Coordinator, Name: "c1"}, nil, time.Now().Add(-40*24*time.Hour))
-	if err != nil {
-		t.Fatal(err)
-	}
-	caKey, err := ca.Key()
-	if err != nil {
-		t.Fatal(err)
-	}
-	id, err := identity.New(identity.Credentials{
-		CA: ca.PEM(), Cert: cert, Key: key, CAKey: caKey,
-		Gossip: make([]byte, identity.KeySize), Session: make([]byte, identity.KeySize),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id
-}
-
 // TestDialRefusesStrangers listens where a member should be, with every kind of
 // certificate but the member's own: this node does not speak to it.
 func TestDialRefusesStrangers(t *testing.T) {
 	g := newGroup(t, nil)
 	m := g.found()
 	for name, id := range map[string]*identity.Identity{
-		"agent":             newIdentity(t, g.ca, fleet.Agent, "c2"),
-		"other coordinator": newIdentity(t, g.ca, fleet.Coordinator, "c3"),
-		"expired":           expiredIdentity(t, g.ca),
+		"agent":             g.ca.Node(fleet.Agent, "c2"),
+		"other coordinator": g.ca.Node(fleet.Coordinator, "c3"),
+		"expired":           g.ca.NodeAt(fleet.Coordinator, "c2", time.Now().Add(-40*24*time.Hour)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, err := net.Listen("tcp", "127.0.0.1:0")

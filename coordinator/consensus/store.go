@@ -99,6 +99,9 @@ func createStore(dir, path string) error {
 		if err == nil {
 			_, err = tx.CreateBucket(bucketStable)
 		}
+		if err == nil {
+			err = sum{}.write(tx)
+		}
 		return err
 	})
 	if err := errors.Join(err, db.Close()); err != nil {
@@ -151,8 +154,10 @@ func lock(f *os.File) error {
 }
 
 // checkRecords returns a function that is shown every record of the file in the
-// order of the buckets and keys, and refuses the first that is not as written.
-func checkRecords() func(bucket string, key, value []byte) (where string, err error) {
+// order of the buckets and keys ("logs" before "stable"), and refuses the first
+// that is not as written.
+func checkRecords() recordFunc {
+	var all sum
 	var last uint64
 	return func(bucket string, key, value []byte) (string, error) {
 		switch bucket {
@@ -165,9 +170,13 @@ func checkRecords() func(bucket string, key, value []byte) (where string, err er
 				return fmt.Sprintf("log entry %d", l.Index), fmt.Errorf("the one before it is %d", last)
 			}
 			last = l.Index
+			all.add(value)
 		case string(bucketStable):
 			if err := unseal(key, value); err != nil {
 				return fmt.Sprintf("value %q", key), err
+			}
+			if string(key) == string(keySum) && decodeSum(value) != all {
+				return "log entries", fmt.Errorf("there are %d, which are not the %d that were stored", all.count, decodeSum(value).count)
 			}
 		default:
 			return fmt.Sprintf("bucket %q", bucket), errors.New("it is none of ours")
@@ -221,6 +230,7 @@ func (s *store) StoreLogs(logs []*raft.Log) error {
 	return s.db.Update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(bucketLogs)
 		b.FillPercent = 0.9 // keys only grow; half-full pages would never fill up
+		all := readSum(tx)
 		last := uint64(0)
 		if k, _ := b.Cursor().Last(); k != nil {
 			last = binary.BigEndian.Uint64(k)
@@ -231,11 +241,13 @@ func (s *store) StoreLogs(logs []*raft.Log) error {
 			}
 			last = l.Index
 			key := logKey(l.Index)
-			if err := b.Put(key, encodeLog(key, l)); err != nil {
+			value := encodeLog(key, l)
+			if err := b.Put(key, value); err != nil {
 				return fmt.Errorf("store log entry %d: %w", l.Index, err)
 			}
+			all.add(value)
 		}
-		return nil
+		return all.write(tx)
 	})
 }
 
@@ -244,11 +256,14 @@ func (s *store) StoreLogs(logs []*raft.Log) error {
 func (s *store) DeleteRange(first, last uint64) error {
 	return s.db.Update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(bucketLogs)
+		all := readSum(tx)
 		for c, k := b.Cursor(), logKey(first); ; {
-			k, _ = c.Seek(k)
+			var value []byte
+			k, value = c.Seek(k)
 			if k == nil || binary.BigEndian.Uint64(k) > last {
-				return nil
+				return all.write(tx)
 			}
+			all.drop(value)
 			k = append([]byte(nil), k...) // the database's memory, which Delete may change
 			if err := b.Delete(k); err != nil {
 				return fmt.Errorf("delete log entry %x: %w", k, err)

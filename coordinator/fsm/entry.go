@@ -93,7 +93,7 @@ func Check(data []byte) error {
 	if !ok {
 		return refuse(fmt.Errorf("unknown kind %q", e.Kind))
 	}
-	if len(e.Actor) > 64 || e.At.Year() < 1 || e.At.Year() > 9999 {
+	if len(e.Actor) > 64 || e.At.Year() < 1 || e.At.Year() > 9000 {
 		return refuse(errors.New("its actor or time is out of bounds"))
 	}
 	if err := h.check(e.Body); err != nil {
@@ -146,6 +146,9 @@ func (s State) apply(index uint64, e Entry) (State, []Event, Result) {
 	}
 	c := &change{State: s, at: e.At, kind: e.Kind, actor: e.Actor}
 	v, refused, bad := h.apply(c, e.Body)
+	if refused == nil && c.Cluster.Name == "" {
+		refused = problem.New(problem.Conflict, "Found it first: prime-spark-coordinator init.", "The cluster has not been founded.")
+	}
 	if bad != nil {
 		panic(fmt.Sprintf("raft log %d: body of %s: %v", index, e.Kind, bad))
 	}

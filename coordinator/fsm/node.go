@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"strings"
 	"time"
 
 	"primespark/shared/fleet"
@@ -65,6 +66,8 @@ func (c *change) nodeJoin(cmd NodeJoin) (any, error) {
 	case member && (!code.Rejoin || old.Role != cmd.Role):
 		return nil, problem.New(problem.Conflict, "Choose another with --name; or revoke the node that has it first.",
 			"There is a node %s already.", cmd.Name)
+	case member && code.Hold && c.last(old):
+		return nil, problem.New(problem.Conflict, "Use a code without --hold.", "The node %s is the only coordinator; nobody could approve it.", old.Name)
 	case !known && len(c.Nodes) >= maxNodes:
 		return nil, problem.New(problem.Conflict, "Found a second cluster.", "The cluster has %d nodes, and more are not supported.", maxNodes)
 	}
@@ -98,8 +101,8 @@ func checkNode(a identity.Addresses, version, key string) error {
 		return &problem.Error{Code: problem.Invalid, Err: err, Detail: "An address of the node is not valid: " + err.Error() + ".",
 			Remedy: "Give host:port, as others reach the node."}
 	}
-	if len(version) > maxVersion {
-		return problem.New(problem.Invalid, "Use a released version.", "The node's version has %d bytes, at most %d are kept.", len(version), maxVersion)
+	if len(version) > maxVersion || strings.ContainsFunc(version, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return problem.New(problem.Invalid, "Use a released version.", "The node's version %.64q is not valid.", version)
 	}
 	if !validHash(key) {
 		return problem.New(problem.Invalid, "Join with an unchanged program.", "The hash of the node's key is not valid.")
@@ -217,11 +220,16 @@ func (c *change) nodeRevoke(cmd NodeRevoke) (any, error) {
 		return nil, err
 	case n.State == Revoked:
 		return n, nil
-	case n.Role == fleet.Coordinator && n.Active() && len(c.Coordinators()) == 1:
+	case c.last(n):
 		return nil, problem.New(problem.Conflict, "Have another coordinator join first.", "The node %s is the only coordinator.", n.Name)
 	}
 	c.Denied = put(c.Denied, n.Key, c.at.Add(denyFor))
 	return c.move(n, Revoked, Warning, "was revoked"), nil
+}
+
+// last reports whether n is the only coordinator that takes part.
+func (c *change) last(n Node) bool {
+	return n.Role == fleet.Coordinator && n.Active() && len(c.Coordinators()) == 1
 }
 
 func (c *change) node(name string) (Node, error) {

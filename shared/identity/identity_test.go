@@ -12,61 +12,18 @@ import (
 	"testing"
 	"time"
 
-	"primespark/coordinator/pki"
 	"primespark/shared/fleet"
 	"primespark/shared/identity"
+	"primespark/shared/identity/identitytest"
 )
-
-// cluster is an authority and the members that it makes.
-type cluster struct {
-	t  testing.TB
-	ca *pki.Authority
-}
-
-func newCluster(t testing.TB, name string) cluster {
-	t.Helper()
-	ca, err := pki.Create(name, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cluster{t, ca}
-}
-
-// credentials are those of a node whose certificate was issued at a time.
-func (c cluster) credentials(role fleet.Role, name string, issued time.Time) identity.Credentials {
-	c.t.Helper()
-	key, csr, err := identity.NewKey(name)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	cert, err := c.ca.Issue(csr, identity.ID{Cluster: c.ca.Cluster(), Role: role, Name: name}, []string{name}, issued)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	caKey, err := c.ca.Key()
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	k := make([]byte, identity.KeySize)
-	return identity.Credentials{CA: c.ca.PEM(), Cert: cert, Key: key, Gossip: k, CAKey: caKey, Session: k}
-}
-
-func (c cluster) node(role fleet.Role, name string) *identity.Identity {
-	c.t.Helper()
-	id, err := identity.New(c.credentials(role, name, time.Now()))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return id
-}
 
 func TestSaveAndLoad(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "identity")
 	if _, err := identity.Load(dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Load before the join = %v, want fs.ErrNotExist", err)
 	}
-	c := newCluster(t, "home")
-	want := c.credentials(fleet.Coordinator, "c1", time.Now())
+	c := identitytest.New(t, "home")
+	want := c.Credentials(fleet.Coordinator, "c1", time.Now())
 	want.Peers = identity.Peers{API: []string{"c2:7480"}, Gossip: []string{"c2:7482"}}
 	if err := want.Save(dir); err != nil {
 		t.Fatal(err)
@@ -76,7 +33,7 @@ func TestSaveAndLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got.ID() != (identity.ID{Cluster: "home", Role: fleet.Coordinator, Name: "c1"}) || len(got.GossipKey()) != 32 ||
-		len(got.SessionKey()) != 32 || got.Peers().API[0] != "c2:7480" || !got.CA().Equal(c.ca.Certificate()) {
+		len(got.SessionKey()) != 32 || got.Peers().API[0] != "c2:7480" || !got.CA().Equal(c.CA) {
 		t.Errorf("loaded %v %v", got.ID(), got.Peers())
 	}
 	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
@@ -95,7 +52,7 @@ func TestSaveAndLoad(t *testing.T) {
 		t.Errorf("%d files, want 7 and nothing left over", len(entries))
 	}
 	// A new identity takes the place of the old one.
-	if err := newCluster(t, "other").credentials(fleet.Coordinator, "c9", time.Now()).Save(dir); err != nil {
+	if err := identitytest.New(t, "other").Credentials(fleet.Coordinator, "c9", time.Now()).Save(dir); err != nil {
 		t.Fatal(err)
 	}
 	if got, err = identity.Load(dir); err != nil || got.ID().Cluster != "other" {
@@ -115,12 +72,12 @@ func TestLoadNamesTheDamage(t *testing.T) {
 		"huge":           {func(d string) error { return os.Truncate(filepath.Join(d, "node.key"), 1<<20) }, "too many"},
 		"no session key": {func(d string) error { return os.Remove(filepath.Join(d, "session.key")) }, "session.key"},
 		"other authority": {func(d string) error {
-			return os.WriteFile(filepath.Join(d, "ca.crt"), newCluster(t, "home").ca.PEM(), 0o600)
+			return os.WriteFile(filepath.Join(d, "ca.crt"), identitytest.New(t, "home").PEM(), 0o600)
 		}, "not signed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			if err := newCluster(t, "home").credentials(fleet.Coordinator, "c1", time.Now()).Save(dir); err != nil {
+			if err := identitytest.New(t, "home").Credentials(fleet.Coordinator, "c1", time.Now()).Save(dir); err != nil {
 				t.Fatal(err)
 			}
 			if err := test.harm(dir); err != nil {
@@ -170,29 +127,22 @@ func meet(t *testing.T, server, client *tls.Config) (serverErr, clientErr error)
 // TestWhoMeetsWhom runs every kind of certificate against a listener, and every
 // kind of listener against a client.
 func TestWhoMeetsWhom(t *testing.T) {
-	home := newCluster(t, "home")
-	own := func(c cluster, role fleet.Role, name string, issued time.Time) *identity.Identity {
-		id, err := identity.New(c.credentials(role, name, issued))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return id
-	}
+	home := identitytest.New(t, "home")
 	now := time.Now()
-	us := own(home, fleet.Coordinator, "c1", now)
-	revoked := own(home, fleet.Coordinator, "c7", now)
+	us := home.NodeAt(fleet.Coordinator, "c1", now)
+	revoked := home.NodeAt(fleet.Coordinator, "c7", now)
 	us.SetDeny(func(id identity.ID, hash string) bool { return hash == revoked.KeyHash() && id.Name == "c7" })
 	for name, test := range map[string]struct {
 		them *identity.Identity
 		good bool
 	}{
-		"coordinator":       {own(home, fleet.Coordinator, "c2", now), true},
-		"agent":             {own(home, fleet.Agent, "pi-1", now), false},
-		"same name, forged": {own(newCluster(t, "home"), fleet.Coordinator, "c2", now), false},
-		"other cluster":     {own(newCluster(t, "other"), fleet.Coordinator, "c2", now), false},
-		"expired":           {own(home, fleet.Coordinator, "c2", now.Add(-31*24*time.Hour)), false},
-		"not yet valid":     {own(home, fleet.Coordinator, "c2", now.Add(2*time.Hour)), false},
-		"clock 50 min off":  {own(home, fleet.Coordinator, "c2", now.Add(50*time.Minute)), true},
+		"coordinator":       {home.NodeAt(fleet.Coordinator, "c2", now), true},
+		"agent":             {home.NodeAt(fleet.Agent, "pi-1", now), false},
+		"same name, forged": {identitytest.New(t, "home").NodeAt(fleet.Coordinator, "c2", now), false},
+		"other cluster":     {identitytest.New(t, "other").NodeAt(fleet.Coordinator, "c2", now), false},
+		"expired":           {home.NodeAt(fleet.Coordinator, "c2", now.Add(-31*24*time.Hour)), false},
+		"not yet valid":     {home.NodeAt(fleet.Coordinator, "c2", now.Add(2*time.Hour)), false},
+		"clock 50 min off":  {home.NodeAt(fleet.Coordinator, "c2", now.Add(50*time.Minute)), true},
 		"revoked":           {revoked, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -211,12 +161,12 @@ func TestWhoMeetsWhom(t *testing.T) {
 }
 
 func TestListenerWithOptionalCertificate(t *testing.T) {
-	home := newCluster(t, "home")
-	server := home.node(fleet.Coordinator, "c1").ServerTLS(tls.VerifyClientCertIfGiven)
+	home := identitytest.New(t, "home")
+	server := home.Node(fleet.Coordinator, "c1").ServerTLS(tls.VerifyClientCertIfGiven)
 	if err, _ := meet(t, server, &tls.Config{InsecureSkipVerify: true}); err != nil {
 		t.Errorf("no certificate: %v", err)
 	}
-	stranger := newCluster(t, "other").node(fleet.Agent, "pi-1").ClientTLS()
+	stranger := identitytest.New(t, "other").Node(fleet.Agent, "pi-1").ClientTLS()
 	stranger.VerifyConnection = nil
 	if err, _ := meet(t, server, stranger); err == nil {
 		t.Error("a certificate of another cluster passes as none")
@@ -228,14 +178,14 @@ func TestListenerWithOptionalCertificate(t *testing.T) {
 }
 
 func TestRenew(t *testing.T) {
-	home := newCluster(t, "home")
-	id := home.node(fleet.Agent, "pi-1")
+	home := identitytest.New(t, "home")
+	id := home.Node(fleet.Agent, "pi-1")
 	before := id.KeyHash()
-	next := home.credentials(fleet.Agent, "pi-1", time.Now().Add(time.Minute))
+	next := home.Credentials(fleet.Agent, "pi-1", time.Now().Add(time.Minute))
 	if err := id.Renew(next.Cert, next.Key); err != nil || id.KeyHash() == before {
 		t.Errorf("Renew = %v", err)
 	}
-	other := home.credentials(fleet.Agent, "pi-2", time.Now())
+	other := home.Credentials(fleet.Agent, "pi-2", time.Now())
 	if err := id.Renew(other.Cert, other.Key); err == nil {
 		t.Error("a certificate of another node was taken")
 	}

@@ -15,6 +15,7 @@ import (
 
 	"primespark/shared/fleet"
 	"primespark/shared/identity"
+	"primespark/shared/identity/identitytest"
 	"primespark/shared/problem"
 )
 
@@ -60,6 +61,14 @@ func (r *recorder) bytes() []byte {
 	return r.got.Bytes()
 }
 
+// A cluster can be joined.
+type cluster struct {
+	*identitytest.Cluster
+	t *testing.T
+}
+
+func newCluster(t *testing.T, name string) cluster { return cluster{identitytest.New(t, name), t} }
+
 // serve is a coordinator's API that answers joins by hand.
 func (c cluster) serve(answer http.HandlerFunc) string {
 	c.t.Helper()
@@ -68,7 +77,7 @@ func (c cluster) serve(answer http.HandlerFunc) string {
 		c.t.Fatal(err)
 	}
 	srv := &http.Server{Handler: answer}
-	go srv.Serve(tls.NewListener(l, c.node(fleet.Coordinator, "c1").ServerTLS(tls.VerifyClientCertIfGiven))) // ends with the test
+	go srv.Serve(tls.NewListener(l, c.Node(fleet.Coordinator, "c1").ServerTLS(tls.VerifyClientCertIfGiven))) // ends with the test
 	c.t.Cleanup(func() { srv.Close() })
 	return l.Addr().String()
 }
@@ -76,7 +85,7 @@ func (c cluster) serve(answer http.HandlerFunc) string {
 // code is a join code of the cluster.
 func (c cluster) code(role fleet.Role, addresses ...string) identity.JoinCode {
 	code := sample()
-	code.Cluster, code.Role, code.CA, code.Addresses = c.ca.Cluster(), role, identity.CAHash(c.ca.Certificate()), addresses
+	code.Cluster, code.Role, code.CA, code.Addresses = c.Name, role, identity.CAHash(c.CA), addresses
 	return code
 }
 
@@ -86,15 +95,12 @@ func (c cluster) admit(w http.ResponseWriter, r *http.Request) {
 	if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
 		c.t.Error(err)
 	}
-	cert, err := c.ca.Issue([]byte(req.CSR), identity.ID{Cluster: c.ca.Cluster(), Role: req.Role, Name: req.Name}, nil, time.Now())
-	if err != nil {
-		c.t.Error(err)
-	}
+	cert := c.Sign([]byte(req.CSR), req.Role, req.Name, time.Now())
 	if want := sample(); req.Secret != hex.EncodeToString(want.Secret[:]) || req.Code != want.ID || r.URL.Path != identity.JoinPath {
 		c.t.Errorf("the request is %+v to %s", req, r.URL.Path)
 	}
 	if err := json.NewEncoder(w).Encode(identity.JoinResponse{
-		Certificate: string(cert), CA: string(c.ca.PEM()), GossipKey: make([]byte, identity.KeySize),
+		Certificate: string(cert), CA: string(c.PEM()), GossipKey: make([]byte, identity.KeySize),
 	}); err != nil {
 		c.t.Error(err)
 	}
@@ -127,16 +133,12 @@ func TestSecretStaysHome(t *testing.T) {
 	home := newCluster(t, "home")
 	now := time.Now()
 	server := func(c cluster, role fleet.Role, issued time.Time) *tls.Config {
-		id, err := identity.New(c.credentials(role, "c1", issued))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return id.ServerTLS(tls.NoClientCert)
+		return c.NodeAt(role, "c1", issued).ServerTLS(tls.NoClientCert)
 	}
 	// A thief shows the true authority's certificate behind one of his own.
 	thief := newCluster(t, "home")
-	stolen := thief.credentials(fleet.Coordinator, "c1", now)
-	pair, err := tls.X509KeyPair(append(bytes.Clone(stolen.Cert), home.ca.PEM()...), stolen.Key)
+	stolen := thief.Credentials(fleet.Coordinator, "c1", now)
+	pair, err := tls.X509KeyPair(append(bytes.Clone(stolen.Cert), home.PEM()...), stolen.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
