@@ -59,7 +59,9 @@ func empty(r *call) error {
 }
 
 // answer sends JSON.
-func answer(w http.ResponseWriter, body any) error {
+func answer(w http.ResponseWriter, body any) error { return answerWith(w, http.StatusOK, body) }
+
+func answerWith(w http.ResponseWriter, code int, body any) error {
 	b, err := json.Marshal(body)
 	if err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
@@ -67,6 +69,7 @@ func answer(w http.ResponseWriter, body any) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Length", strconv.Itoa(len(b)+1))
+	w.WriteHeader(code)
 	if _, err := w.Write(append(b, '\n')); err != nil {
 		return fmt.Errorf("%w: %w", status.ErrGone, err)
 	}

@@ -23,9 +23,8 @@ func (a *API) ready(w http.ResponseWriter, _ *call) error {
 		body.Reasons = append(body.Reasons, wire.Reason{Code: string(c.Code), Detail: c.Detail, Remedy: c.Remedy, Since: c.Since})
 	}
 	if !body.Ready {
-		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Retry-After", "1")
-		w.WriteHeader(http.StatusServiceUnavailable)
+		return answerWith(w, http.StatusServiceUnavailable, body)
 	}
 	return answer(w, body)
 }

@@ -92,7 +92,10 @@ func TestWatcher(t *testing.T) {
 			func() { standing.Store(Standing{Leader: "c1", Quorum: true}) },
 			func() { views.Store(fleet.View{node("c1", fleet.Alive), node("pi-1", fleet.Alive)}) },
 			func() { views.Store(fleet.View{node("c1", fleet.Alive), node("pi-1", fleet.Dead)}) },
+			func() { standing.Store(Standing{}) }, // an election
+			func() { standing.Store(Standing{Leader: "c1", Quorum: true}) },
 			func() { standing.Store(Standing{}) }, // no leader known, no quorum
+			func() { time.Sleep(4 * time.Second) },
 			func() { standing.Store(Standing{Leader: "c1", Quorum: true}) },
 			func() { views.Store(fleet.View{node("c1", fleet.Alive), node("pi-1", fleet.Alive)}) },
 			func() { standing.Store(Standing{Leader: "c2", Quorum: true}) },
@@ -129,8 +132,8 @@ func TestWatcher(t *testing.T) {
 			"info node.alive pi-1: The agent pi-1 is there.",
 			"warning node.dead pi-1: The agent pi-1 does not answer any more.",
 			"error quorum.lost : Most coordinators cannot be reached: nothing can be decided. Inference goes on.",
-			"info quorum.back : The coordinators have a quorum again, after 1 s.",
-			"info node.alive pi-1: The agent pi-1 is back after 3 s.",
+			"info quorum.back : The coordinators have a quorum again, after 6 s.",
+			"info node.alive pi-1: The agent pi-1 is back after 10 s.",
 			"info leader.changed c2: c2 leads the coordinators.",
 			"warning node.link_down pi-1: The link to pi-1 is down; others still see it.",
 			"info node.left pi-1: The agent pi-1 said goodbye.",

@@ -33,6 +33,7 @@ type Watcher struct {
 	view fleet.View
 	was  Standing
 	lost time.Time // when the quorum was; zero while there is one
+	told bool      // that it is lost
 }
 
 func (w *Watcher) String() string { return "event watcher" }
@@ -102,18 +103,24 @@ func (w *Watcher) group(now Standing) {
 		w.was.Leader = now.Leader
 	}
 	switch {
-	case w.was.Quorum && !now.Quorum:
+	case now.Quorum && w.told:
+		w.add(wire.Event{Code: "quorum.back", Severity: Info,
+			Detail: "The coordinators have a quorum again, after " + span(time.Since(w.lost)) + "."})
+		w.told = false
+	case !now.Quorum && w.was.Quorum:
 		w.lost = time.Now()
+	case !now.Quorum && !w.told && !w.lost.IsZero() && time.Since(w.lost) >= election:
+		w.told = true
 		w.add(wire.Event{Code: "quorum.lost", Severity: Error,
 			Detail: "Most coordinators cannot be reached: nothing can be decided. Inference goes on.",
 			Remedy: "Start the coordinators that are down, or mend the network between them."})
-	case !w.was.Quorum && now.Quorum && !w.lost.IsZero():
-		w.add(wire.Event{Code: "quorum.back", Severity: Info,
-			Detail: "The coordinators have a quorum again, after " + span(time.Since(w.lost)) + "."})
-		w.lost = time.Time{}
 	}
 	w.was.Quorum = now.Quorum
 }
+
+// election is how long a quorum must be lost before that is more than a change
+// of the leader.
+const election = 3 * time.Second
 
 func (w *Watcher) add(e wire.Event) {
 	w.own++
