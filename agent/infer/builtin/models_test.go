@@ -154,17 +154,21 @@ func TestNoAllocations(t *testing.T) {
 	}
 }
 
-// BenchmarkModels measures an inference of each network on one worker.
+// BenchmarkModels measures an inference of each network on one worker, with each
+// set of kernels.
 func BenchmarkModels(b *testing.B) {
 	for name, ref := range references(b) {
-		b.Run(name, func(b *testing.B) {
-			s, in, out := open(b, Backend{Threads: 1}, modelFile(b, name), ref)
-			for b.Loop() {
-				if err := s.Infer(b.Context(), in, out); err != nil {
-					b.Fatal(err)
+		file := modelFile(b, name)
+		for _, set := range kernel.Sets() {
+			b.Run(name+"/"+set.String(), func(b *testing.B) {
+				s, in, out := open(b, Backend{Threads: 1, Kernels: &set}, file, ref)
+				for b.Loop() {
+					if err := s.Infer(b.Context(), in, out); err != nil {
+						b.Fatal(err)
+					}
 				}
-			}
-			b.ReportMetric(float64(s.Stats().MACs)/1e6/(b.Elapsed().Seconds()*1e3/float64(b.N)), "GMAC/s")
-		})
+				b.ReportMetric(float64(s.Stats().MACs)/1e6/(b.Elapsed().Seconds()*1e3/float64(b.N)), "GMAC/s")
+			})
+		}
 	}
 }

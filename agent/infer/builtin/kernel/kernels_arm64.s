@@ -911,23 +911,22 @@ vector39:
 	WORD $0x4eb3cc41 // fmls v1.4s, v2.4s, v19.4s
 	WORD $0x4eb4cc41 // fmls v1.4s, v2.4s, v20.4s
 	VMOV V21.B16, V3.B16
-	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
-	WORD $0x4e36d463 // fadd v3.4s, v3.4s, v22.4s
-	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
-	WORD $0x4e37d463 // fadd v3.4s, v3.4s, v23.4s
-	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
-	WORD $0x4e38d463 // fadd v3.4s, v3.4s, v24.4s
-	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
-	WORD $0x4e39d463 // fadd v3.4s, v3.4s, v25.4s
-	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
-	WORD $0x4e3ad463 // fadd v3.4s, v3.4s, v26.4s
-	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
-	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
-	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
-	WORD $0x4e3bd463 // fadd v3.4s, v3.4s, v27.4s
+	VMOV V22.B16, V4.B16
+	WORD $0x4e21cc64 // fmla v4.4s, v3.4s, v1.4s
+	VMOV V23.B16, V3.B16
+	WORD $0x4e21cc83 // fmla v3.4s, v4.4s, v1.4s
+	VMOV V24.B16, V4.B16
+	WORD $0x4e21cc64 // fmla v4.4s, v3.4s, v1.4s
+	VMOV V25.B16, V3.B16
+	WORD $0x4e21cc83 // fmla v3.4s, v4.4s, v1.4s
+	VMOV V26.B16, V4.B16
+	WORD $0x4e21cc64 // fmla v4.4s, v3.4s, v1.4s
+	WORD $0x6e21dc23 // fmul v3.4s, v1.4s, v1.4s
+	WORD $0x4e3bd421 // fadd v1.4s, v1.4s, v27.4s
+	WORD $0x4e23cc81 // fmla v1.4s, v4.4s, v3.4s
 	WORD $0x4e21a842 // fcvtns v2.4s, v2.4s
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	VADD V2.S4, V3.S4, V0.S4
+	VADD V2.S4, V1.S4, V0.S4
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
@@ -977,23 +976,22 @@ vector40:
 	WORD $0x4eb3cc41 // fmls v1.4s, v2.4s, v19.4s
 	WORD $0x4eb4cc41 // fmls v1.4s, v2.4s, v20.4s
 	VMOV V21.B16, V3.B16
-	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
-	WORD $0x4e36d463 // fadd v3.4s, v3.4s, v22.4s
-	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
-	WORD $0x4e37d463 // fadd v3.4s, v3.4s, v23.4s
-	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
-	WORD $0x4e38d463 // fadd v3.4s, v3.4s, v24.4s
-	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
-	WORD $0x4e39d463 // fadd v3.4s, v3.4s, v25.4s
-	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
-	WORD $0x4e3ad463 // fadd v3.4s, v3.4s, v26.4s
-	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
-	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
-	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
-	WORD $0x4e3bd463 // fadd v3.4s, v3.4s, v27.4s
+	VMOV V22.B16, V4.B16
+	WORD $0x4e21cc64 // fmla v4.4s, v3.4s, v1.4s
+	VMOV V23.B16, V3.B16
+	WORD $0x4e21cc83 // fmla v3.4s, v4.4s, v1.4s
+	VMOV V24.B16, V4.B16
+	WORD $0x4e21cc64 // fmla v4.4s, v3.4s, v1.4s
+	VMOV V25.B16, V3.B16
+	WORD $0x4e21cc83 // fmla v3.4s, v4.4s, v1.4s
+	VMOV V26.B16, V4.B16
+	WORD $0x4e21cc64 // fmla v4.4s, v3.4s, v1.4s
+	WORD $0x6e21dc23 // fmul v3.4s, v1.4s, v1.4s
+	WORD $0x4e3bd421 // fadd v1.4s, v1.4s, v27.4s
+	WORD $0x4e23cc81 // fmla v1.4s, v4.4s, v3.4s
 	WORD $0x4e21a842 // fcvtns v2.4s, v2.4s
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	VADD V2.S4, V3.S4, V0.S4
+	VADD V2.S4, V1.S4, V0.S4
 	WORD $0x4e3bd400 // fadd v0.4s, v0.4s, v27.4s
 	WORD $0x6e20ff64 // fdiv v4.4s, v27.4s, v0.4s
 	VMOV V4.B16, V0.B16
@@ -1047,23 +1045,22 @@ vector41:
 	WORD $0x4eb3cc41 // fmls v1.4s, v2.4s, v19.4s
 	WORD $0x4eb4cc41 // fmls v1.4s, v2.4s, v20.4s
 	VMOV V21.B16, V3.B16
-	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
-	WORD $0x4e36d463 // fadd v3.4s, v3.4s, v22.4s
-	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
-	WORD $0x4e37d463 // fadd v3.4s, v3.4s, v23.4s
-	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
-	WORD $0x4e38d463 // fadd v3.4s, v3.4s, v24.4s
-	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
-	WORD $0x4e39d463 // fadd v3.4s, v3.4s, v25.4s
-	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
-	WORD $0x4e3ad463 // fadd v3.4s, v3.4s, v26.4s
-	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
-	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
-	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
-	WORD $0x4e3bd463 // fadd v3.4s, v3.4s, v27.4s
+	VMOV V22.B16, V4.B16
+	WORD $0x4e21cc64 // fmla v4.4s, v3.4s, v1.4s
+	VMOV V23.B16, V3.B16
+	WORD $0x4e21cc83 // fmla v3.4s, v4.4s, v1.4s
+	VMOV V24.B16, V4.B16
+	WORD $0x4e21cc64 // fmla v4.4s, v3.4s, v1.4s
+	VMOV V25.B16, V3.B16
+	WORD $0x4e21cc83 // fmla v3.4s, v4.4s, v1.4s
+	VMOV V26.B16, V4.B16
+	WORD $0x4e21cc64 // fmla v4.4s, v3.4s, v1.4s
+	WORD $0x6e21dc23 // fmul v3.4s, v1.4s, v1.4s
+	WORD $0x4e3bd421 // fadd v1.4s, v1.4s, v27.4s
+	WORD $0x4e23cc81 // fmla v1.4s, v4.4s, v3.4s
 	WORD $0x4e21a842 // fcvtns v2.4s, v2.4s
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	VADD V2.S4, V3.S4, V0.S4
+	VADD V2.S4, V1.S4, V0.S4
 	WORD $0x4e3bd400 // fadd v0.4s, v0.4s, v27.4s
 	WORD $0x6e20ff64 // fdiv v4.4s, v27.4s, v0.4s
 	WORD $0x6e26dc80 // fmul v0.4s, v4.4s, v6.4s

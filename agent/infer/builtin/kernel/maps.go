@@ -146,8 +146,17 @@ func (s Set) curve(dst, a []float32, c curve, plain func(float32) float32) {
 	if done > 0 {
 		asmCurve(s, c, &mapArgs{n: done / s.Tile().Lanes, dst: &dst[0], a: &a[0], table: &expTable})
 	}
-	for i, v := range a[done:] {
-		dst[done+i] = plain(v)
+	if s == Plain {
+		for i, v := range a {
+			dst[i] = plain(v)
+		}
+		return
+	}
+	if done < len(dst) { // the tail, by way of a vector aside
+		var aside [16]float32
+		copy(aside[:], a[done:])
+		asmCurve(s, c, &mapArgs{n: 1, dst: &aside[0], a: &aside[0], table: &expTable})
+		copy(dst[done:], aside[:])
 	}
 }
 

@@ -48,6 +48,7 @@ type machine interface {
 	exponent(d, s vec) // d = the integers s, where a float has its exponent
 	scale(d, s, e vec) // d = s * 2^e for the result e of exponent
 	zero(d vec)
+	invert(d, s, one, free vec) // d = 1/s; one holds ones
 
 	// loadColumn and mulColumn work on one column of A, of shape().rows floats at p:
 	// the first readies it, and the second adds row r of it, times b, to acc.
@@ -67,6 +68,7 @@ type machine interface {
 	// table being at p.
 	keep(p gp, n int)
 	konst(p gp, i int, tmp vec) vec
+	copyKonst(d vec, p gp, i int) // d = constant i
 }
 
 // An arith is an operation on two vectors.

@@ -78,24 +78,25 @@ func maps(m machine) {
 // e^x = 2^n × e^r with n = round(x/ln 2), and the polynomial of Cephes' expf for e^r.
 // 2^n is made by adding n to the exponent of e^r, which is near 1.
 func exp(m machine, table gp, x vec) {
-	const r, n, p, k vec = 1, 2, 3, 5
+	const r, n, k vec = 1, 2, 5
+	p, q := vec(3), vec(4)
 	m.arith(opMax, r, x, m.konst(table, 0, k))
 	m.arith(opMin, r, r, m.konst(table, 1, k))
 	m.arith(opMul, n, r, m.konst(table, 2, k))
 	m.round(n, n)
 	m.fms(r, n, m.konst(table, 3, k))
 	m.fms(r, n, m.konst(table, 4, k))
-	m.set(p, m.konst(table, 5, k))
-	for i := range 5 {
-		m.arith(opMul, p, p, r)
-		m.arith(opAdd, p, p, m.konst(table, 6+i, k))
+	m.copyKonst(p, table, 5)
+	for i := range 5 { // Horner's scheme, the sum changing registers
+		m.copyKonst(q, table, 6+i)
+		m.fma(q, p, r)
+		p, q = q, p
 	}
-	m.arith(opMul, p, p, r)
-	m.arith(opMul, p, p, r)
-	m.arith(opAdd, p, p, r)
-	m.arith(opAdd, p, p, m.konst(table, 11, k))
+	m.arith(opMul, q, r, r)
+	m.arith(opAdd, r, r, m.konst(table, 11, k))
+	m.fma(r, p, q)
 	m.exponent(n, n)
-	m.scale(x, p, n)
+	m.scale(x, r, n)
 }
 
 // sigmoid leaves 1/(1+e^-x), x in register 0, in register 4.
@@ -105,7 +106,7 @@ func sigmoid(m machine, table gp) {
 	exp(m, table, 0)
 	one := m.konst(table, 11, 5)
 	m.arith(opAdd, 0, 0, one)
-	m.arith(opDiv, 4, one, 0)
+	m.invert(4, 0, one, 1)
 }
 
 // sum adds up n vectors of a, four at a time side by side, into the vector at dst.

@@ -147,3 +147,7 @@ func (m *neon) konst(p gp, i int, tmp vec) vec {
 	m.loadAll(tmp, p, 4*i)
 	return tmp
 }
+
+func (m *neon) copyKonst(d vec, _ gp, i int) { m.set(d, vec(16+i)) }
+
+func (m *neon) invert(d, s, one, _ vec) { m.arith(opDiv, d, one, s) }

@@ -137,3 +137,24 @@ func (m *x86) konst(p gp, i int, tmp vec) vec {
 	m.loadAll(tmp, p, 4*i)
 	return tmp
 }
+
+func (m *x86) copyKonst(d vec, p gp, i int) {
+	if m.kept {
+		m.set(d, vec(16+i))
+		return
+	}
+	m.loadAll(d, p, 4*i)
+}
+
+// invert divides, or where division is slow for its width takes the approximation of 14 bits
+// and one step of Newton's method, which makes them 28.
+func (m *x86) invert(d, s, one, free vec) {
+	if !m.wide() {
+		m.arith(opDiv, d, one, s)
+		return
+	}
+	m.ins("VRCP14PS %s, %s", m.v(s), m.v(d))
+	m.set(free, one)
+	m.fms(free, s, d)
+	m.fma(d, d, free)
+}
