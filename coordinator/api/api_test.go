@@ -140,8 +140,12 @@ func TestBadInput(t *testing.T) {
 func TestActions(t *testing.T) {
 	l := newLab(t)
 	for _, step := range []struct{ who, node, do, state string }{
-		{"operator", "pi-1", "drain", "draining"}, {"operator", "pi-1", "drain", "draining"}, {"operator", "pi-1", "undrain", "approved"},
-		{"operator", "pi-2", "approve", "approved"}, {"operator", "pi-2", "revoke", "revoked"}, {"admin", "c3", "revoke", "revoked"},
+		{"operator", "pi-1", "drain", "draining"},
+		{"operator", "pi-1", "drain", "draining"},
+		{"operator", "pi-1", "undrain", "approved"},
+		{"operator", "pi-2", "approve", "approved"},
+		{"operator", "pi-2", "revoke", "revoked"},
+		{"admin", "c3", "revoke", "revoked"},
 	} {
 		w := l.do(l.as(step.who, "POST", "/v1/nodes/"+step.node+":"+step.do, "{}"))
 		var n wire.NodeBody

@@ -42,8 +42,10 @@ func (a *API) oipLive(w http.ResponseWriter, _ *call) error {
 
 func (a *API) oipReady(w http.ResponseWriter, _ *call) error {
 	if !a.serving() {
-		return &problem.Error{Code: problem.NotReady, Detail: "No agent is ready.", RetryAfter: 2 * time.Second,
-			Remedy: "Try again in a few seconds; prime-spark nodes shows how they fare."}
+		return &problem.Error{
+			Code: problem.NotReady, Detail: "No agent is ready.", RetryAfter: 2 * time.Second,
+			Remedy: "Try again in a few seconds; prime-spark nodes shows how they fare.",
+		}
 	}
 	return answer(w, healthBody{true, true})
 }
@@ -96,15 +98,19 @@ func (a *API) infer(w http.ResponseWriter, r *call) error {
 	size := r.ContentLength
 	if size > a.cfg.MaxBody {
 		w.Header().Set("Connection", "close") // the rest of it is not wanted
-		return &problem.Error{Code: problem.TooLarge, Detail: fmt.Sprintf("The request has %d bytes, at most %d are taken.", size, a.cfg.MaxBody),
-			Remedy: "Send a smaller body; for images, a JPEG instead of raw tensors."}
+		return &problem.Error{
+			Code: problem.TooLarge, Detail: fmt.Sprintf("The request has %d bytes, at most %d are taken.", size, a.cfg.MaxBody),
+			Remedy: "Send a smaller body; for images, a JPEG instead of raw tensors.",
+		}
 	}
 	if size < 0 {
 		size = a.cfg.MaxBody // not told: it may be so much
 	}
 	if !a.bodies.TryAcquire(size) {
-		return &problem.Error{Code: problem.Busy, Detail: "This coordinator is passing on as much as it can hold.", RetryAfter: time.Second,
-			Remedy: "Try again in a second, or ask another coordinator."}
+		return &problem.Error{
+			Code: problem.Busy, Detail: "This coordinator is passing on as much as it can hold.", RetryAfter: time.Second,
+			Remedy: "Try again in a second, or ask another coordinator.",
+		}
 	}
 	defer a.bodies.Release(size)
 	body, err := readBody(http.MaxBytesReader(w, r.Body, a.cfg.MaxBody), r.ContentLength)

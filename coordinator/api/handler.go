@@ -148,8 +148,10 @@ func (a *API) admit(d door, row Route, c *call) (err error) {
 	}
 	if c.who.Ambient || row.Path == "/login" || row.Path == "/logout" {
 		if err := http.NewCrossOriginProtection().Check(c.Request); err != nil {
-			return &problem.Error{Code: problem.Forbidden, Err: err, Detail: "The request comes from a page of another site.",
-				Remedy: "Use the page of this coordinator, or send a token."}
+			return &problem.Error{
+				Code: problem.Forbidden, Err: err, Detail: "The request comes from a page of another site.",
+				Remedy: "Use the page of this coordinator, or send a token.",
+			}
 		}
 	}
 	return allow(c.who, row.Permission)

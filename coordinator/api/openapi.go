@@ -27,8 +27,10 @@ func description() object {
 	}
 	return object{
 		"openapi": "3.1.0",
-		"info": object{"title": "Prime Spark coordinator", "version": version.Number,
-			"description": "Any coordinator answers any call. Errors are {\"error\": {\"code\", \"detail\", \"remedy\"}}, and {\"error\": \"text\"} with the header X-Error-Code below /v2."},
+		"info": object{
+			"title": "Prime Spark coordinator", "version": version.Number,
+			"description": "Any coordinator answers any call. Errors are {\"error\": {\"code\", \"detail\", \"remedy\"}}, and {\"error\": \"text\"} with the header X-Error-Code below /v2.",
+		},
 		"paths": paths,
 		"components": object{
 			"schemas": s,

@@ -98,8 +98,10 @@ func byToken(state fsm.State, header string) (Principal, error) {
 func byCertificate(state fsm.State, r *http.Request) (Principal, error) {
 	id, err := identity.Peer(r.TLS)
 	if err != nil {
-		return Principal{}, &problem.Error{Code: problem.Unauthorized, Err: err, Detail: "The certificate is not one of this cluster.",
-			Remedy: "Join the cluster, or send a token instead."}
+		return Principal{}, &problem.Error{
+			Code: problem.Unauthorized, Err: err, Detail: "The certificate is not one of this cluster.",
+			Remedy: "Join the cluster, or send a token instead.",
+		}
 	}
 	n, ok := state.Nodes[id.Name]
 	if !ok || !n.Active() || n.Role != id.Role || state.Refused(id, identity.KeyHash(r.TLS.PeerCertificates[0])) {

@@ -70,8 +70,10 @@ func (a *API) enter(w http.ResponseWriter) (leave func(), err error) {
 	select {
 	case a.streams <- struct{}{}:
 	default:
-		return nil, &problem.Error{Code: problem.Busy, Detail: fmt.Sprintf("There are %d streams open already.", maxStreams), RetryAfter: 10 * time.Second,
-			Remedy: "Close some, or ask another coordinator."}
+		return nil, &problem.Error{
+			Code: problem.Busy, Detail: fmt.Sprintf("There are %d streams open already.", maxStreams), RetryAfter: 10 * time.Second,
+			Remedy: "Close some, or ask another coordinator.",
+		}
 	}
 	a.metrics.streams.Inc()
 	// A stream has no end by which the server could measure it.

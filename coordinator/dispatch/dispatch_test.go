@@ -60,8 +60,10 @@ func newLab(t *testing.T, agents ...http.HandlerFunc) *lab {
 	}
 	l.views.Store(view)
 	transport := NewTransport(l.net.Host("c1").Dial, nil)
-	l.d = New(Config{Self: "c1", Views: l.views, States: func() map[string]string { return states },
-		Transport: transport, Scheme: "http", Log: slog.New(slog.DiscardHandler)})
+	l.d = New(Config{
+		Self: "c1", Views: l.views, States: func() map[string]string { return states },
+		Transport: transport, Scheme: "http", Log: slog.New(slog.DiscardHandler),
+	})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- l.d.Run(ctx) }()

@@ -55,8 +55,10 @@ func nobody(model string, c route.Choice, view fleet.View) *problem.Error {
 	case agents > 0:
 		detail = fmt.Sprintf("No agent has the model %q yet, and some are still starting.", model)
 	}
-	return &problem.Error{Code: problem.NoCapacity, Detail: detail, RetryAfter: 2 * time.Second,
-		Remedy: "Try again in a few seconds; prime-spark route explain tells of each agent why."}
+	return &problem.Error{
+		Code: problem.NoCapacity, Detail: detail, RetryAfter: 2 * time.Second,
+		Remedy: "Try again in a few seconds; prime-spark route explain tells of each agent why.",
+	}
 }
 
 // reasons lists why those nodes were rejected, three at most.
@@ -74,7 +76,9 @@ func reasons(c route.Choice, names []string) string {
 
 // late is the problem of a request whose time is over.
 func late(model string, cause *problem.Error) *problem.Error {
-	return &problem.Error{Code: problem.Deadline, Err: cause,
+	return &problem.Error{
+		Code: problem.Deadline, Err: cause,
 		Detail: fmt.Sprintf("No agent answered for the model %q in the time that was given.", model),
-		Remedy: "Give more time with X-Deadline-Ms, or try again."}
+		Remedy: "Give more time with X-Deadline-Ms, or try again.",
+	}
 }

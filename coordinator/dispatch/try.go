@@ -61,8 +61,10 @@ func (d *Dispatcher) try(ctx context.Context, r Request, c route.Candidate, shar
 		end()
 		return nil, f
 	}
-	a := &Answer{Status: res.StatusCode, Header: res.Header, Node: c.Node,
-		onClose: []func(){func() { res.Body.Close() }, end}}
+	a := &Answer{
+		Status: res.StatusCode, Header: res.Header, Node: c.Node,
+		onClose: []func(){func() { res.Body.Close() }, end},
+	}
 	begin, err := io.ReadAll(io.LimitReader(res.Body, held))
 	if err != nil {
 		f := unreachable(ctx, c.Node, err)
@@ -95,15 +97,19 @@ func unreachable(ctx context.Context, node string, err error) *failure {
 	if errors.Is(err, errSlow) || errors.Is(err, context.DeadlineExceeded) {
 		// Not suspected for it: it is the client who says how long is too long. An
 		// agent that hangs is found out by TCP or by gossip.
-		return &failure{sent: true, problem: &problem.Error{Code: problem.Deadline, Err: err,
+		return &failure{sent: true, problem: &problem.Error{
+			Code: problem.Deadline, Err: err,
 			Detail: fmt.Sprintf("The agent %s did not answer in time.", node),
-			Remedy: "Give more time with X-Deadline-Ms, or try again."}}
+			Remedy: "Give more time with X-Deadline-Ms, or try again.",
+		}}
 	}
 	op, ok := errors.AsType[*net.OpError](err)
 	return &failure{
-		problem: &problem.Error{Code: problem.Unreachable, Err: err,
+		problem: &problem.Error{
+			Code: problem.Unreachable, Err: err,
 			Detail: fmt.Sprintf("The agent %s did not answer.", node),
-			Remedy: "Try again; prime-spark node " + node + " shows how it fares."},
+			Remedy: "Try again; prime-spark node " + node + " shows how it fares.",
+		},
 		suspect: true,
 		sent:    !ok || op.Op != "dial",
 	}
@@ -117,9 +123,11 @@ func refused(res *http.Response, node string, body []byte) *problem.Error {
 		http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
 		return problem.Read(res.StatusCode, res.Header, body)
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return &problem.Error{Code: problem.Unreachable, Err: problem.Read(res.StatusCode, res.Header, body),
+		return &problem.Error{
+			Code: problem.Unreachable, Err: problem.Read(res.StatusCode, res.Header, body),
 			Detail: fmt.Sprintf("The agent %s does not take requests from this coordinator.", node),
-			Remedy: "Check the clocks of both, and that the agent is of this cluster."}
+			Remedy: "Check the clocks of both, and that the agent is of this cluster.",
+		}
 	}
 	return nil
 }

@@ -104,16 +104,20 @@ func (w *Watcher) group(now Standing) {
 	}
 	switch {
 	case now.Quorum && w.told:
-		w.add(wire.Event{Code: "quorum.back", Severity: Info,
-			Detail: "The coordinators have a quorum again, after " + span(time.Since(w.lost)) + "."})
+		w.add(wire.Event{
+			Code: "quorum.back", Severity: Info,
+			Detail: "The coordinators have a quorum again, after " + span(time.Since(w.lost)) + ".",
+		})
 		w.told = false
 	case !now.Quorum && w.was.Quorum:
 		w.lost = time.Now()
 	case !now.Quorum && !w.told && !w.lost.IsZero() && time.Since(w.lost) >= election:
 		w.told = true
-		w.add(wire.Event{Code: "quorum.lost", Severity: Error,
+		w.add(wire.Event{
+			Code: "quorum.lost", Severity: Error,
 			Detail: "Most coordinators cannot be reached: nothing can be decided. Inference goes on.",
-			Remedy: "Start the coordinators that are down, or mend the network between them."})
+			Remedy: "Start the coordinators that are down, or mend the network between them.",
+		})
 	}
 	w.was.Quorum = now.Quorum
 }

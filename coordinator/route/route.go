@@ -91,8 +91,10 @@ func Choose(r Request) Choice {
 			c.Rejected = append(c.Rejected, wire.Rejected{Node: n.Name, Reason: reason})
 			continue
 		}
-		c.Candidates = append(c.Candidates, Candidate{Node: n.Name, API: n.API, Millis: serving.Millis,
-			InFlight: n.Vital.InFlight, Queue: n.Vital.Queue, Sent: r.Sent[n.Name]})
+		c.Candidates = append(c.Candidates, Candidate{
+			Node: n.Name, API: n.API, Millis: serving.Millis,
+			InFlight: n.Vital.InFlight, Queue: n.Vital.Queue, Sent: r.Sent[n.Name],
+		})
 	}
 	for name := range r.States {
 		if !seen[name] {

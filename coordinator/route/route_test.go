@@ -13,8 +13,10 @@ import (
 type option func(*fleet.Node)
 
 func node(name string, options ...option) fleet.Node {
-	n := fleet.Node{Member: fleet.Member{Name: name, Role: fleet.Agent, API: name + ":7490"}, Liveness: fleet.Alive,
-		Vital: fleet.Vital{Ready: true, Models: []fleet.Serving{{Name: "yolo", Millis: 10}}}}
+	n := fleet.Node{
+		Member: fleet.Member{Name: name, Role: fleet.Agent, API: name + ":7490"}, Liveness: fleet.Alive,
+		Vital: fleet.Vital{Ready: true, Models: []fleet.Serving{{Name: "yolo", Millis: 10}}},
+	}
 	for _, o := range options {
 		o(&n)
 	}
@@ -165,8 +167,10 @@ func BenchmarkChoose(b *testing.B) {
 }
 
 func TestExplain(t *testing.T) {
-	c := Choose(Request{View: fleet.View{node("a", load(1, 2)), node("b", latency(0))}, Model: "yolo",
-		States: map[string]string{"a": Approved, "b": Approved}, Draw: drawn(0, 0)})
+	c := Choose(Request{
+		View: fleet.View{node("a", load(1, 2)), node("b", latency(0))}, Model: "yolo",
+		States: map[string]string{"a": Approved, "b": Approved}, Draw: drawn(0, 0),
+	})
 	for i, want := range []string{
 		"0 before this one, 10.0 ms each (assumed, it has not run the model yet); first of the two drawn, before a",
 		"3 before this one, 10.0 ms each",

@@ -20,12 +20,10 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-func ptr[T any](v T) *T { return &v }
-
 func agent(name string) wire.NodeBody {
 	return wire.NodeBody{
 		Name: name, Role: fleet.Agent, State: "approved", Liveness: fleet.Alive, Since: noon.Add(-3 * time.Hour), LastSeen: noon.Add(-time.Second),
-		Mode: fleet.Normal, Ready: true, Power: fleet.Power{Source: fleet.Mains, Charge: ptr(1.0)}, Temperature: ptr(51.4), CPU: 0.12, Memory: 0.31,
+		Mode: fleet.Normal, Ready: true, Power: fleet.Power{Source: fleet.Mains, Charge: new(1.0)}, Temperature: new(51.4), CPU: 0.12, Memory: 0.31,
 		Models: []fleet.Serving{{Name: "blazeface", Version: "1", Backend: "builtin", Millis: 6.43}}, Version: "0.1.0",
 	}
 }
@@ -60,7 +58,7 @@ func healthy() View {
 			{ID: "2", At: noon.Add(-3 * time.Hour), Code: "node.join", Severity: "info", Node: "pi-3", Actor: "code:k3x", Detail: "The agent pi-3 joined."},
 		},
 	}
-	v.Status.Coordinators[1].LastContactMS = ptr(int64(41))
+	v.Status.Coordinators[1].LastContactMS = new(int64(41))
 	v.Nodes[2].InFlight, v.Nodes[2].Queue, v.Nodes[2].CPU = 2, 1, 0.84
 	return v
 }
@@ -68,11 +66,11 @@ func healthy() View {
 func trouble() View {
 	v := healthy()
 	v.Status.Mode, v.Status.Leader, v.Status.Coordinators = fleet.Degraded, "", group("", "c1", "c3")
-	v.Status.Coordinators[1].Role, v.Status.Coordinators[1].LastContactMS = wire.RoleCandidate, ptr(int64(193_000))
+	v.Status.Coordinators[1].Role, v.Status.Coordinators[1].LastContactMS = wire.RoleCandidate, new(int64(193_000))
 	v.Status.Summary = wire.Summary{Sentence: "1 of 5 agents healthy, no quorum (1/3), 1 on battery, 42 min left.", AgentsTotal: 5, AgentsHealthy: 1, QuorumHave: 1, QuorumNeed: 2, Voters: 3, OnBattery: 1}
 	battery, hot, dead, pending, revoked := agent("pi-1"), agent("pi-2"), agent("pi-3"), agent("pi-4"), agent("pi-9")
-	battery.Power = fleet.Power{Source: fleet.Battery, Charge: ptr(0.17), Minutes: ptr(42.0)}
-	hot.Temperature, hot.CPU, hot.Ready, hot.Reasons, hot.Models = ptr(83.6), 0.99, false, []string{"no_models", "storage_full"}, nil
+	battery.Power = fleet.Power{Source: fleet.Battery, Charge: new(0.17), Minutes: new(42.0)}
+	hot.Temperature, hot.CPU, hot.Ready, hot.Reasons, hot.Models = new(83.6), 0.99, false, []string{"no_models", "storage_full"}, nil
 	dead.Liveness, dead.Since, dead.LastSeen = fleet.Dead, noon.Add(-4*time.Minute), noon.Add(-4*time.Minute)
 	pending.State = "pending"
 	revoked.State = "revoked"
@@ -93,10 +91,10 @@ func hostile() View {
 	n := agent(evil)
 	n.State, n.Version, n.Reasons, n.Ready = "pending", evil, []string{evil}, false
 	n.Liveness, n.Mode, n.Power.Source = evil, evil, evil
-	n.Temperature, n.CPU, n.Memory, n.Power.Charge = ptr(math.Inf(1)), math.NaN(), -7, ptr(math.NaN())
+	n.Temperature, n.CPU, n.Memory, n.Power.Charge = new(math.Inf(1)), math.NaN(), -7, new(math.NaN())
 	n.Models = []fleet.Serving{{Name: evil, Version: evil, Backend: evil, Millis: math.NaN()}}
 	far := agent("far-future")
-	far.LastSeen, far.Power.Source, far.Power.Minutes = noon.Add(1000*time.Hour), fleet.Battery, ptr(math.Inf(1))
+	far.LastSeen, far.Power.Source, far.Power.Minutes = noon.Add(1000*time.Hour), fleet.Battery, new(math.Inf(1))
 	v.Nodes = []wire.NodeBody{n, far}
 	v.Events = []wire.Event{{ID: evil, At: noon.Add(time.Hour), Code: evil, Severity: evil, Node: evil, Actor: evil, Detail: evil, Remedy: evil}}
 	return v

@@ -248,9 +248,11 @@ func (c *Client) post(ctx context.Context, path string, in, out any) error {
 
 func (a answer) decode(out any) error {
 	if err := json.Unmarshal(a.body, out); err != nil {
-		return &problem.Error{Code: problem.Unexpected, Err: err,
+		return &problem.Error{
+			Code: problem.Unexpected, Err: err,
 			Detail: fmt.Sprintf("The answer of %s is not what a coordinator sends.", a.base),
-			Remedy: "Check that the address is a coordinator's, and that its version is not older than this program's."}
+			Remedy: "Check that the address is a coordinator's, and that its version is not older than this program's.",
+		}
 	}
 	return nil
 }

@@ -29,8 +29,10 @@ func (c *Client) Stream(ctx context.Context, after string) iter.Seq2[Message, er
 		}
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		res, err := c.open(ctx, call{method: http.MethodGet, path: PathStream, query: q, safe: true,
-			header: http.Header{"Accept": {"text/event-stream"}}})
+		res, err := c.open(ctx, call{
+			method: http.MethodGet, path: PathStream, query: q, safe: true,
+			header: http.Header{"Accept": {"text/event-stream"}},
+		})
 		if err != nil {
 			yield(Message{}, err)
 			return
