@@ -1,0 +1,119 @@
+// Package agent is a node of the fleet: it wires the parts of the daemon.
+// DESIGN.md tells how they work together.
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"primespark/agent/api"
+	"primespark/agent/config"
+	"primespark/agent/models"
+	"primespark/agent/record"
+	"primespark/agent/sensors"
+	"primespark/shared/fleet"
+	"primespark/shared/health"
+	"primespark/shared/logs"
+	"primespark/shared/problem"
+	"primespark/shared/run"
+	"primespark/shared/version"
+	"primespark/shared/watch"
+)
+
+// keptSamples is how many samples of each stream wait in memory for the uplink:
+// at one each 10 s, those of about three hours.
+const keptSamples = 1024
+
+// Run runs a node until ctx ends. It is straight-line wiring. What needs no
+// network comes first and waits for nothing: a node that boots with no uplink
+// serves its own host at once.
+func Run(ctx context.Context, cfg config.Config, out Outside) error {
+	id := membership(cfg, part(out.Log, "identity"))
+	if id != nil {
+		cfg.Name = id.ID().Name // a node is who its certificate says
+	}
+	log := out.Log.With("node", cfg.Name)
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
+		return &problem.Error{
+			Code: problem.Invalid, Err: err, Detail: "The state directory " + cfg.StateDir + " cannot be made.",
+			Remedy: "Set state_dir to a directory where this user may write.",
+		}
+	}
+
+	conditions := health.New(nil)
+	recorder := record.New(time.Now(), keptSamples)
+	registry, err := models.New(models.Config{
+		Backends: engines(cfg.Infer, out), Dir: cfg.Models.Dir, Memory: int64(cfg.Models.Memory), Queue: cfg.Infer.Queue,
+		Log: part(log, "models"), Metrics: metrics,
+	})
+	if err != nil {
+		return err
+	}
+	host := sensors.New(sensors.Config{Every: cfg.Telemetry.Every.D(), Path: cfg.StateDir}, recorder, part(log, "sensors"))
+	parts := []run.Part{
+		conditions,
+		registry,
+		readiness(registry, conditions),
+		run.Restart(host, part(log, "sensors")),
+		workload(registry, recorder, cfg.Telemetry.Every.D(), part(log, "workload")),
+	}
+	self := node{
+		cfg: cfg, started: time.Now(), view: noView, registry: registry, host: host.Host, power: noPower,
+		conditions: conditions, vital: watch.New(fleet.Vital{}), addresses: map[string]string{},
+	}
+	if cfg.Battery.Source == "sim" {
+		monitor, err := simulated(cfg.Battery, recorder, part(log, "battery"))
+		if err != nil {
+			return err
+		}
+		self.power = monitor.Power().Get
+		parts = append(parts, run.Restart(monitor, part(log, "battery")))
+	}
+
+	doors, err := open(ctx, cfg.HTTP, id, out)
+	if err != nil {
+		return err
+	}
+	defer closeAll(doors)
+	var announce func(fleet.Vital) error
+	if id != nil {
+		talk, err := self.join(id, doors, out, part(log, "gossip"), metrics)
+		if err != nil {
+			return err
+		}
+		announce, self.view = talk.Announce, talk.View().Get
+		parts = append(parts, talk)
+		if cfg.MQTT.Broker != "" {
+			up, err := newUplink(cfg.MQTT, id, recorder, part(log, "uplink"), metrics)
+			if err != nil {
+				return err
+			}
+			parts = append(parts, run.Restart(up, part(log, "uplink")))
+		}
+	}
+	front, err := api.New(api.Config{Node: cfg.Name, MaxBody: int64(cfg.HTTP.MaxBody), Deadline: cfg.Infer.Deadline.D()}, api.Outside{
+		Models: registry, Health: conditions, Self: self.describe, Metrics: metrics, Log: part(log, "api"), Serve: doors,
+	})
+	if err != nil {
+		return err
+	}
+	parts = append(parts, vitals{self.collect, self.vital, announce, part(log, "vitals")}, front)
+
+	log.Info("node is up", "doors", addresses(doors), "joined", id != nil, "models_dir", cfg.Models.Dir, "version", version.Get().String())
+	if id != nil && cfg.MQTT.Broker == "" {
+		log.Info("no MQTT broker is configured, samples stay on this node", "remedy", "set mqtt.broker")
+	}
+	err = run.All(ctx, parts...)
+	log.Info("node has stopped")
+	return err
+}
+
+// part names the part in its log.
+func part(log *slog.Logger, name string) *slog.Logger { return log.With(logs.PartKey, name) }

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"primespark/agent"
+	"primespark/agent/config"
+	"primespark/shared/cli"
+)
+
+// settings reads the configuration that cmd was told to use. A file that was
+// named must be there.
+func settings(cmd *cobra.Command) (config.Config, error) {
+	flag := cmd.Flag("config")
+	cfg, err := config.Load(flag.Value.String(), flag.Changed)
+	if err != nil {
+		return cfg, cli.BadConfig("prime-spark-agent", err)
+	}
+	return cfg, nil
+}
+
+func runCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "run", Short: "Run the node until SIGTERM; a second signal kills", Args: cli.Words(),
+		Example: "  prime-spark-agent run --config /etc/prime-spark/agent.yaml",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := settings(cmd)
+			if err != nil {
+				return err
+			}
+			return agent.Run(cmd.Context(), cfg, agent.Real(cfg, cmd.ErrOrStderr()))
+		},
+	}
+}
+
+func joinCommand() *cobra.Command {
+	var file, name string
+	cmd := &cobra.Command{
+		Use: "join [CODE]", Short: "Make this node part of a cluster, with a join code", Args: cobra.MaximumNArgs(1),
+		Long: `Makes this node part of a cluster. The code comes from an operator, who made it with
+prime-spark join-code create --role agent. The node makes its own key, checks that it
+talks to the cluster of the code before it sends the code's secret, and keeps the
+certificate that it gets in its state directory. Start or restart the agent afterwards.`,
+		Example: "  prime-spark-agent join --code-file code.txt\n  echo CODE | prime-spark-agent join --code-file -",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := settings(cmd)
+			if err != nil {
+				return err
+			}
+			if name != "" {
+				cfg.Name = name
+			}
+			code, err := cli.JoinCode(cmd, args, file)
+			if err != nil {
+				return err
+			}
+			done := cli.Progress(cmd, "Joining")
+			id, err := agent.Join(cmd.Context(), cfg, code)
+			done()
+			if err != nil {
+				return err
+			}
+			out := cli.Output(cmd)
+			return out.Data(map[string]string{"cluster": id.Cluster, "name": id.Name}, func() {
+				out.Line("%s is now an agent of cluster %s.", id.Name, id.Cluster)
+				out.Line("Start it with prime-spark-agent run, or systemctl restart prime-spark-agent.")
+			})
+		},
+	}
+	cmd.Flags().StringVar(&file, "code-file", "", "`file` that holds the join code; - for standard input")
+	cmd.Flags().StringVar(&name, "name", "", "`name` in the fleet, instead of the configured one")
+	cli.JSON(cmd)
+	return cmd
+}
+
+func checkCommand() *cobra.Command {
+	var reference bool
+	cmd := &cobra.Command{
+		Use: "check", Short: "Tell all that is wrong with the configuration, without starting anything", Args: cli.Words(),
+		Example: "  prime-spark-agent check --config agent.yaml\n  prime-spark-agent check --print-default > agent.yaml",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if reference {
+				_, err := bytes.NewReader(config.Reference).WriteTo(cmd.OutOrStdout())
+				return err
+			}
+			cfg, err := settings(cmd)
+			if err != nil {
+				return err
+			}
+			out := cli.Output(cmd)
+			return out.Data(map[string]any{"ok": true, "name": cfg.Name}, func() {
+				out.Line("The configuration is good; this node is %s.", cfg.Name)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&reference, "print-default", false, "print the commented file of all keys at their defaults")
+	cli.JSON(cmd)
+	return cmd
+}
+
+func inferCommand() *cobra.Command {
+	var model string
+	cmd := &cobra.Command{
+		Use: "infer IMAGE", Short: "Show what a model sees in a JPEG, PNG or WebP file", Args: cli.Words("IMAGE"),
+		Long: `Runs a model of this node on an image file and prints what it finds. It asks the
+running agent; if none runs, it loads the model itself.`,
+		Example: "  prime-spark-agent infer photo.jpg --model blazeface",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := settings(cmd)
+			if err != nil {
+				return err
+			}
+			done := cli.Progress(cmd, "Inferring")
+			answer, err := agent.Look(cmd.Context(), cfg, model, args[0])
+			done()
+			if err != nil {
+				return err
+			}
+			out := cli.Output(cmd)
+			return out.Data(answer, func() {
+				rows := make([][]any, len(answer.Found))
+				for i, f := range answer.Found {
+					rows[i] = []any{f.Label, fmt.Sprintf("%.2f", f.Score), box(f.Box)}
+				}
+				if len(rows) == 0 {
+					out.Line("%s found nothing in %s.", answer.Model, args[0])
+				} else {
+					out.Table([]string{"LABEL", "SCORE", "BOX (x1 y1 x2 y2, pixels)"}, rows)
+				}
+				out.Line("%s, %.1f ms in all, %s", answer.Backend, answer.Millis, answer.By)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&model, "model", "blazeface", "`name` of the model")
+	cli.JSON(cmd)
+	return cmd
+}
+
+// box writes a box as whole pixels; a class has none.
+func box(b []float64) string {
+	if len(b) != 4 {
+		return ""
+	}
+	return fmt.Sprintf("%.0f %.0f %.0f %.0f", b[0], b[1], b[2], b[3])
+}

@@ -1,0 +1,158 @@
+package agent
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"primespark/agent/battery"
+	"primespark/agent/config"
+	"primespark/agent/infer"
+	"primespark/agent/infer/builtin"
+	"primespark/agent/models"
+	"primespark/agent/record"
+	"primespark/agent/uplink"
+	"primespark/shared/health"
+	"primespark/shared/identity"
+	"primespark/shared/problem"
+	"primespark/shared/run"
+	"primespark/shared/telemetry"
+)
+
+// engines returns what the node can run models on.
+func engines(cfg config.Infer, out Outside) []infer.Backend {
+	all := out.Backends
+	if all == nil {
+		all = []infer.Backend{builtin.Backend{Threads: cfg.Threads}}
+	}
+	if cfg.Fault == "" {
+		return all
+	}
+	faulty := make([]infer.Backend, len(all))
+	for i, b := range all {
+		faulty[i] = infer.Faulty(b, infer.Fault(cfg.Fault), 0)
+	}
+	return faulty
+}
+
+// simulated makes the battery that follows the configuration's script.
+func simulated(cfg config.Battery, recorder *record.Recorder, log *slog.Logger) (*battery.Monitor, error) {
+	script := make([]battery.Point, len(cfg.Script))
+	for i, p := range cfg.Script {
+		script[i] = battery.Point{At: p.T.D(), Mains: p.Mains, Charge: battery.Charge(p.SoC), Load: p.Load}
+	}
+	sim, err := battery.NewSim(script)
+	if err != nil {
+		return nil, fmt.Errorf("battery.script: %w", err)
+	}
+	return battery.New(cfg.Every.D(), sim, recorder, log), nil
+}
+
+// membership reads who the node is in its cluster; nil if it belongs to none. An
+// identity that cannot be read keeps the node from its cluster, not from serving.
+func membership(cfg config.Config, log *slog.Logger) *identity.Identity {
+	id, err := identity.Load(identityDir(cfg))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		log.Info("this node belongs to no cluster yet and serves its own host only",
+			"remedy", "have a join code made with prime-spark join-code create --role agent, then run prime-spark-agent join")
+		return nil
+	case err != nil:
+		log.Error("the node's identity cannot be read, it serves its own host only", "err", err,
+			"remedy", "move "+identityDir(cfg)+" away and join again")
+		return nil
+	}
+	return id
+}
+
+// readiness keeps the conditions of the models: an agent that can infer nothing
+// is not ready.
+func readiness(registry *models.Registry, conditions *health.Registry) run.Part {
+	conditions.Set(health.Starting, health.Unready, "The models are being loaded.", "Wait a few seconds.")
+	return run.Func("readiness", func(ctx context.Context) error {
+		settled := registry.Settled()
+		tick := time.NewTicker(pulse)
+		defer tick.Stop()
+		for {
+			able := len(registry.Serving()) > 0
+			if able {
+				conditions.Clear(health.Starting)
+				conditions.Clear(health.NoModels)
+			}
+			select {
+			case <-settled:
+				settled = nil
+				conditions.Clear(health.Starting)
+			case <-tick.C:
+			case <-ctx.Done():
+				return nil
+			}
+			if settled == nil && len(registry.Serving()) == 0 {
+				conditions.Set(health.NoModels, health.Unready, "No model can answer on this node.",
+					"See POST /v2/repository/index for the reason of each model, and load one.")
+			}
+		}
+	})
+}
+
+// workload records how busy the node is with inference.
+func workload(registry *models.Registry, recorder *record.Recorder, every time.Duration, log *slog.Logger) run.Part {
+	return run.Func("workload", func(ctx context.Context) error {
+		for run.Sleep(ctx, every) {
+			fields := map[string]float64{"in_flight": float64(registry.InFlight()), "queue": float64(registry.Queue())}
+			for _, m := range registry.Serving() {
+				if m.Millis > 0 {
+					fields["latency_seconds"] = max(fields["latency_seconds"], m.Millis/1000)
+				}
+			}
+			if err := recorder.Record(telemetry.Inference, telemetry.Fields(fields)); err != nil {
+				log.Warn("workload not recorded", "err", err)
+			}
+		}
+		return nil
+	})
+}
+
+// newUplink makes the way of the samples to the MQTT broker.
+func newUplink(cfg config.MQTT, id *identity.Identity, recorder *record.Recorder, log *slog.Logger, metrics prometheus.Registerer) (*uplink.Uplink, error) {
+	c := uplink.Config{
+		Broker: cfg.Broker, Username: cfg.Username, PasswordFile: cfg.PasswordFile,
+		Topics: telemetry.Topics{Prefix: cfg.Prefix, Cluster: id.ID().Cluster, Node: id.ID().Name},
+	}
+	if strings.HasPrefix(cfg.Broker, "ssl://") {
+		var err error
+		if c.TLS, err = brokerTLS(cfg.CAFile, id); err != nil {
+			return nil, err
+		}
+	}
+	return uplink.New(c, recorder, log, metrics)
+}
+
+// brokerTLS says whom to take for the broker: a coordinator of the cluster, or
+// whoever an authority of the file, or of the system, vouches for.
+func brokerTLS(caFile string, id *identity.Identity) (*tls.Config, error) {
+	switch caFile {
+	case "cluster":
+		return id.ClientTLS(), nil
+	case "":
+		return nil, nil
+	}
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		return nil, &problem.Error{Code: problem.Invalid, Err: err, Detail: "The broker's authority " + caFile + " cannot be read.", Remedy: "Correct mqtt.ca_file."}
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, problem.New(problem.Invalid, "Correct mqtt.ca_file.", "There is no PEM certificate in %s.", caFile)
+	}
+	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, nil
+}
