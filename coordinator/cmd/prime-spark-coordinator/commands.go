@@ -1,0 +1,175 @@
+package main
+
+import (
+	"bytes"
+
+	"github.com/spf13/cobra"
+
+	"primespark/coordinator"
+	"primespark/coordinator/config"
+	"primespark/shared/cli"
+)
+
+// settings reads the configuration that cmd was told to use. A file that was
+// named must be there.
+func settings(cmd *cobra.Command) (config.Config, error) {
+	flag := cmd.Flag("config")
+	cfg, err := config.Load(flag.Value.String(), flag.Changed)
+	if err != nil {
+		return cfg, cli.BadConfig("prime-spark-coordinator", err)
+	}
+	return cfg, nil
+}
+
+// damaged gives the errors of a damaged store the exit code of their own.
+func damaged(err error) error {
+	if coordinator.IsCorrupt(err) {
+		return cli.Exit(cli.Corrupt, err)
+	}
+	return err
+}
+
+func runCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "run", Short: "Run the coordinator until SIGTERM; a second signal kills", Args: cli.Words(),
+		Example: "  prime-spark-coordinator run --config /etc/prime-spark/coordinator.yaml",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := settings(cmd)
+			if err != nil {
+				return err
+			}
+			return damaged(coordinator.Run(cmd.Context(), cfg, coordinator.Real(cfg, cmd.ErrOrStderr())))
+		},
+	}
+}
+
+func initCommand() *cobra.Command {
+	var cluster string
+	cmd := &cobra.Command{
+		Use: "init", Short: "Found a cluster, with this coordinator as its first", Args: cli.Words(),
+		Long: `Founds a cluster: makes its certificate authority and its keys, and prints an operator
+token, which is shown this once, and a join code for the next node. Start the
+coordinator afterwards.`,
+		Example: "  prime-spark-coordinator init --cluster home",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := settings(cmd)
+			if err != nil {
+				return err
+			}
+			made, err := coordinator.Init(cmd.Context(), cfg, cluster)
+			if err != nil {
+				return damaged(err)
+			}
+			out := cli.Output(cmd)
+			return out.Data(made, func() {
+				out.Line("Cluster %s is founded; %s is its first coordinator.", made.Cluster, cfg.Name)
+				out.Line("")
+				out.Line("Operator token, shown this once (prime-spark login takes it):")
+				out.Line("  %s", made.Token)
+				out.Line("Authority of the cluster, for clients: %s", made.CAFile)
+				out.Line("")
+				out.Line("Now start it: prime-spark-coordinator run, or systemctl start prime-spark-coordinator.")
+				out.Line("Then make a join code for each further node: prime-spark join-code create --role agent.")
+			})
+		},
+	}
+	cmd.Flags().StringVar(&cluster, "cluster", "home", "`name` of the cluster: 1 to 32 of a-z, 0-9 and hyphen")
+	cli.JSON(cmd)
+	return cmd
+}
+
+func joinCommand() *cobra.Command {
+	var file, name string
+	cmd := &cobra.Command{
+		Use: "join [CODE]", Short: "Make this host a coordinator of a cluster, with a join code", Args: cobra.ArbitraryArgs,
+		Long: `Makes this host a coordinator of a cluster. The code comes from an operator, who made
+it with prime-spark join-code create --role coordinator. It first follows the group
+and becomes a voter once it runs and has caught up.`,
+		Example: "  prime-spark-coordinator join --code-file code.txt\n  echo CODE | prime-spark-coordinator join --code-file -",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := settings(cmd)
+			if err != nil {
+				return err
+			}
+			if name != "" {
+				cfg.Name = name
+			}
+			code, err := cli.JoinCode(cmd, args, file)
+			if err != nil {
+				return err
+			}
+			done := cli.Progress(cmd, "Joining")
+			id, err := coordinator.Join(cmd.Context(), cfg, code)
+			done()
+			if err != nil {
+				return err
+			}
+			out := cli.Output(cmd)
+			return out.Data(map[string]string{"cluster": id.Cluster, "name": id.Name}, func() {
+				out.Line("%s is now a coordinator of cluster %s.", id.Name, id.Cluster)
+				out.Line("Start it with prime-spark-coordinator run, or systemctl restart prime-spark-coordinator.")
+			})
+		},
+	}
+	cmd.Flags().StringVar(&file, "code-file", "", "`file` that holds the join code; - for standard input")
+	cmd.Flags().StringVar(&name, "name", "", "`name` in the fleet, instead of the configured one")
+	cli.JSON(cmd)
+	return cmd
+}
+
+func checkCommand() *cobra.Command {
+	var reference bool
+	cmd := &cobra.Command{
+		Use: "check", Short: "Tell all that is wrong with the configuration, without starting anything", Args: cli.Words(),
+		Example: "  prime-spark-coordinator check --config coordinator.yaml\n  prime-spark-coordinator check --print-default > coordinator.yaml",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if reference {
+				_, err := bytes.NewReader(config.Reference).WriteTo(cmd.OutOrStdout())
+				return err
+			}
+			cfg, err := settings(cmd)
+			if err != nil {
+				return err
+			}
+			out := cli.Output(cmd)
+			return out.Data(map[string]any{"ok": true, "name": cfg.Name}, func() {
+				out.Line("The configuration is good; this coordinator is %s.", cfg.Name)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&reference, "print-default", false, "print the commented file of all keys at their defaults")
+	cli.JSON(cmd)
+	return cmd
+}
+
+func resetCommand() *cobra.Command {
+	var rejoin bool
+	cmd := &cobra.Command{
+		Use: "reset --rejoin", Short: "Put a damaged log aside and fetch everything from the other coordinators", Args: cli.Words(),
+		Long: `Puts this coordinator's log and snapshots aside, in a directory beside them, so that it
+gets everything from the others when it starts again. It keeps its identity. Only for a
+group whose other coordinators are well: what none of them has is gone.`,
+		Example: "  prime-spark-coordinator reset --rejoin --config /etc/prime-spark/coordinator.yaml",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !rejoin {
+				return cli.Misuse(cmd, "--rejoin is missing; it is asked for so that nobody resets by mistake.")
+			}
+			cfg, err := settings(cmd)
+			if err != nil {
+				return err
+			}
+			aside, err := coordinator.Reset(cfg)
+			if err != nil {
+				return err
+			}
+			out := cli.Output(cmd)
+			return out.Data(map[string]string{"kept": aside}, func() {
+				out.Line("The old log is kept in %s.", aside)
+				out.Line("Start the coordinator; it fetches everything from the others.")
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&rejoin, "rejoin", false, "confirm that the other coordinators have everything")
+	cli.JSON(cmd)
+	return cmd
+}

@@ -1,0 +1,22 @@
+// prime-spark-coordinator is the daemon of a coordinator, and the commands that
+// work on its files.
+package main
+
+import (
+	"os"
+
+	"primespark/coordinator/config"
+	"primespark/shared/cli"
+)
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	root := cli.Root("prime-spark-coordinator", "Coordinate a fleet, with the other coordinators of its group",
+		`A coordinator knows the fleet, routes inference to it and shows it on a page. Three of
+them agree on every decision and survive the loss of one; one alone works too and
+survives none. prime-spark-coordinator init founds a cluster, join adds to one.`)
+	root.PersistentFlags().String("config", config.Path, "configuration `file`; may be absent at its usual place")
+	root.AddCommand(runCommand(), initCommand(), joinCommand(), checkCommand(), resetCommand())
+	return cli.Main(root, args, os.Stdout, os.Stderr)
+}

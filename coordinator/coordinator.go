@@ -1,0 +1,220 @@
+// Package coordinator is one of the processes that agree on what the fleet should
+// be: it wires the parts of the daemon. DESIGN.md tells how they work together.
+package coordinator
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"primespark/coordinator/api"
+	"primespark/coordinator/broker"
+	"primespark/coordinator/config"
+	"primespark/coordinator/consensus"
+	"primespark/coordinator/dispatch"
+	"primespark/coordinator/enroll"
+	"primespark/coordinator/events"
+	"primespark/coordinator/fsm"
+	"primespark/coordinator/lead"
+	"primespark/coordinator/pki"
+	"primespark/shared/fleet"
+	"primespark/shared/gossip"
+	"primespark/shared/health"
+	"primespark/shared/identity"
+	"primespark/shared/problem"
+	"primespark/shared/run"
+	"primespark/shared/version"
+	"primespark/shared/watch"
+)
+
+// Run runs a coordinator until ctx ends. It is straight-line wiring: what is
+// opened first is used by what comes later and closed last.
+func Run(ctx context.Context, cfg config.Config, out Outside) error {
+	id, err := load(cfg)
+	if err != nil {
+		return err
+	}
+	cfg.Name = id.ID().Name // a node is who its certificate says
+	log := out.Log.With("node", cfg.Name)
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	authority, err := pki.Load(identityDir(cfg))
+	if err != nil {
+		return fmt.Errorf("load the cluster's authority: %w", err)
+	}
+
+	ports, err := listen(ctx, cfg, out)
+	if err != nil {
+		return err
+	}
+	defer ports.Close()
+
+	profile, err := consensus.ProfileOf(cfg.Raft.Profile)
+	if err != nil {
+		return err
+	}
+	node, err := consensus.Open(consensus.Config{
+		Dir: raftDir(cfg), Advertise: ports.reached.Raft, Profile: profile, Identity: id, Log: part(log, "raft"),
+	}, fsm.New(), consensus.Outside{Listener: ports.raft, Dial: out.Dial})
+	if err != nil {
+		return err
+	}
+	defer node.Close()
+	id.SetDeny(func(who identity.ID, keyHash string) bool {
+		state, _ := node.State()
+		return state.Refused(who, keyHash)
+	})
+
+	chatter := gossip.Config{
+		Self: fleet.Member{
+			Name: cfg.Name, Role: fleet.Coordinator, API: ports.reached.API, Raft: ports.reached.Raft, Version: version.Number,
+		},
+		Cluster: id.ID().Cluster, Key: id.GossipKey(), Bind: cfg.Gossip.Listen, Advertise: cfg.Gossip.Advertise,
+		Seeds: func() []string { return seeds(cfg, id, node) },
+	}
+	if out.Gossip != nil {
+		out.Gossip(&chatter)
+	}
+	talk, err := gossip.New(chatter, part(log, "gossip"), metrics)
+	if err != nil {
+		return err
+	}
+	ports.reached.Gossip = talk.Addr()
+
+	conditions := health.New(nil)
+	conditions.Set(health.Starting, health.Unready, "The coordinator is starting.", "Wait a few seconds.")
+	agents := out.Agents
+	if agents == nil {
+		agents = out.Dial
+	}
+	transport := dispatch.NewTransport(agents, id.ClientTLS(fleet.Agent))
+	defer transport.CloseIdleConnections()
+	dispatcher := dispatch.New(dispatch.Config{
+		Self: cfg.Name, Views: talk.View(), States: func() map[string]string { return decided(node) },
+		Transport: transport, Deadline: cfg.Dispatch.Deadline.D(), Log: part(log, "dispatch"), Registry: metrics,
+	})
+	enroller := &enroll.Enroller{
+		Authority: authority, Group: node, GossipKey: id.GossipKey(), SessionKey: id.SessionKey(), Log: part(log, "enroll"),
+	}
+	history := events.NewLog()
+	front, err := api.New(api.Config{
+		Self: cfg.Name, Group: node, Standing: func() api.Standing { return apiStanding(node.Status()) },
+		Views: talk.View(), Gateway: dispatcher, Enroller: enrollment{enroller}, Events: history,
+		Health: conditions.Reasons, SessionKey: id.SessionKey(), MaxBody: int64(cfg.HTTP.MaxBody),
+		Log: part(log, "api"), Registry: metrics,
+	})
+	if err != nil {
+		return err
+	}
+
+	parts := []run.Part{
+		conditions,
+		node,
+		talk,
+		pulse{
+			name: cfg.Name, status: node.Status, view: talk.View().Get, conditions: conditions,
+			announce: talk.Announce, mode: watch.New(fleet.Isolated), log: part(log, "pulse"),
+		},
+		founding(identityDir(cfg), id, node),
+		announce(node, cfg.Name, ports.reached, part(log, "announce")),
+		lead.Part(node.Leading(), part(log, "lead"),
+			run.Func("membership", node.KeepMembers), lead.Prune(node, part(log, "prune"))),
+		&events.Watcher{
+			Self: cfg.Name, Log: history, State: node.State, Views: talk.View(),
+			Group: func() events.Standing { return standing(node.Status()) },
+		},
+		dispatcher,
+		front,
+		api.Server{Name: "api", Listener: ports.api, TLS: ports.tls(cfg, id), Handler: front.Handler(), Stop: front.Stop, Log: part(log, "api")},
+	}
+	if ports.loopback != nil {
+		parts = append(parts, api.Server{
+			Name: "loopback api", Listener: ports.loopback, Handler: front.Loopback(api.Role(cfg.HTTP.LoopbackRole)),
+			Stop: front.Stop, Log: part(log, "api"),
+		})
+	}
+	if ports.mqtt != nil {
+		b, err := newBroker(cfg, id, ports, out, metrics)
+		if err != nil {
+			return err
+		}
+		parts = append(parts, b)
+	}
+	log.Info("coordinator is up", "cluster", id.ID().Cluster, "api", ports.api.Addr().String(), "raft", ports.raft.Addr().String(),
+		"gossip", talk.Addr(), "loopback", address(ports.loopback), "mqtt", address(ports.mqtt), "version", version.Get().String())
+	err = run.All(ctx, parts...)
+	log.Info("coordinator has stopped")
+	return err
+}
+
+// load reads who this coordinator is.
+func load(cfg config.Config) (*identity.Identity, error) {
+	id, err := identity.Load(identityDir(cfg))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, problem.New(problem.NotFound,
+			"Found a cluster with prime-spark-coordinator init, or join one with prime-spark-coordinator join CODE.",
+			"This host is not a coordinator of any cluster yet: there is no identity in %s.", cfg.StateDir)
+	case err != nil:
+		return nil, fmt.Errorf("load the coordinator's identity: %w", err)
+	case id.ID().Role != fleet.Coordinator:
+		return nil, problem.New(problem.Conflict, "Give the coordinator a state_dir of its own.",
+			"The identity in %s is that of %s %s, not of a coordinator.", cfg.StateDir, id.ID().Role, id.ID().Name)
+	}
+	return id, nil
+}
+
+// founding finishes what init began, on the first run.
+func founding(dir string, id *identity.Identity, node *consensus.Node) run.Part {
+	return run.Func("founding", func(ctx context.Context) error {
+		if err := enroll.Bootstrap(ctx, dir, id, node); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return nil
+	})
+}
+
+// decided returns what was decided about each agent, for routing.
+func decided(node *consensus.Node) map[string]string {
+	state, _ := node.State()
+	states := make(map[string]string, len(state.Nodes))
+	for name, n := range state.Nodes {
+		states[name] = string(n.State)
+	}
+	return states
+}
+
+// seeds are where this coordinator looks for the fleet: what it was configured
+// with, what joining told, and where the agreed state's nodes were last.
+func seeds(cfg config.Config, id *identity.Identity, node *consensus.Node) []string {
+	all := map[string]bool{}
+	for _, s := range append(append([]string{}, cfg.Gossip.Seeds...), id.Peers().Gossip...) {
+		all[s] = true
+	}
+	state, _ := node.State()
+	for _, n := range state.Coordinators() {
+		if n.Name != cfg.Name && n.Active() && n.Addresses.Gossip != "" {
+			all[n.Addresses.Gossip] = true
+		}
+	}
+	return sorted(maps.Keys(all))
+}
+
+// newBroker makes the embedded MQTT broker: in the clear on loopback, by the
+// cluster's certificates elsewhere.
+func newBroker(cfg config.Config, id *identity.Identity, p *ports, out Outside, metrics *prometheus.Registry) (*broker.Broker, error) {
+	b := broker.Config{Prefix: cfg.MQTT.Prefix, Cluster: id.ID().Cluster}
+	if host, ok := p.mqtt.Addr().(*net.TCPAddr); !ok || !host.IP.IsLoopback() {
+		b.TLS = id.ServerTLS(tls.RequireAnyClientCert)
+	}
+	return broker.New(p.mqtt, b, part(out.Log.With("node", cfg.Name), "broker"), metrics)
+}

@@ -1,0 +1,118 @@
+package coordinator
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"primespark/coordinator/consensus"
+	"primespark/coordinator/events"
+	"primespark/coordinator/fsm"
+	"primespark/shared/fleet"
+	"primespark/shared/health"
+	"primespark/shared/identity"
+	"primespark/shared/run"
+	"primespark/shared/version"
+	"primespark/shared/watch"
+)
+
+// look is how often the group is looked at: raft tells of no change of contact.
+const look = 250 * time.Millisecond
+
+// silence is how long a follower may go without a word from its leader and
+// still count as part of a group with a quorum.
+const silence = 3 * time.Second
+
+// standing tells how the raft group looks from one coordinator.
+func standing(s consensus.Status) events.Standing {
+	quorum := s.Leader != "" && (s.Leader == s.Name || s.LastContact >= 0 && s.LastContact < silence)
+	return events.Standing{Leader: s.Leader, Quorum: quorum}
+}
+
+// modeOf tells how much of the cluster this coordinator sees.
+func modeOf(self string, s events.Standing, view fleet.View) fleet.Mode {
+	if s.Quorum {
+		return fleet.Normal
+	}
+	for _, n := range view {
+		if n.Name != self && n.Liveness == fleet.Alive {
+			return fleet.Degraded
+		}
+	}
+	return fleet.Isolated
+}
+
+// A pulse part looks at the group and tells the others how this coordinator
+// fares; a missing quorum is a condition.
+type pulse struct {
+	name       string
+	status     func() consensus.Status
+	view       func() fleet.View
+	conditions *health.Registry
+	announce   func(fleet.Vital) error
+	mode       *watch.Value[fleet.Mode]
+	log        *slog.Logger
+}
+
+func (pulse) String() string { return "pulse" }
+
+// Run looks until ctx ends.
+func (p pulse) Run(ctx context.Context) error {
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	refused := false
+	for {
+		err := p.beat()
+		if err != nil && !refused {
+			p.log.Warn("vital signs not announced", "err", err)
+		}
+		refused = err != nil
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (p pulse) beat() error {
+	group := standing(p.status())
+	if group.Quorum {
+		p.conditions.Clear(health.NoQuorum)
+		p.conditions.Clear(health.Starting)
+	} else {
+		p.conditions.Set(health.NoQuorum, health.Unready, "The coordinators have no leader, so nothing can be decided; inference goes on.",
+			"Start the coordinators that are down, or see whether they reach each other on the raft port.")
+	}
+	if now := modeOf(p.name, group, p.view()); now != p.mode.Get() {
+		p.mode.Store(now)
+	}
+	reasons := p.conditions.Reasons()
+	return p.announce(fleet.Vital{Mode: p.mode.Get(), Ready: len(reasons) == 0, Reasons: reasons.Codes()})
+}
+
+// announce keeps the agreed state's picture of this coordinator right: where it
+// is reached, and which version it runs.
+func announce(node *consensus.Node, name string, at identity.Addresses, log *slog.Logger) run.Part {
+	return run.Func("announcement", func(ctx context.Context) error {
+		for {
+			state, changed := node.State()
+			self, known := state.Nodes[name]
+			if known && self.State != fsm.Revoked && (self.Addresses != at || self.Version != version.Number) {
+				_, err := node.Propose(ctx, name, fsm.NodeAnnounce{Name: name, Addresses: at, Version: version.Number})
+				if err != nil && ctx.Err() == nil {
+					log.Debug("cannot announce the addresses yet", "err", err)
+				}
+				if !run.Sleep(ctx, run.Jitter(time.Second)) {
+					return nil
+				}
+				continue
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	})
+}

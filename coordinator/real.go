@@ -1,0 +1,42 @@
+package coordinator
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"time"
+
+	"primespark/coordinator/config"
+	"primespark/coordinator/dispatch"
+	"primespark/shared/gossip"
+	"primespark/shared/logs"
+)
+
+// Outside is what a coordinator touches of the world besides its state
+// directory. Tests give their own.
+type Outside struct {
+	Log    *slog.Logger
+	Listen func(ctx context.Context, network, address string) (net.Listener, error)
+	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	// Agents dials agents; it gives up on dead ones sooner than Dial. Dial, if nil.
+	Agents func(ctx context.Context, network, address string) (net.Conn, error)
+	// Gossip changes how gossip reaches the others; nil for real sockets.
+	Gossip func(*gossip.Config)
+}
+
+// Real is the world of a daemon: the host's network, and its log on stderr.
+func Real(cfg config.Config, stderr io.Writer) Outside {
+	var level slog.Level
+	if level.UnmarshalText([]byte(cfg.Log.Level)) != nil {
+		level = slog.LevelInfo // the configuration was checked; this is for those that were not
+	}
+	var listen net.ListenConfig
+	dial := net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}
+	return Outside{
+		Log:    logs.New(stderr, logs.Options{Format: logs.Format(cfg.Log.Format), Level: level}),
+		Listen: listen.Listen,
+		Dial:   dial.DialContext,
+		Agents: dispatch.Dial,
+	}
+}
