@@ -34,8 +34,10 @@ type Recorder struct {
 // New returns a recorder of a process that started at boot, which keeps that
 // many samples of each stream, at least one.
 func New(boot time.Time, keep int) *Recorder {
-	return &Recorder{boot: boot.UnixMilli(), keep: max(1, keep), newest: watch.New(telemetry.Newest{}),
-		streams: map[telemetry.Stream]*ring{}}
+	return &Recorder{
+		boot: boot.UnixMilli(), keep: max(1, keep), newest: watch.New(telemetry.Newest{}),
+		streams: map[telemetry.Stream]*ring{},
+	}
 }
 
 // Record takes a value measured now. It fails, and keeps nothing, when the

@@ -3,6 +3,7 @@ package sensors
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -69,9 +70,7 @@ func (s *diskSensor) read(ctx context.Context, now time.Time) (telemetry.Value, 
 	}
 	// Without a rate yet, how full it is says enough.
 	if rates, err := s.rate.per(now, sum); err == nil {
-		for name, x := range rates {
-			fields[name] = x
-		}
+		maps.Copy(fields, rates)
 	}
 	return telemetry.Fields(fields), nil
 }

@@ -102,8 +102,10 @@ func inBubble(t *testing.T, story func(board, *sensors.Monitor, sheet, *bytes.Bu
 	b := newBoard(t)
 	synctest.Test(t, func(t *testing.T) {
 		seen, log := sheet{}, new(bytes.Buffer)
-		m := sensors.New(sensors.Config{Every: 10 * time.Second, Path: b.dir, Proc: filepath.Join(b.dir, "proc"),
-			Sys: filepath.Join(b.dir, "sys")}, seen, logs.New(log, logs.Options{}))
+		m := sensors.New(sensors.Config{
+			Every: 10 * time.Second, Path: b.dir, Proc: filepath.Join(b.dir, "proc"),
+			Sys: filepath.Join(b.dir, "sys"),
+		}, seen, logs.New(log, logs.Options{}))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- m.Run(ctx) }()

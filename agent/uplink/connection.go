@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
@@ -46,9 +47,7 @@ func (u *Uplink) connection(ctx context.Context, up func()) error {
 	up()
 	c := &connection{up: u, client: client, lost: lost, sent: map[telemetry.Stream]uint64{}}
 	u.mu.Lock()
-	for s, seq := range u.acked {
-		c.sent[s] = seq
-	}
+	maps.Copy(c.sent, u.acked)
 	u.mu.Unlock()
 	if err := c.status("online"); err != nil {
 		return err

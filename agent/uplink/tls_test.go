@@ -27,8 +27,10 @@ func TestTLS(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := broker.New(listener, broker.Config{Prefix: "primespark", Cluster: "home",
-			TLS: home.Node(fleet.Coordinator, "c1").ServerTLS(tls.RequireAnyClientCert)}, slog.New(slog.DiscardHandler), nil)
+		b, err := broker.New(listener, broker.Config{
+			Prefix: "primespark", Cluster: "home",
+			TLS: home.Node(fleet.Coordinator, "c1").ServerTLS(tls.RequireAnyClientCert),
+		}, slog.New(slog.DiscardHandler), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,8 +44,10 @@ func TestTLS(t *testing.T) {
 		}
 		var member, stranger strings.Builder
 		for log, cluster := range map[*strings.Builder]*identitytest.Cluster{&member: home, &stranger: away} {
-			up, err := uplink.New(uplink.Config{Broker: "ssl://c1:7883", Topics: topics, Dial: pipe.Host("pi-1").Dial,
-				TLS: cluster.Node(fleet.Agent, "pi-1").ClientTLS(fleet.Coordinator)}, rec, logs.New(log, logs.Options{}), nil)
+			up, err := uplink.New(uplink.Config{
+				Broker: "ssl://c1:7883", Topics: topics, Dial: pipe.Host("pi-1").Dial,
+				TLS: cluster.Node(fleet.Agent, "pi-1").ClientTLS(fleet.Coordinator),
+			}, rec, logs.New(log, logs.Options{}), nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -96,8 +96,10 @@ func New(cfg Config, source Source, log *slog.Logger, reg prometheus.Registerer)
 	if cfg.Dial == nil {
 		cfg.Dial = new(net.Dialer).DialContext
 	}
-	return &Uplink{cfg: cfg, broker: u, source: source, log: log, metrics: m,
-		acked: map[telemetry.Stream]uint64{}, notify: make(chan struct{}, 1)}, nil
+	return &Uplink{
+		cfg: cfg, broker: u, source: source, log: log, metrics: m,
+		acked: map[telemetry.Stream]uint64{}, notify: make(chan struct{}, 1),
+	}, nil
 }
 
 // Event sends word of something that happened. It never waits: while the broker
@@ -106,8 +108,10 @@ func (u *Uplink) Event(code, severity, detail string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.seq++
-	u.events = append(u.events, telemetry.Event{Seq: u.seq, At: time.Now().UTC().Truncate(time.Millisecond),
-		Code: code, Severity: severity, Detail: detail})
+	u.events = append(u.events, telemetry.Event{
+		Seq: u.seq, At: time.Now().UTC().Truncate(time.Millisecond),
+		Code: code, Severity: severity, Detail: detail,
+	})
 	if len(u.events) > eventsMost {
 		u.events = u.events[1:]
 	}

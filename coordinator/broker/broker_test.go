@@ -41,8 +41,10 @@ func inBubble(t *testing.T, story func(*testing.T, *lab)) {
 			t.Fatal(err)
 		}
 		c1 := l.home.Node(fleet.Coordinator, "c1")
-		b, err := broker.New(listener, broker.Config{Prefix: "primespark", Cluster: "home",
-			TLS: c1.ServerTLS(tls.RequireAnyClientCert)}, slog.New(slog.DiscardHandler), nil)
+		b, err := broker.New(listener, broker.Config{
+			Prefix: "primespark", Cluster: "home",
+			TLS: c1.ServerTLS(tls.RequireAnyClientCert),
+		}, slog.New(slog.DiscardHandler), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

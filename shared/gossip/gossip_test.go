@@ -95,8 +95,11 @@ func TestLinkDownIsNotDeath(t *testing.T) {
 			by, name string
 			want     fleet.Liveness
 		}{
-			{"pi-2", "pi-3", fleet.LinkDown}, {"pi-3", "pi-2", fleet.LinkDown},
-			{"pi-1", "pi-2", fleet.Alive}, {"pi-1", "pi-3", fleet.Alive}, {"pi-2", "pi-4", fleet.Alive},
+			{"pi-2", "pi-3", fleet.LinkDown},
+			{"pi-3", "pi-2", fleet.LinkDown},
+			{"pi-1", "pi-2", fleet.Alive},
+			{"pi-1", "pi-3", fleet.Alive},
+			{"pi-2", "pi-4", fleet.Alive},
 		} {
 			if got := c.sees(see.by, see.name).Liveness; got != see.want {
 				t.Errorf("%s sees %s %s, want %s", see.by, see.name, got, see.want)
@@ -276,8 +279,10 @@ func TestNewRefuses(t *testing.T) {
 func TestRealSockets(t *testing.T) {
 	var nodes []*gossip.Gossip
 	for i := range 3 {
-		g, err := gossip.New(gossip.Config{Self: fleet.Member{Name: fmt.Sprintf("pi-%d", i), Role: fleet.Agent}, Cluster: "home",
-			Key: key, Bind: "127.0.0.1:0", Seeds: func() []string { return []string{nodes[0].Addr()} }}, slog.New(slog.DiscardHandler), nil)
+		g, err := gossip.New(gossip.Config{
+			Self: fleet.Member{Name: fmt.Sprintf("pi-%d", i), Role: fleet.Agent}, Cluster: "home",
+			Key: key, Bind: "127.0.0.1:0", Seeds: func() []string { return []string{nodes[0].Addr()} },
+		}, slog.New(slog.DiscardHandler), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

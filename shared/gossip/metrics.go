@@ -27,17 +27,25 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: "primespark_gossip_" + name, Help: help})
 	}
 	m := &metrics{
-		members: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "primespark_gossip_members",
-			Help: "Nodes that this one knows, itself included, by liveness."}, []string{"liveness"}),
-		records: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "primespark_gossip_records_total",
-			Help: "Records that came in, by what they were worth."}, []string{"verdict"}),
+		members: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "primespark_gossip_members",
+			Help: "Nodes that this one knows, itself included, by liveness.",
+		}, []string{"liveness"}),
+		records: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "primespark_gossip_records_total",
+			Help: "Records that came in, by what they were worth.",
+		}, []string{"verdict"}),
 		deaths: counter("deaths_total", "Nodes that were declared dead."),
 		flaps:  counter("flaps_total", "Nodes that were alive again within a minute of their death."),
 		joins:  counter("joins_total", "Attempts to join a seed or a lost member."),
-		health: prometheus.NewGauge(prometheus.GaugeOpts{Name: "primespark_gossip_health_score",
-			Help: "How late this node is itself: 0 is good, 7 the worst."}),
-		rtt: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "primespark_gossip_probe_seconds",
-			Help: "Round trip of probes that were answered.", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 7)}),
+		health: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "primespark_gossip_health_score",
+			Help: "How late this node is itself: 0 is good, 7 the worst.",
+		}),
+		rtt: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "primespark_gossip_probe_seconds",
+			Help: "Round trip of probes that were answered.", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 7),
+		}),
 	}
 	var errs []error
 	for _, c := range []prometheus.Collector{m.members, m.records, m.deaths, m.flaps, m.joins, m.health, m.rtt} {

@@ -13,8 +13,10 @@ import (
 
 func TestRecordRoundTrip(t *testing.T) {
 	charge := 0.8
-	in := record{Vital: fleet.Vital{Node: "pi-1", Boot: 5, Seq: 6, At: time.Unix(7, 0).UTC(), Ready: true,
-		Power: fleet.Power{Source: fleet.Battery, Charge: &charge}, Models: []fleet.Serving{{Name: "blazeface", Version: "1", Backend: "builtin"}}}}
+	in := record{Vital: fleet.Vital{
+		Node: "pi-1", Boot: 5, Seq: 6, At: time.Unix(7, 0).UTC(), Ready: true,
+		Power: fleet.Power{Source: fleet.Battery, Charge: &charge}, Models: []fleet.Serving{{Name: "blazeface", Version: "1", Backend: "builtin"}},
+	}}
 	body, err := in.encode()
 	if err != nil {
 		t.Fatal(err)

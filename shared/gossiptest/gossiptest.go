@@ -53,8 +53,10 @@ func (n *Net) Transport(host *pipenet.Host, addr string) (*Transport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open gossip port: %w", err)
 	}
-	t := &Transport{net: n, host: host, streams: l, addr: l.Addr().(*net.TCPAddr),
-		packets: make(chan *memberlist.Packet, 256), conns: make(chan net.Conn), closed: make(chan struct{})}
+	t := &Transport{
+		net: n, host: host, streams: l, addr: l.Addr().(*net.TCPAddr),
+		packets: make(chan *memberlist.Packet, 256), conns: make(chan net.Conn), closed: make(chan struct{}),
+	}
 	n.mu.Lock()
 	n.ports[t.Addr()] = t
 	n.mu.Unlock()

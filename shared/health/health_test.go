@@ -95,8 +95,10 @@ func TestNothingNewWakesNobody(t *testing.T) {
 }
 
 func TestConditionJSON(t *testing.T) {
-	got, err := json.Marshal(health.Condition{Code: health.NoQuorum, Severity: health.Unready, Detail: "d", Remedy: "r",
-		Since: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)})
+	got, err := json.Marshal(health.Condition{
+		Code: health.NoQuorum, Severity: health.Unready, Detail: "d", Remedy: "r",
+		Since: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+	})
 	want := `{"code":"no_quorum","severity":"unready","detail":"d","remedy":"r","since":"2026-01-02T03:04:05Z"}`
 	if string(got) != want || err != nil {
 		t.Errorf("got %s, %v, want %s", got, err, want)

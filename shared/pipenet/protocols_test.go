@@ -97,8 +97,10 @@ func TestTLS(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n pipenet.Net
 		serve(t, tls.NewListener(listen(t, n.Host("c1"), ":7480"), &tls.Config{Certificates: []tls.Certificate{cert}}))
-		transport := &http.Transport{DialContext: n.Host("pi-1").Dial,
-			TLSClientConfig: &tls.Config{RootCAs: pool, Time: func() time.Time { return cert.Leaf.NotBefore }}}
+		transport := &http.Transport{
+			DialContext:     n.Host("pi-1").Dial,
+			TLSClientConfig: &tls.Config{RootCAs: pool, Time: func() time.Time { return cert.Leaf.NotBefore }},
+		}
 		defer transport.CloseIdleConnections()
 		client := &http.Client{Transport: transport, Timeout: 10 * time.Second}
 		if got, err := get(t, client, "https://c1:7480/"); got != "hello true" || err != nil {
@@ -113,8 +115,10 @@ func selfSigned(t *testing.T, name string) (tls.Certificate, *x509.CertPool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{name},
-		NotBefore: time.Now(), NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{name},
+		NotBefore: time.Now(), NotAfter: time.Now().Add(time.Hour),
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)

@@ -25,8 +25,10 @@ func ExampleBatch() {
 }
 
 func ExampleSample() {
-	s := telemetry.Sample{Boot: 1, Stream: telemetry.CPU, Seq: 7, At: at,
-		Value: telemetry.Fields(map[string]float64{"used": 0.25, "load_1m": 1})}
+	s := telemetry.Sample{
+		Boot: 1, Stream: telemetry.CPU, Seq: 7, At: at,
+		Value: telemetry.Fields(map[string]float64{"used": 0.25, "load_1m": 1}),
+	}
 	b, err := json.Marshal(s)
 	fmt.Printf("%s %v\n", b, err)
 	// Output: {"boot":1,"stream":"cpu","seq":7,"at":"2026-11-23T01:02:03.004Z","value":{"load_1m":1,"used":0.25}} <nil>
