@@ -26,14 +26,14 @@ func (r *Registry) Infer(ctx context.Context, name, version string, req infer.Re
 	if err != nil {
 		return infer.Response{}, err
 	}
-	if !l.acquire() {
+	if !l.users.enter() {
 		_, err := r.find(name, version)
 		if err == nil { // replaced in this very moment
 			err = problem.New(problem.NotReady, "Try again at once.", "Model %s is being replaced.", name)
 		}
 		return infer.Response{}, err
 	}
-	defer l.release()
+	defer l.users.leave()
 	if limit := l.Resources.Deadline.D(); limit > 0 {
 		if _, has := ctx.Deadline(); !has {
 			var cancel context.CancelFunc

@@ -34,28 +34,15 @@ type live struct {
 	mean      infer.Mean       // of its inferences
 	buffers   sync.Pool        // of *buffers
 
-	using  sync.RWMutex // shared by those who use it; taken whole to retire it
-	closed bool
+	users users
 }
 
-// acquire keeps the model from being closed until release.
-func (l *live) acquire() bool {
-	l.using.RLock()
-	if l.closed {
-		l.using.RUnlock()
-		return false
-	}
-	return true
-}
-
-func (l *live) release() { l.using.RUnlock() }
-
-// retire closes the model once the last answer is given.
-func (l *live) retire() error {
-	l.using.Lock()
-	defer l.using.Unlock()
-	l.closed = true
-	return l.session.Close()
+// retire closes the model once the last answer is given, and tells on the
+// channel how that went.
+func (l *live) retire() <-chan error {
+	done := make(chan error, 1)
+	l.users.end(func() { done <- l.session.Close() })
+	return done
 }
 
 // Load loads a model from its package, or again if the package has changed; while
@@ -121,7 +108,7 @@ func (r *Registry) replace(ctx context.Context, name string, from source) error 
 	r.cfg.Log.Info("model ready", "model", name, "version", m.Version, "engine", l.engine,
 		"load_ms", time.Since(start).Milliseconds(), "infer_ms", float64(l.mean.Value().Microseconds())/1e3)
 	if old != nil {
-		return old.retire()
+		old.retire() // nobody waits for its last answers
 	}
 	return nil
 }
@@ -182,10 +169,8 @@ func (r *Registry) Unload(ctx context.Context, name string) error {
 	if l == nil {
 		return nil
 	}
-	done := make(chan error, 1)
-	go func() { done <- l.retire() }() // ends with the last request, and each of those has a deadline
 	select {
-	case err := <-done:
+	case err := <-l.retire():
 		r.cfg.Log.Info("model unloaded", "model", name)
 		return err
 	case <-ctx.Done():

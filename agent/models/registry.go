@@ -122,7 +122,7 @@ func (r *Registry) Run(ctx context.Context) error {
 	r.mu.Unlock()
 	var errs []error
 	for _, l := range all {
-		errs = append(errs, l.retire())
+		errs = append(errs, <-l.retire())
 	}
 	for _, q := range r.queues {
 		errs = append(errs, q.Close())
