@@ -157,7 +157,7 @@ func (a *API) String() string { return "api" }
 // The pace of the page: at most so often when things change, and at least so
 // often for the ages that it shows.
 const (
-	soonest = 250 * time.Millisecond
+	soonest = 500 * time.Millisecond
 	latest  = 5 * time.Second
 )
 
