@@ -201,8 +201,8 @@ func TestKillResets(t *testing.T) {
 		l := listen(t, n.Host("b"), ":7480")
 		write(t, b, "unread")
 		n.Kill("b")
-		if _, err := io.ReadAll(a); !errors.Is(err, syscall.ECONNRESET) {
-			t.Errorf("read from a killed host: %v, want %v", err, syscall.ECONNRESET)
+		if got, err := io.ReadAll(a); !errors.Is(err, syscall.ECONNRESET) || len(got) > 0 {
+			t.Errorf("read %q, %v from a killed host, want %v at once", got, err, syscall.ECONNRESET)
 		}
 		if _, err := a.Write([]byte("x")); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("write to a killed host: %v, want %v", err, syscall.ECONNRESET)
