@@ -144,7 +144,7 @@ func (a *API) admit(d door, row Route, c *call) (err error) {
 		if row.Permission != Public { // there, a stale token or certificate does no harm
 			return err
 		}
-		c.who = Principal{Role: Nobody}
+		c.who = anybody
 	}
 	if c.who.Ambient || row.Path == "/login" || row.Path == "/logout" {
 		if err := http.NewCrossOriginProtection().Check(c.Request); err != nil {

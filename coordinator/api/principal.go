@@ -79,8 +79,11 @@ func (a *API) identify(d door, r *http.Request) (Principal, error) {
 	if d.role != Nobody {
 		return Principal{Actor: "loopback", Role: d.role, Ambient: true}, nil
 	}
-	return Principal{Role: Nobody}, nil
+	return anybody, nil
 }
+
+// anybody is who shows nothing.
+var anybody = Principal{Actor: "anybody", Role: Nobody}
 
 func byToken(state fsm.State, header string) (Principal, error) {
 	scheme, token, _ := strings.Cut(header, " ")
