@@ -33,6 +33,7 @@ var PrimeSpark = Rules{
 		"hailo":       {"shared"},
 		"agent":       {"shared", "hailo"},
 		"coordinator": {"shared"},
+		"scripts":     {"shared", "hailo", "agent", "coordinator"}, // what developers run
 	},
 	Free: []string{"coordinator/systest"},
 	Seams: map[string][]string{
