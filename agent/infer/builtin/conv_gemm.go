@@ -153,7 +153,7 @@ func (t *gemmTask) run(image, first, last, row int, w *worker) {
 		c0 := i * width
 		p.cols = min(width, t.cols-c0)
 		p.b, p.ldb = w.scratch, width
-		if t.direct() && (t.rows <= 4*t.tile.Rows) {
+		if t.direct() && t.rows <= 4*t.tile.Rows && t.set != kernel.Plain { // plain Go does not read beyond tensors
 			p.b, p.ldb = src[c0:], t.cols
 		} else {
 			t.gather(src, c0, p.cols, w)
@@ -180,7 +180,7 @@ type packing struct {
 
 // gather packs the patches of count pixels from pixel c0 on.
 func (t *gemmTask) gather(src []float32, c0, count int, w *worker) {
-	p := kernel.Pack{Stride: t.sw, Src: src, Offs: t.offs, MaxOff: t.maxOff, Dst: w.scratch}
+	p := kernel.Pack{Stride: t.sw, N: count, Src: src, Offs: t.offs, MaxOff: t.maxOff, Dst: w.scratch}
 	segs := w.packing.segs[:0]
 	for done := 0; done < count; {
 		y, x := (c0+done)/t.ow, (c0+done)%t.ow

@@ -32,7 +32,8 @@ func (s Set) Depth(d *Depth) {
 		panic("kernel: malformed depthwise convolution")
 	}
 	width := d.Vecs * s.Tile().Lanes
-	_, _ = d.Src[(d.Rows-1)*d.SrcStep+d.MaxOff+width-1], d.Dst[(d.Rows-1)*d.DstStep+width-1]
+	need(len(d.Src), (d.Rows-1)*d.SrcStep+d.MaxOff+width)
+	need(len(d.Dst), (d.Rows-1)*d.DstStep+width)
 	if s == Plain {
 		plainDepth(d, width)
 		return

@@ -35,9 +35,12 @@ func (s Set) Gemm(g *Gemm) {
 	if g.K < 1 || g.Rows < 1 || g.Rows%t.Rows != 0 || g.Vecs < 1 || g.Vecs > t.Vecs || g.LDB < 0 || g.LDC < 0 {
 		panic("kernel: malformed matrix product")
 	}
-	_, _, _, _ = g.A[g.K*g.Rows-1], g.B[(g.K-1)*g.LDB+width-1], g.C[(g.Rows-1)*g.LDC+width-1], g.Bias[g.Rows-1]
+	need(len(g.A), g.K*g.Rows)
+	need(len(g.B), (g.K-1)*g.LDB+width)
+	need(len(g.C), (g.Rows-1)*g.LDC+width)
+	need(len(g.Bias), g.Rows)
 	if g.Add != nil {
-		_ = g.Add[(g.Rows-1)*g.LDC+width-1]
+		need(len(g.Add), (g.Rows-1)*g.LDC+width)
 	}
 	if s == Plain {
 		plainGemm(g)
@@ -53,35 +56,41 @@ func (s Set) Gemm(g *Gemm) {
 	asmGemm(s, g.Vecs, &args)
 }
 
+// plainGemm goes through tiles of four rows and columns, two rows at a time: eight
+// sums, and what they are made of, are as many as stay in registers.
 func plainGemm(g *Gemm) {
-	for r0 := 0; r0 < g.Rows; r0 += 4 {
-		var acc [4][4]float32
-		for r := range acc {
-			bias := g.Bias[r0+r]
-			acc[r] = [4]float32{bias, bias, bias, bias}
-		}
-		a := g.A[r0*g.K : (r0+4)*g.K]
-		for k := range g.K {
-			b := (*[4]float32)(g.B[k*g.LDB:])
-			col := (*[4]float32)(a[4*k:])
-			for r := range acc {
-				w := col[r]
-				acc[r][0] += w * b[0]
-				acc[r][1] += w * b[1]
-				acc[r][2] += w * b[2]
-				acc[r][3] += w * b[3]
+	for r := 0; r < g.Rows; r += 2 {
+		a := g.A[r/4*4*g.K+r%4:]
+		c0, c1 := g.Bias[r], g.Bias[r+1]
+		c := [8]float32{c0, c0, c0, c0, c1, c1, c1, c1}
+		plainRows(&c, a, g.B, g.K, g.LDB)
+		for i, v := range c {
+			at := (r+i/4)*g.LDC + i%4
+			if g.Add != nil {
+				v += g.Add[at]
 			}
-		}
-		for r := range acc {
-			at := (r0 + r) * g.LDC
-			for i, v := range acc[r] {
-				if g.Add != nil {
-					v += g.Add[at+i]
-				}
-				g.C[at+i] = min(max(v, g.Lo), g.Hi)
-			}
+			g.C[at] = min(max(v, g.Lo), g.Hi)
 		}
 	}
+}
+
+// plainRows adds the products of two rows of A and four columns of B.
+func plainRows(c *[8]float32, a, b []float32, k, ldb int) {
+	c00, c01, c02, c03, c10, c11, c12, c13 := c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]
+	for range k {
+		y := (*[4]float32)(b)
+		p, q := a[0], a[1]
+		c00 += p * y[0]
+		c01 += p * y[1]
+		c02 += p * y[2]
+		c03 += p * y[3]
+		c10 += q * y[0]
+		c11 += q * y[1]
+		c12 += q * y[2]
+		c13 += q * y[3]
+		a, b = a[min(4, len(a)):], b[min(ldb, len(b)):]
+	}
+	*c = [8]float32{c00, c01, c02, c03, c10, c11, c12, c13}
 }
 
 // PackA packs a matrix of rows × k floats into dst for Gemm, filling up the last

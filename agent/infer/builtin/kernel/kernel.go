@@ -61,3 +61,11 @@ func (t Tile) Cols() int { return t.Vecs * t.Lanes }
 func (s Set) Tile() Tile {
 	return [...]Tile{{4, 1, 4}, {6, 2, 8}, {8, 2, 16}, {8, 2, 4}}[s]
 }
+
+// need panics unless a slice of have elements has the n that a kernel touches. It
+// looks at no element: what a kernel reads too much may be another worker's.
+func need(have, n int) {
+	if n > have || n < 0 {
+		panic("kernel: slice too short")
+	}
+}

@@ -4,9 +4,11 @@ package kernel
 // segment, Cols elements that stand Stride (1 or 2) apart, from
 // Src[Offs[k]+Segs[i].Src] on, to Dst[k*Cols+Segs[i].Dst]. Segments stand in the
 // order of Dst; what one has too much is written over by the next one, or the next k.
-// Dst therefore needs 2*Cols spare elements, and Src as many beyond the last used.
+// Dst therefore needs 2*Cols spare elements, and Src as many beyond the last used; of a
+// panel's Cols elements only the first N are wanted, and plain Go writes no others.
 type Pack struct {
 	Stride int
+	N      int
 	Src    []float32
 	Offs   []int // byte offsets of the k
 	MaxOff int   // at least the largest of Offs, in floats
@@ -35,7 +37,8 @@ func (s Set) Pack(p *Pack) {
 	for _, g := range p.Segs {
 		maxSrc = max(maxSrc, g.Src/4)
 	}
-	_, _ = p.Src[p.MaxOff+maxSrc+p.Stride*cols-1], p.Dst[(len(p.Offs)-1)*cols+last.Dst/4+cols-1]
+	need(len(p.Src), p.MaxOff+maxSrc+p.Stride*cols)
+	need(len(p.Dst), (len(p.Offs)-1)*cols+last.Dst/4+cols)
 	if s == Plain {
 		plainPack(p, cols)
 		return
@@ -45,9 +48,12 @@ func (s Set) Pack(p *Pack) {
 
 func plainPack(p *Pack, cols int) {
 	for k, off := range p.Offs {
-		for _, g := range p.Segs {
-			dst := p.Dst[k*cols+g.Dst/4:][:cols]
+		for i, g := range p.Segs {
+			dst := p.Dst[k*cols+g.Dst/4 : k*cols+p.N]
 			src := p.Src[off/4+g.Src/4:]
+			if i+1 < len(p.Segs) {
+				dst = dst[:(p.Segs[i+1].Dst-g.Dst)/4]
+			}
 			for i := range dst {
 				dst[i] = src[i*p.Stride]
 			}
@@ -92,7 +98,7 @@ func (s Set) Split(r *Rows) {
 	if !r.check(2 * r.N) {
 		return
 	}
-	_ = r.Odd[(r.Count-1)*r.DstStep+r.N-1]
+	need(len(r.Odd), (r.Count-1)*r.DstStep+r.N)
 	if s == Plain {
 		for i := range r.Count {
 			src := r.Src[i*r.SrcStep:][:2*r.N]
@@ -114,6 +120,7 @@ func (r *Rows) check(width int) bool {
 	if r.SrcStep < 0 || r.DstStep < 0 {
 		panic("kernel: negative step between rows")
 	}
-	_, _ = r.Src[(r.Count-1)*r.SrcStep+width-1], r.Dst[(r.Count-1)*r.DstStep+r.N-1]
+	need(len(r.Src), (r.Count-1)*r.SrcStep+width)
+	need(len(r.Dst), (r.Count-1)*r.DstStep+r.N)
 	return true
 }
