@@ -133,7 +133,7 @@ func newLab(t *testing.T) *lab {
 		t: t, group: g, gate: &gate{}, token: map[Role]string{},
 		nodes: watch.New(fleet.View{}),
 		stand: watch.New(Standing{Role: "follower", Leader: "c2", Term: 7, LastContact: 40 * time.Millisecond, Servers: []Peer{
-			{"c1", "c1:7481", true}, {"c2", "c2:7481", true}, {"c3", "c3:7481", false},
+			{"c1", "c1:7481", true}, {"c3", "c3:7481", false}, {"c2", "c2:7481", true},
 		}}),
 		sick: watch.New(health.List{}),
 	}

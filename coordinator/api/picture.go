@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,8 +63,7 @@ func (p picture) node(n fsm.Node) wire.NodeBody {
 	return b
 }
 
-// coordinators are the members of the raft group, or before there is one, those
-// of the state.
+// coordinators are the members of the raft group, by name.
 func (p picture) coordinators() []wire.Coordinator {
 	all := []wire.Coordinator{}
 	for _, s := range p.standing.Servers {
@@ -89,6 +89,7 @@ func (p picture) coordinators() []wire.Coordinator {
 		}
 		all = append(all, c)
 	}
+	slices.SortFunc(all, func(a, b wire.Coordinator) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
 
