@@ -114,7 +114,7 @@ func forge(t *testing.T, m *member, cfg *tls.Config) error {
 	var resp raft.AppendEntriesResponse
 	return trans.AppendEntries(raft.ServerID(m.name), raft.ServerAddress(m.addr), &raft.AppendEntriesRequest{
 		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte("c1"), Addr: []byte(m.addr)},
-		Term:      0, Leader: []byte(m.addr),
+		Term:      0,
 	}, &resp)
 }
 

@@ -22,11 +22,10 @@ import (
 // longer than about five election timeouts after the leader was lost, and
 // returns NoLeader or NoQuorum.
 //
-// It tries again by itself as long as it is sure that nothing entered the log.
-// Where it is not, because the leader fell silent in between, the error is
-// ErrUnknown as well: the command may or may not be carried out. All commands of
-// package fsm may then be proposed once more, unchanged: what is done already
-// is done once.
+// It tries again by itself with the next leader when one is lost on the way. All
+// commands of package fsm may be proposed twice, unchanged: what is done already
+// is done once. Where the last try leaves open what became of it, the error is
+// ErrUnknown as well: the command may or may not be carried out.
 func (n *Node) Propose(ctx context.Context, actor string, c fsm.Command) (json.RawMessage, error) {
 	data, err := fsm.Encode(time.Now(), actor, c)
 	if err != nil {
@@ -36,11 +35,14 @@ func (n *Node) Propose(ctx context.Context, actor string, c fsm.Command) (json.R
 		return nil, err
 	}
 	var result json.RawMessage
-	err = n.withLeader(ctx, func(leader string) (err error) {
+	err = n.withLeader(ctx, func(ctx context.Context, leader string) (err error) {
 		if leader == n.name {
 			result, err = n.apply(ctx, data)
 		} else {
 			result, err = n.forward(ctx, leader, data)
+		}
+		if errors.Is(err, ErrUnknown) {
+			return undone{err} // or done, and then once
 		}
 		return err
 	})
@@ -63,23 +65,56 @@ func isUndone(err error) bool { _, ok := errors.AsType[undone](err); return ok }
 const retryPause = 25 * time.Millisecond
 
 // withLeader runs try with the name of the leader until it returns something
-// else than undone, and gives up as Propose says.
-func (n *Node) withLeader(ctx context.Context, try func(leader string) error) error {
+// else than undone, and gives up as Propose says. The context of a try ends when
+// its leader does not lead any more: one that was cut off never answers.
+func (n *Node) withLeader(ctx context.Context, try func(ctx context.Context, leader string) error) error {
 	patience := time.Now().Add(n.profile.hold())
-	var last error
 	for {
 		leader, err := n.await(ctx)
 		if err != nil {
 			return err
 		}
-		if err = try(leader); !isUndone(err) {
+		term, end := n.while(ctx, leader)
+		err = try(term, leader)
+		moved := errors.Is(context.Cause(term), errMoved)
+		end()
+		if err == nil || !isUndone(err) && !moved || ctx.Err() != nil {
 			return err
 		}
-		last = err
-		if time.Now().After(patience) || !run.Sleep(ctx, run.Jitter(retryPause)) {
-			return &problem.Error{Code: problem.NoLeader, Err: last, RetryAfter: time.Second,
-				Detail: "The coordinators are changing their leader.", Remedy: "Try again in a second."}
+		if moved {
+			patience = time.Now().Add(n.profile.hold()) // the next one gets its time
 		}
+		if time.Now().After(patience) || !run.Sleep(ctx, run.Jitter(retryPause)) {
+			return gaveUp(err)
+		}
+	}
+}
+
+// errMoved is the cause that a try's context ends with when its leader is lost.
+var errMoved = errors.New("the leader was lost")
+
+// while returns a context that ends when somebody else leads, or nobody; end
+// releases it.
+func (n *Node) while(ctx context.Context, leader string) (term context.Context, end func()) {
+	term, cancel := context.WithCancelCause(ctx)
+	watching := make(chan struct{})
+	go func() { // waited for by end
+		defer close(watching)
+		if _, err := n.leader.Until(term, func(now leadership) bool { return now.name != leader }); err == nil {
+			cancel(errMoved)
+		}
+	}()
+	return term, func() { cancel(nil); <-watching }
+}
+
+// gaveUp words the last failure of those that might have gone better.
+func gaveUp(err error) error {
+	if errors.Is(err, ErrUnknown) {
+		return problem.Of(err)
+	}
+	return &problem.Error{
+		Code: problem.NoLeader, Err: err, RetryAfter: time.Second,
+		Detail: "The coordinators are changing their leader.", Remedy: "Try again in a second.",
 	}
 }
 

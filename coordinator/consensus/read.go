@@ -15,7 +15,7 @@ import (
 // fails as Propose does.
 func (n *Node) Read(ctx context.Context) (fsm.State, error) {
 	var index uint64
-	err := n.withLeader(ctx, func(leader string) (err error) {
+	err := n.withLeader(ctx, func(ctx context.Context, leader string) (err error) {
 		if leader == n.name {
 			index, err = n.readIndex(ctx)
 		} else {
