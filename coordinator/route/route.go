@@ -115,8 +115,12 @@ func able(n fleet.Node, r Request) (fleet.Serving, string) {
 		return fleet.Serving{}, "is not a member of this cluster"
 	case state != Approved:
 		return fleet.Serving{}, "is " + state
+	case n.Liveness == fleet.LinkDown:
+		return fleet.Serving{}, "cannot be reached from here, though others see it"
+	case n.Liveness == fleet.Left:
+		return fleet.Serving{}, "has left"
 	case n.Liveness != fleet.Alive:
-		return fleet.Serving{}, "is " + strings.ReplaceAll(string(n.Liveness), "_", " ")
+		return fleet.Serving{}, "is " + string(n.Liveness)
 	case r.Suspects[n.Name] != "":
 		return fleet.Serving{}, "did not answer just now: " + r.Suspects[n.Name]
 	case !n.Vital.Ready && len(n.Vital.Reasons) > 0:

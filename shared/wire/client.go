@@ -33,8 +33,10 @@ const patience = 5 * time.Second
 // without a leader; when all of them are, it waits as they ask (Retry-After, 5 s
 // at most, and never past ctx) and tries once more.
 //
-// A request that changes something is sent again only when it is certain that
-// the first try did nothing: the connection was refused, or the server said so.
+// A request that changes something is sent again only when its connection was
+// refused, or when the server said that it could not have it decided. Where the
+// leader was lost just then, it may have been decided all the same; each of them
+// may be done twice without harm.
 //
 // The zero HTTP means a client that gives up on a silent address after 3 s. A
 // Client is safe to share and must not be copied after its first use.
