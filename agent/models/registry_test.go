@@ -63,7 +63,8 @@ labels: labels.txt
 files: {labels.txt: %x}
 selftest: {image: photo.jpg, expect: [{label: dog, min_score: 0.5}]}
 resources: {memory: 10MiB}
-`, sha256.Sum256([]byte(infertest.Model)), sha256.Sum256([]byte("cat\ndog\n")))}
+`, sha256.Sum256([]byte(infertest.Model)), sha256.Sum256([]byte("cat\ndog\n"))),
+	}
 }
 
 // edited is pets with one of its files changed.

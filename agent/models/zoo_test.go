@@ -67,6 +67,9 @@ func (w thing) is(f post.Found) bool {
 }
 
 func TestZoo(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the nets take too long under the race detector; they run without it")
+	}
 	if _, err := os.Stat(zoo); err != nil {
 		t.Skip("the models and photos outside of the repository are not here: ", err)
 	}

@@ -157,3 +157,13 @@ func FuzzParseManifest(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParseLabels(f *testing.F) {
+	f.Add([]byte("cat\ndog\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		labels, err := model.ParseLabels(data)
+		if err == nil && (len(labels) == 0 || len(strings.Join(labels, "\n")) > len(data)) {
+			t.Errorf("%d labels out of %d bytes", len(labels), len(data))
+		}
+	})
+}

@@ -157,14 +157,30 @@ func TestConvertFits(t *testing.T) {
 		quarters string
 	}{
 		"stretch": {func(p *model.Preprocess) {}, image.Fit{ScaleX: .5, ScaleY: 1}, [2]int{0, 0}, 255, "rgbw"},
-		"letterbox": {func(p *model.Preprocess) { p.Resize = model.Letterbox },
-			image.Fit{ScaleX: .5, ScaleY: .5, OffsetY: 10}, [2]int{5, 9}, 114, ""},
-		"letterbox top-left": {func(p *model.Preprocess) { p.Resize, p.Anchor = model.Letterbox, model.TopLeft },
-			image.Fit{ScaleX: .5, ScaleY: .5}, [2]int{5, 21}, 114, ""},
-		"crop": {func(p *model.Preprocess) { p.Resize = model.Crop },
-			image.Fit{ScaleX: 1, ScaleY: 1, OffsetX: -20}, [2]int{0, 0}, 255, "rgbw"},
-		"crop top-left": {func(p *model.Preprocess) { p.Resize, p.Anchor = model.Crop, model.TopLeft },
-			image.Fit{ScaleX: 1, ScaleY: 1}, [2]int{0, 39}, 0, "rrbb"},
+		"letterbox": {
+			func(p *model.Preprocess) { p.Resize = model.Letterbox },
+			image.Fit{ScaleX: .5, ScaleY: .5, OffsetY: 10},
+			[2]int{5, 9},
+			114, "",
+		},
+		"letterbox top-left": {
+			func(p *model.Preprocess) { p.Resize, p.Anchor = model.Letterbox, model.TopLeft },
+			image.Fit{ScaleX: .5, ScaleY: .5},
+			[2]int{5, 21},
+			114, "",
+		},
+		"crop": {
+			func(p *model.Preprocess) { p.Resize = model.Crop },
+			image.Fit{ScaleX: 1, ScaleY: 1, OffsetX: -20},
+			[2]int{0, 0},
+			255, "rgbw",
+		},
+		"crop top-left": {
+			func(p *model.Preprocess) { p.Resize, p.Anchor = model.Crop, model.TopLeft },
+			image.Fit{ScaleX: 1, ScaleY: 1},
+			[2]int{0, 39},
+			0, "rrbb",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, out := converter(40, 40, func(m *model.Manifest) { m.Preprocess.Pad = 114; test.edit(m.Preprocess) })

@@ -74,20 +74,26 @@ type format struct {
 func sniff(data []byte) (format, bool) {
 	switch {
 	case bytes.HasPrefix(data, []byte("\xff\xd8\xff")):
-		return format{"JPEG",
+		return format{
+			"JPEG",
 			func(r *bytes.Reader) (image.Config, error) { return jpeg.DecodeConfig(r) },
 			func(r *bytes.Reader) (image.Image, error) { return jpeg.Decode(r) },
-			jpegEXIF, jpegCost}, true
+			jpegEXIF, jpegCost,
+		}, true
 	case bytes.HasPrefix(data, []byte("\x89PNG\r\n\x1a\n")):
-		return format{"PNG",
+		return format{
+			"PNG",
 			func(r *bytes.Reader) (image.Config, error) { return png.DecodeConfig(r) },
 			func(r *bytes.Reader) (image.Image, error) { return png.Decode(r) },
-			pngEXIF, pngCost}, true
+			pngEXIF, pngCost,
+		}, true
 	case len(data) >= 16 && string(data[:4]) == "RIFF" && string(data[8:12]) == "WEBP":
-		return format{"WebP",
+		return format{
+			"WebP",
 			func(r *bytes.Reader) (image.Config, error) { return webp.DecodeConfig(r) },
 			func(r *bytes.Reader) (image.Image, error) { return webp.Decode(r) },
-			webpEXIF, webpCost}, true
+			webpEXIF, webpCost,
+		}, true
 	}
 	return format{}, false
 }

@@ -108,15 +108,27 @@ func TestClassification(t *testing.T) {
 		out    []float32
 		want   []post.Found
 	}{
-		"probabilities": {model.Postprocess{}, []string{"a", "b", "c", "d"}, []float32{.1, .4, .3, .2},
-			[]post.Found{{Label: "b", Score: .4}, {Label: "c", Score: .3}, {Label: "d", Score: .2}}},
-		"logits": {model.Postprocess{Softmax: true, Score: .01}, []string{"a", "b"}, []float32{1000, 1000, -1000},
-			[]post.Found{{Label: "a", Score: .5}, {Label: "b", Score: .5}}},
+		"probabilities": {
+			model.Postprocess{},
+			[]string{"a", "b", "c", "d"},
+			[]float32{.1, .4, .3, .2},
+			[]post.Found{{Label: "b", Score: .4}, {Label: "c", Score: .3}, {Label: "d", Score: .2}},
+		},
+		"logits": {
+			model.Postprocess{Softmax: true, Score: .01},
+			[]string{"a", "b"},
+			[]float32{1000, 1000, -1000},
+			[]post.Found{{Label: "a", Score: .5}, {Label: "b", Score: .5}},
+		},
 		"offset":     {model.Postprocess{Offset: 1, Score: .5}, []string{"background", "a", "b"}, []float32{.1, .9}, []post.Found{{Label: "b", Score: .9}}},
 		"background": {model.Postprocess{Offset: -1, Score: .1}, []string{"a"}, []float32{.8, .2}, []post.Found{{Label: "a", Score: .2}}},
 		"no labels":  {model.Postprocess{Score: .5}, nil, []float32{.1, .9}, []post.Found{{Label: "class 1", Score: .9}}},
-		"not a number": {model.Postprocess{Score: .1}, nil, []float32{float32(math.NaN()), float32(math.Inf(1)), .2},
-			[]post.Found{{Label: "class 2", Score: .2}}},
+		"not a number": {
+			model.Postprocess{Score: .1},
+			nil,
+			[]float32{float32(math.NaN()), float32(math.Inf(1)), .2},
+			[]post.Found{{Label: "class 2", Score: .2}},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			labels := test.labels
