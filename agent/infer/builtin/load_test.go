@@ -15,7 +15,7 @@ import (
 	"primespark/shared/tensor"
 )
 
-func image() *draft { return (&draft{}).input("x", onnx.Float, -1, 3, 8, 8).output("y") }
+func imageModel() *draft { return (&draft{}).input("x", onnx.Float, -1, 3, 8, 8).output("y") }
 
 // TestRefused loads models that must be refused, each with a reason that helps.
 func TestRefused(t *testing.T) {
@@ -23,30 +23,30 @@ func TestRefused(t *testing.T) {
 		model *draft
 		want  string
 	}{
-		"operator": {image().node("Einsum", in("x"), "y"), "node 0 (Einsum, giving y, opset 13): operator Einsum is not supported"},
+		"operator": {imageModel().node("Einsum", in("x"), "y"), "node 0 (Einsum, giving y, opset 13): operator Einsum is not supported"},
 		"opset":    {&draft{opset: 3}, "opset 3 is not supported"},
-		"output":   {image(), `output 0: nothing gives "y"`},
-		"order":    {image().node("Relu", in("z"), "y"), `nothing before it gives input 0, "z"`},
-		"twice":    {image().node("Relu", in("x"), "y").node("Relu", in("x"), "y"), `"y" is defined twice`},
-		"itself":   {image().node("Relu", in("y"), "y"), "nothing before it"},
+		"output":   {imageModel(), `output 0: nothing gives "y"`},
+		"order":    {imageModel().node("Relu", in("z"), "y"), `nothing before it gives input 0, "z"`},
+		"twice":    {imageModel().node("Relu", in("x"), "y").node("Relu", in("x"), "y"), `"y" is defined twice`},
+		"itself":   {imageModel().node("Relu", in("y"), "y"), "nothing before it"},
 		"open":     {(&draft{}).input("x", onnx.Float, 1, -1).output("x"), "dimension 1 is open"},
 		"text":     {(&draft{}).input("x", onnx.String, 1).output("x"), "elements of string"},
-		"shapes":   {image().floats("w", 1, 5, 5).node("Add", in("x", "w"), "y"), "do not broadcast"},
-		"channels": {image().floats("w", 1, 4, 2, 3, 3).node("Conv", in("x", "w"), "y"), "weights of shape [4 2 3 3]"},
-		"group 0":  {image().floats("w", 1, 4, 3, 3, 3).node("Conv", in("x", "w"), "y", "group", 0), "0 groups"},
-		"stride 0": {image().floats("w", 1, 4, 3, 3, 3).node("Conv", in("x", "w"), "y", "strides", []int{0, 1}), "strides [0 1]"},
-		"wide pad": {image().floats("w", 1, 4, 3, 3, 3).node("Conv", in("x", "w"), "y", "pads", []int{1 << 60, 0, 0, 0}), "pads"},
-		"big conv": {image().floats("w", 1, 4, 3, 3, 3).node("Conv", in("x", "w"), "y", "pads", []int{1 << 20, 1 << 20, 0, 0}), "too many elements"},
+		"shapes":   {imageModel().floats("w", 1, 5, 5).node("Add", in("x", "w"), "y"), "do not broadcast"},
+		"channels": {imageModel().floats("w", 1, 4, 2, 3, 3).node("Conv", in("x", "w"), "y"), "weights of shape [4 2 3 3]"},
+		"group 0":  {imageModel().floats("w", 1, 4, 3, 3, 3).node("Conv", in("x", "w"), "y", "group", 0), "0 groups"},
+		"stride 0": {imageModel().floats("w", 1, 4, 3, 3, 3).node("Conv", in("x", "w"), "y", "strides", []int{0, 1}), "strides [0 1]"},
+		"wide pad": {imageModel().floats("w", 1, 4, 3, 3, 3).node("Conv", in("x", "w"), "y", "pads", []int{1 << 60, 0, 0, 0}), "pads"},
+		"big conv": {imageModel().floats("w", 1, 4, 3, 3, 3).node("Conv", in("x", "w"), "y", "pads", []int{1 << 20, 1 << 20, 0, 0}), "too many elements"},
 		"big pool": {
-			image().node("MaxPool", in("x"), "y", "kernel_shape", []int{1 << 20, 1 << 20}, "pads", []int{1 << 19, 1 << 19, 1 << 19, 1 << 19}),
+			imageModel().node("MaxPool", in("x"), "y", "kernel_shape", []int{1 << 20, 1 << 20}, "pads", []int{1 << 19, 1 << 19, 1 << 19, 1 << 19}),
 			"too many elements",
 		},
-		"reshape": {image().ints("s", 5, -1).node("Reshape", in("x", "s"), "y"), "shape [5 -1] for 192 elements"},
+		"reshape": {imageModel().ints("s", 5, -1).node("Reshape", in("x", "s"), "y"), "shape [5 -1] for 192 elements"},
 		"fold":    {(&draft{}).ints("s", 1<<13, 1<<14).node("ConstantOfShape", in("s"), "c").output("c"), "MiB of memory"},
 		"product": {(&draft{}).ints("s", 1<<40, 1<<40).node("ConstantOfShape", in("s"), "c").output("c"), "too many elements"},
 		"memory":  {(&draft{}).input("x", onnx.Float, 1, 1<<26).output("y").node("Relu", in("x"), "z").node("Add", in("x", "z"), "y"), "MiB of memory"},
-		"axis":    {image().node("Softmax", in("x"), "y", "axis", 4), "axis 4 of a tensor of 4 dimensions"},
-		"missing": {image().node("Conv", in("x"), "y"), "1 inputs, want 2"},
+		"axis":    {imageModel().node("Softmax", in("x"), "y", "axis", 4), "axis 4 of a tensor of 4 dimensions"},
+		"missing": {imageModel().node("Conv", in("x"), "y"), "1 inputs, want 2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Backend{Memory: 256 << 20}.LoadBytes(t.Context(), test.model.file())
@@ -60,7 +60,7 @@ func TestRefused(t *testing.T) {
 // network is a small model with a convolution, a shortcut, a concatenation of
 // results that are used elsewhere, and element-wise layers.
 func network() *draft {
-	return image().floats("w", 0.1, 4, 3, 3, 3).floats("v", 0.2, 4, 4, 1, 1).floats("d", 0.3, 4, 1, 3, 3).
+	return imageModel().floats("w", 0.1, 4, 3, 3, 3).floats("v", 0.2, 4, 4, 1, 1).floats("d", 0.3, 4, 1, 3, 3).
 		node("Conv", in("x", "w"), "a", "pads", []int{1, 1, 1, 1}).
 		node("Relu", in("a"), "b").
 		node("Conv", in("b", "d"), "c", "pads", []int{1, 1, 1, 1}, "group", 4).
@@ -161,12 +161,12 @@ const fuzzLimit = time.Second
 // is accepted and small.
 func FuzzLoad(f *testing.F) {
 	f.Add(network().file())
-	f.Add(image().node("MaxPool", in("x"), "y", "kernel_shape", []int{3, 3}, "strides", []int{2, 2}, "ceil_mode", 1).file())
-	f.Add(image().ints("s", 0, -1).node("Reshape", in("x", "s"), "z").node("Softmax", in("z"), "y").file())
-	f.Add(image().node("Transpose", in("x"), "y", "perm", []int{0, 2, 3, 1}).file())
-	f.Add(image().ints("a", 1, 2).ints("b", 8, 7).ints("c", 2, 3).ints("d", 2, -1).node("Slice", in("x", "a", "b", "c", "d"), "y").file())
-	f.Add(image().floats("s", 2, 4).node("Resize", in("x", "", "s"), "y", "mode", "linear").file())
-	f.Add(image().floats("w", 1, 512, 10).node("Flatten", in("x"), "z").node("Gemm", in("z", "w"), "y").file())
+	f.Add(imageModel().node("MaxPool", in("x"), "y", "kernel_shape", []int{3, 3}, "strides", []int{2, 2}, "ceil_mode", 1).file())
+	f.Add(imageModel().ints("s", 0, -1).node("Reshape", in("x", "s"), "z").node("Softmax", in("z"), "y").file())
+	f.Add(imageModel().node("Transpose", in("x"), "y", "perm", []int{0, 2, 3, 1}).file())
+	f.Add(imageModel().ints("a", 1, 2).ints("b", 8, 7).ints("c", 2, 3).ints("d", 2, -1).node("Slice", in("x", "a", "b", "c", "d"), "y").file())
+	f.Add(imageModel().floats("s", 2, 4).node("Resize", in("x", "", "s"), "y", "mode", "linear").file())
+	f.Add(imageModel().floats("w", 1, 512, 10).node("Flatten", in("x"), "z").node("Gemm", in("z", "w"), "y").file())
 	seeds, err := filepath.Glob(nodeTests + "/test_[crsp]*/model.onnx")
 	if err != nil {
 		f.Fatal(err)

@@ -215,7 +215,7 @@ func opPow(c *call) error {
 	}
 	a, b := c.in[0], c.in[1]
 	if !a.isFloat() || !b.isFloat() {
-		return errors.New("Pow of integers is not supported")
+		return errors.New("a power of integers is not supported")
 	}
 	if b.constant && b.len() == 1 && len(b.shape) <= len(a.shape) && b.f[0] == 2 {
 		return c.zip(kernel.Mul, a, a)
@@ -232,7 +232,7 @@ func opMod(c *call) error {
 	case a.isFloat() && c.int("fmod", 0) == 1:
 		return zipFloats(c, a, b, a.typ, floatFunc(math.Mod))
 	case a.isFloat():
-		return errors.New("Mod of floats needs fmod=1")
+		return errors.New("floats need fmod=1")
 	}
 	fmod := c.int("fmod", 0) == 1
 	return zipInts(c, a, b, a.typ, func(p, q int64) int64 {

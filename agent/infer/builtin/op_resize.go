@@ -18,7 +18,11 @@ func opPad(c *call) error {
 	if err != nil || !ok {
 		return errors.Join(err, needConstant("padding"))
 	}
-	if list, given, err := c.ints(3, ""); given {
+	list, given, err := c.ints(3, "")
+	if err != nil {
+		return err
+	}
+	if given {
 		if list, err = axes(list, rank); err != nil || len(pads) != 2*len(list) {
 			return errors.Join(err, fmt.Errorf("pads %v for axes %v", pads, list))
 		}

@@ -187,7 +187,7 @@ func (c *call) unaryInts(f func(int64) int64) error {
 
 func opNot(c *call) error {
 	if c.input(0) != nil && c.in[0].typ != onnx.Bool {
-		return errors.New("Not of something else than bool")
+		return errors.New("an operand that is not bool")
 	}
 	return c.unaryInts(func(x int64) int64 { return x ^ 1 })
 }

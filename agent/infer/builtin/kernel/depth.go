@@ -17,13 +17,13 @@ type Depth struct {
 }
 
 type depthArgs struct {
-	taps                 int
-	offs                 *int
-	w, src, dst          *float32
-	rows                 int
-	srcStep, dstStep     int // bytes
-	vecs                 int
-	bias, lo, hi, unused float32
+	taps             int
+	offs             *int
+	w, src, dst      *float32
+	rows             int
+	srcStep, dstStep int // bytes
+	vecs             int
+	bias, lo, hi     float32
 }
 
 // Depth works out some rows of one channel.

@@ -94,8 +94,12 @@ func (m *neon) arith(op arith, d, a, b vec) {
 		op   uint32
 		name string
 	}{
-		{0x4E20D400, "fadd"}, {0x4EA0D400, "fsub"}, {0x6E20DC00, "fmul"},
-		{0x6E20FC00, "fdiv"}, {0x4E20F400, "fmax"}, {0x4EA0F400, "fmin"},
+		{0x4E20D400, "fadd"},
+		{0x4EA0D400, "fsub"},
+		{0x6E20DC00, "fmul"},
+		{0x6E20FC00, "fdiv"},
+		{0x4E20F400, "fmax"},
+		{0x4EA0F400, "fmin"},
 	}[op]
 	m.three(k.op, k.name, d, a, b)
 }
