@@ -241,7 +241,7 @@ func TestCodesExpire(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if made.By != "token:ada" || made.Uses != 1 || made.Expires.Sub(time.Now()) != DefaultTTL {
+		if made.By != "token:ada" || made.Uses != 1 || time.Until(made.Expires) != DefaultTTL {
 			t.Errorf("made %+v", made)
 		}
 		s, _ := g.fsm.State()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,13 +39,26 @@ func TestWhile(t *testing.T) {
 
 // group is a raft node that always leads and remembers what was proposed.
 type group struct {
+	mu       sync.Mutex
 	state    fsm.State
 	proposed []fsm.Command
 }
 
-func (g *group) State() (fsm.State, <-chan struct{}) { return g.state, nil }
+func (g *group) State() (fsm.State, <-chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.state, nil
+}
+
+func (g *group) commands() []fsm.Command {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.proposed)
+}
 
 func (g *group) Propose(_ context.Context, _ string, c fsm.Command) (json.RawMessage, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.proposed = append(g.proposed, c)
 	g.state.Codes = nil
 	return nil, nil
@@ -58,14 +72,14 @@ func TestPruneProposesOnlyWhatChangesSomething(t *testing.T) {
 		defer cancel()
 		go Part(watch.New(true), quiet, Prune(g, quiet)).Run(ctx)
 		time.Sleep(14 * time.Minute)
-		if len(g.proposed) != 0 {
-			t.Errorf("%d proposals before the code expired", len(g.proposed))
+		if n := len(g.commands()); n != 0 {
+			t.Errorf("%d proposals before the code expired", n)
 		}
 		time.Sleep(3 * time.Minute)
 		cancel()
 		synctest.Wait()
-		if len(g.proposed) != 1 || g.proposed[0] != (fsm.Prune{}) {
-			t.Errorf("proposed %v, want one prune", g.proposed)
+		if got := g.commands(); len(got) != 1 || got[0] != (fsm.Prune{}) {
+			t.Errorf("proposed %v, want one prune", got)
 		}
 	})
 }

@@ -192,7 +192,7 @@ func TestJoinErrors(t *testing.T) {
 		"wrong role":      {home.code(fleet.Agent, "127.0.0.1:1"), identity.JoinRequest{Name: "c2", Role: fleet.Coordinator}, problem.Invalid, "role agent"},
 		"bad name":        {home.code(fleet.Agent, "127.0.0.1:1"), identity.JoinRequest{Name: "Pi 1"}, problem.Invalid, "not valid"},
 		"nonsense":        {home.code(fleet.Agent, home.serve(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>") })), identity.JoinRequest{Name: "pi-1"}, problem.Unexpected, "fit together"},
-		"redirect":        {home.code(fleet.Agent, home.serve(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://x/", 307) })), identity.JoinRequest{Name: "pi-1"}, problem.Unexpected, "307"},
+		"redirect":        {home.code(fleet.Agent, home.serve(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://x/", http.StatusTemporaryRedirect) })), identity.JoinRequest{Name: "pi-1"}, problem.Unexpected, "307"},
 		"other authority": {home.code(fleet.Agent, home.serve(odd.admit)), identity.JoinRequest{Name: "pi-1"}, problem.Unexpected, "fit together"},
 	} {
 		t.Run(name, func(t *testing.T) {
