@@ -214,7 +214,7 @@ func (c *compiler) adopt(k *call) error {
 		}
 	}
 	if len(n.out) > 0 && !c.fold(k) {
-		n.index = len(c.nodes)
+		n.index, n.call = len(c.nodes), k
 		c.nodes = append(c.nodes, n)
 	}
 	for i, name := range k.src.Out {

@@ -112,6 +112,7 @@ func (t *gemmTask) weights() []step {
 	}
 	if t.node.fuse.weights != nil && t.node.fuse.bias != nil {
 		pack()
+		t.weight.f = nil // this node's own view of the constant
 		return nil
 	}
 	return single(pack)

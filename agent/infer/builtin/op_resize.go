@@ -15,8 +15,11 @@ func opPad(c *call) error {
 	x := c.in[0]
 	rank := len(x.shape)
 	pads, ok, err := c.ints(1, "pads")
-	if err != nil || !ok {
-		return errors.Join(err, needConstant("padding"))
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return needConstant("padding")
 	}
 	list, given, err := c.ints(3, "")
 	if err != nil {

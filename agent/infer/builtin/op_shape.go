@@ -29,8 +29,11 @@ func opReshape(c *call) error {
 	}
 	x := c.in[0]
 	shape, ok, err := c.ints(1, "shape")
-	if err != nil || !ok {
-		return errors.Join(err, needConstant("shape"))
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return needConstant("shape")
 	}
 	if len(shape) > onnx.MaxRank {
 		return fmt.Errorf("%d dimensions", len(shape))
@@ -121,8 +124,11 @@ func opUnsqueeze(c *call) error {
 	}
 	x := c.in[0]
 	list, ok, err := c.ints(1, "axes")
-	if err != nil || !ok {
-		return errors.Join(err, needConstant("list of axes"))
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return needConstant("list of axes")
 	}
 	rank := len(x.shape) + len(list)
 	if rank > onnx.MaxRank {
@@ -221,8 +227,11 @@ func (c *call) knownFloats(v []float32, shape ...int) error {
 
 func opConstantOfShape(c *call) error {
 	shape, ok, err := c.ints(0, "")
-	if err != nil || !ok {
-		return errors.Join(err, needConstant("shape"))
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return needConstant("shape")
 	}
 	fill := &value{typ: onnx.Float, f: []float32{0}}
 	if a := c.src.Attr("value"); a != nil && a.Tensor != nil {

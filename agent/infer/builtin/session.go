@@ -49,11 +49,21 @@ func newSession(c *compiler, p plan) *Session {
 			}
 		}
 	}
+	c.release()
 	s.pool = newPool(c.options.threads)
 	for i := range s.pool.workers {
 		s.pool.workers[i].scratch = make([]float32, p.scratch+slack)
 	}
 	return s
+}
+
+// release lets go of the file and of constants that nodes have packed for themselves:
+// the steps hold on to what they read, and through their call to the compiler.
+func (c *compiler) release() {
+	for _, n := range c.nodes {
+		n.call.src = nil
+	}
+	c.values, c.uses, c.nodes = nil, nil, nil
 }
 
 func specs(values []*value) []tensor.Spec {

@@ -82,6 +82,7 @@ type node struct {
 	macs    int64    // multiplications with addition
 	fuse    fusable
 	bind    func() []step
+	call    *call
 	index   int  // in the order of running
 	dropped bool // was fused into another node
 }
