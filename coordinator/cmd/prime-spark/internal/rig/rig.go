@@ -143,8 +143,8 @@ func (r *Rig) Client(coordinators ...*Node) *wire.Client {
 	return settings.Client(servers, r.token, r.ca)
 }
 
-// Healthy waits until every coordinator votes, follows the leader and has what
-// the leader had, and every agent is ready with the model.
+// Healthy waits until every coordinator votes, has what the leader had and sees
+// the whole fleet, and every agent is ready with the model.
 func (r *Rig) Healthy(ctx context.Context, model string) (wire.StatusBody, error) {
 	var status wire.StatusBody
 	client := r.Client(r.Coordinators...)
@@ -152,11 +152,10 @@ func (r *Rig) Healthy(ctx context.Context, model string) (wire.StatusBody, error
 		if status, err = client.Status(ctx); err != nil {
 			return err
 		}
-		if err := r.agree(ctx, status); err != nil {
-			return err
-		}
-		if s := status.Summary; s.AgentsHealthy != len(r.Agents) {
-			return fmt.Errorf("%d of %d agents are healthy", s.AgentsHealthy, len(r.Agents))
+		for _, n := range r.Coordinators {
+			if err := r.agrees(ctx, n, status); err != nil {
+				return fmt.Errorf("%s: %w", n.Name, err)
+			}
 		}
 		route, err := client.Route(ctx, model)
 		if err == nil && len(route.Candidates) != len(r.Agents) {
@@ -167,24 +166,24 @@ func (r *Rig) Healthy(ctx context.Context, model string) (wire.StatusBody, error
 	return status, err
 }
 
-// agree checks that the coordinators are of one mind with status. Each is asked
-// itself: what others say of one that was just killed may be some seconds old.
-func (r *Rig) agree(ctx context.Context, status wire.StatusBody) error {
-	if s := status.Summary; s.QuorumHave != len(r.Coordinators) || s.Voters != len(r.Coordinators) || status.Leader == "" {
+// agrees checks that a coordinator has caught up with status and sees the whole
+// fleet. It is asked itself: what others say of one that was just killed, and
+// what one that was just started knows of the others, may be some seconds old.
+func (r *Rig) agrees(ctx context.Context, n *Node, status wire.StatusBody) error {
+	client := r.Client(n)
+	client.Stale = true
+	own, err := client.Status(ctx)
+	switch s := own.Summary; {
+	case err != nil:
+		return err
+	case own.Leader == "" || own.Leader != status.Leader:
+		return fmt.Errorf("it follows %q, and others %q", own.Leader, status.Leader)
+	case own.AppliedIndex < status.AppliedIndex:
+		return fmt.Errorf("it has change %d of %d", own.AppliedIndex, status.AppliedIndex)
+	case s.QuorumHave != len(r.Coordinators) || s.Voters != len(r.Coordinators):
 		return fmt.Errorf("%d of %d coordinators vote and are alive", min(s.QuorumHave, s.Voters), len(r.Coordinators))
-	}
-	for _, n := range r.Coordinators {
-		own := r.Client(n)
-		own.Stale = true
-		s, err := own.Status(ctx)
-		switch {
-		case err != nil:
-			return err
-		case s.Leader != status.Leader:
-			return fmt.Errorf("%s does not follow %s", n.Name, status.Leader)
-		case s.AppliedIndex < status.AppliedIndex:
-			return fmt.Errorf("%s has change %d of %d", n.Name, s.AppliedIndex, status.AppliedIndex)
-		}
+	case s.AgentsHealthy != len(r.Agents):
+		return fmt.Errorf("%d of %d agents are healthy", s.AgentsHealthy, len(r.Agents))
 	}
 	return nil
 }
