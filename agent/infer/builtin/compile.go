@@ -73,7 +73,7 @@ func (c *compiler) countUses(g *onnx.Graph) {
 
 func (c *compiler) constants(g *onnx.Graph) error {
 	for i, t := range g.Inits {
-		v, err := constant(t)
+		v, err := c.constant(t)
 		if err != nil {
 			return fmt.Errorf("initializer %d: %w", i, err)
 		}
@@ -82,6 +82,19 @@ func (c *compiler) constants(g *onnx.Graph) error {
 		}
 	}
 	return nil
+}
+
+// constant decodes a tensor of the file, unless it would be too large: a byte of
+// the file can become an int64.
+func (c *compiler) constant(t *onnx.Tensor) (*value, error) {
+	if size := c.fixed + 8*int64(t.Len()); !t.Type.IsFloat() && size > c.options.memory {
+		return nil, c.tooLarge()
+	}
+	return constant(t)
+}
+
+func (c *compiler) tooLarge() error {
+	return fmt.Errorf("the constants need more than the %d MiB that a model may use", c.options.memory>>20)
 }
 
 // constant decodes a tensor of the file.
@@ -110,7 +123,7 @@ func (c *compiler) define(name string, v *value) error {
 	if v.constant {
 		c.fixed += int64(4*len(v.f) + 8*len(v.i))
 		if c.fixed > c.options.memory {
-			return fmt.Errorf("the constants need more than the %d MiB that a model may use", c.options.memory>>20)
+			return c.tooLarge()
 		}
 	}
 	v.name, v.uses = name, c.uses[name]

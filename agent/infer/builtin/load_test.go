@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -54,6 +55,20 @@ func TestRefused(t *testing.T) {
 				t.Errorf("error %v, want one with %q", err, test.want)
 			}
 		})
+	}
+}
+
+// TestConstantTooLarge refuses a tensor of bytes before each has become an int64.
+func TestConstantTooLarge(t *testing.T) {
+	d := imageModel().node("Relu", in("x"), "y")
+	d.graph = append(d.graph, message(5, message(8, "w", 1, 4<<20, 2, int(onnx.Int8), 9, make([]byte, 4<<20)))...)
+	file := d.file()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := Backend{Memory: 16 << 20}.LoadBytes(t.Context(), file)
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; err == nil || !strings.Contains(err.Error(), "16 MiB") || took > 1<<20 {
+		t.Errorf("error %v after %d bytes of memory", err, took)
 	}
 }
 

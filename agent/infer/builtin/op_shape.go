@@ -208,7 +208,7 @@ func opConstant(c *call) error {
 			return fmt.Errorf("attribute %s is not supported", a.Name)
 		}
 	}
-	v, err := constant(t)
+	v, err := c.constant(t)
 	if err != nil {
 		return err
 	}
@@ -235,7 +235,7 @@ func opConstantOfShape(c *call) error {
 	}
 	fill := &value{typ: onnx.Float, f: []float32{0}}
 	if a := c.src.Attr("value"); a != nil && a.Tensor != nil {
-		if fill, err = constant(a.Tensor); err != nil {
+		if fill, err = c.constant(a.Tensor); err != nil {
 			return err
 		}
 		if fill.len() != 1 {
