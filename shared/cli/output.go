@@ -102,7 +102,7 @@ func (o *Out) paint(s Styled, text string) string {
 	return "\x1b[" + s.code + "m" + text + "\x1b[0m"
 }
 
-// Table writes rows under a head, in columns; a cell is a string, a Styled, or
+// Table writes rows in columns, under a head unless all of it is empty; a cell is a string, a Styled, or
 // whatever fmt prints. On a terminal that is too narrow the widest columns are
 // cut, with an ellipsis.
 func (o *Out) Table(head []string, rows [][]any) {
@@ -122,6 +122,9 @@ func (o *Out) Table(head []string, rows [][]any) {
 		cells = append(cells, line)
 	}
 	widths := o.fit(cells)
+	if strings.Join(head, "") == "" {
+		cells = cells[1:]
+	}
 	for _, line := range cells {
 		var b strings.Builder
 		for i, c := range line {

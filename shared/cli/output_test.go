@@ -66,6 +66,14 @@ func TestTable(t *testing.T) {
 	}
 }
 
+func TestTableWithoutHead(t *testing.T) {
+	var b bytes.Buffer
+	(&Out{w: &b}).Table([]string{"", ""}, [][]any{{"mode", "normal"}, {"version", 1}})
+	if want := "mode     normal\nversion  1\n"; b.String() != want {
+		t.Errorf("got %q, want %q", &b, want)
+	}
+}
+
 func TestProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var quick, slow bytes.Buffer

@@ -101,7 +101,7 @@ func (s *story) tell(check bool) error {
 	}
 	s.out.Line("")
 	s.out.Line("Status page   %s", cli.Strong("http://"+s.rig.Coordinators[0].Loopback+"/"))
-	s.out.Line("Ask the fleet %s", "prime-spark status --server http://"+s.rig.Coordinators[0].Loopback)
+	s.out.Line("Ask the fleet %s", os.Args[0]+" status --server http://"+s.rig.Coordinators[0].Loopback)
 	s.out.Line("Logs          %s", s.rig.Dir)
 	s.out.Line("Ctrl-C ends it and removes everything.")
 	select {

@@ -99,7 +99,7 @@ func showNodes(out *cli.Out, nodes []wire.NodeBody) {
 	for _, n := range nodes {
 		rows = append(rows, []any{
 			n.Name, string(n.Role), decided(n), liveness(n.Liveness), readiness(n), power(n.Power), degrees(n.Temperature),
-			percent(n.CPU), percent(n.Memory), fmt.Sprintf("%d+%d", n.InFlight, n.Queue), models(n.Models),
+			load(n, n.CPU), load(n, n.Memory), fmt.Sprintf("%d+%d", n.InFlight, n.Queue), models(n.Models),
 		})
 	}
 	out.Table([]string{"NODE", "ROLE", "STATE", "LIVENESS", "READY", "POWER", "TEMP", "CPU", "MEM", "BUSY", "MODELS"}, rows)
@@ -222,6 +222,15 @@ func degrees(t *float64) string {
 		return "-"
 	}
 	return fmt.Sprintf("%.0f °C", *t)
+}
+
+// load is a percentage of a node that measures itself; a coordinator does not,
+// and an agent's memory is never empty.
+func load(n wire.NodeBody, x float64) string {
+	if n.Memory == 0 {
+		return "-"
+	}
+	return percent(x)
 }
 
 func percent(x float64) string { return fmt.Sprintf("%.0f%%", 100*x) }
