@@ -28,6 +28,10 @@ import (
 	"primespark/shared/telemetry"
 )
 
+// selftests is how many inferences a model goes through before it is ready: one
+// to warm up, one that is checked. A simulated fault shows after them.
+const selftests = 2
+
 // engines returns what the node can run models on.
 func engines(cfg config.Infer, out Outside) []infer.Backend {
 	all := out.Backends
@@ -39,7 +43,7 @@ func engines(cfg config.Infer, out Outside) []infer.Backend {
 	}
 	faulty := make([]infer.Backend, len(all))
 	for i, b := range all {
-		faulty[i] = infer.Faulty(b, infer.Fault(cfg.Fault), 0)
+		faulty[i] = infer.Faulty(b, infer.Fault(cfg.Fault), selftests)
 	}
 	return faulty
 }

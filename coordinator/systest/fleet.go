@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -59,7 +60,7 @@ type process struct {
 	host      *pipenet.Host
 	stop      context.CancelFunc
 	done      chan struct{}
-	err       error // of Run, once done is closed
+	killed    *atomic.Bool // nobody minds what Run returns then
 }
 
 // Test runs a story in a bubble with a fleet that has come up: all agents are
@@ -150,7 +151,7 @@ func (f *Fleet) Start(name string) {
 	f.t.Helper()
 	p := f.nodes[name]
 	ctx, cancel := context.WithCancel(context.Background())
-	p.stop, p.done = cancel, make(chan struct{})
+	p.stop, p.done, p.killed = cancel, make(chan struct{}), new(atomic.Bool)
 	log := slog.New(slog.NewTextHandler(f.log, nil))
 	talk := func(c *gossip.Config) {
 		transport, err := f.gossip.Transport(p.host, gossipPort)
@@ -162,13 +163,14 @@ func (f *Fleet) Start(name string) {
 	}
 	go func() { // waited for by Kill and stop
 		defer close(p.done)
+		var err error
 		if p.role == fleet.Coordinator {
-			p.err = coordinator.Run(ctx, p.coordinator(), coordinator.Outside{Log: log, Listen: p.host.Listen, Dial: p.host.Dial, Gossip: talk})
+			err = coordinator.Run(ctx, p.coordinator(), coordinator.Outside{Log: log, Listen: p.host.Listen, Dial: p.host.Dial, Gossip: talk})
 		} else {
-			p.err = agent.Run(ctx, p.agent(), agent.Outside{Log: log, Listen: p.host.Listen, Gossip: talk})
+			err = agent.Run(ctx, p.agent(), agent.Outside{Log: log, Listen: p.host.Listen, Gossip: talk})
 		}
-		if p.err != nil {
-			f.t.Errorf("%s failed: %v", name, p.err)
+		if err != nil && !p.killed.Load() {
+			f.t.Errorf("%s failed: %v", name, err)
 		}
 	}()
 }
@@ -194,6 +196,7 @@ func (p *process) agent() agentconfig.Config {
 // Kill ends a node as SIGKILL and a cut cable do: nobody hears a word from it.
 func (f *Fleet) Kill(name string) {
 	p := f.nodes[name]
+	p.killed.Store(true)
 	f.net.Isolate(p.host.Name())
 	f.net.Kill(p.host.Name())
 	p.stop()
