@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"iter"
 	"log/slog"
 	"net"
@@ -19,8 +20,6 @@ import (
 	"primespark/shared/logs"
 	"primespark/shared/netaddr"
 	"primespark/shared/problem"
-
-	"fmt"
 )
 
 // ports are the listeners of a coordinator; loopback and mqtt may be nil.

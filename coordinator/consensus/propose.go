@@ -135,14 +135,18 @@ func (n *Node) await(ctx context.Context) (string, error) {
 		case <-n.stop:
 		case <-ctx.Done():
 			if time.Until(now.since.Add(n.profile.hold())) > 0 {
-				return "", &problem.Error{Code: problem.NoLeader, Err: context.Cause(ctx), RetryAfter: time.Second,
-					Detail: "The coordinators are electing a leader.", Remedy: "Try again in a second."}
+				return "", &problem.Error{
+					Code: problem.NoLeader, Err: context.Cause(ctx), RetryAfter: time.Second,
+					Detail: "The coordinators are electing a leader.", Remedy: "Try again in a second.",
+				}
 			}
 		}
 	}
-	return "", &problem.Error{Code: problem.NoQuorum, RetryAfter: 5 * time.Second,
+	return "", &problem.Error{
+		Code: problem.NoQuorum, RetryAfter: 5 * time.Second,
 		Detail: fmt.Sprintf("No majority of the coordinators is reachable from %s.", n.name),
-		Remedy: "Start the missing coordinators or mend the network between them; what runs goes on running."}
+		Remedy: "Start the missing coordinators or mend the network between them; what runs goes on running.",
+	}
 }
 
 // apply appends an entry on this node, if it leads.
@@ -187,8 +191,10 @@ func outcome(err error) error {
 	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress), errors.Is(err, raft.ErrEnqueueTimeout):
 		return undone{err}
 	case errors.Is(err, raft.ErrRaftShutdown):
-		return &problem.Error{Code: problem.NotReady, Err: fmt.Errorf("%w: %w", ErrUnknown, err),
-			Detail: "This coordinator is stopping.", Remedy: "Ask another coordinator."}
+		return &problem.Error{
+			Code: problem.NotReady, Err: fmt.Errorf("%w: %w", ErrUnknown, err),
+			Detail: "This coordinator is stopping.", Remedy: "Ask another coordinator.",
+		}
 	}
 	return unknown(err)
 }
@@ -199,7 +205,9 @@ func unknown(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		code = problem.Deadline
 	}
-	return &problem.Error{Code: code, Err: fmt.Errorf("%w: %w", ErrUnknown, err), RetryAfter: time.Second,
+	return &problem.Error{
+		Code: code, Err: fmt.Errorf("%w: %w", ErrUnknown, err), RetryAfter: time.Second,
 		Detail: "The leader was lost before it could tell whether the change was made.",
-		Remedy: "Look whether it was, or send the same request again."}
+		Remedy: "Look whether it was, or send the same request again.",
+	}
 }

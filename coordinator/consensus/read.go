@@ -30,9 +30,11 @@ func (n *Node) Read(ctx context.Context) (fsm.State, error) {
 	defer cancel()
 	s, err := n.fsm.Watch().Until(ctx, func(s fsm.State) bool { return s.Index >= index })
 	if err != nil {
-		return fsm.State{}, &problem.Error{Code: problem.NotReady, Err: err, RetryAfter: time.Second,
+		return fsm.State{}, &problem.Error{
+			Code: problem.NotReady, Err: err, RetryAfter: time.Second,
 			Detail: fmt.Sprintf("The coordinator %s is still catching up: it knows entry %d, the leader is at %d.", n.name, s.Index, index),
-			Remedy: "Try again in a second, or ask another coordinator."}
+			Remedy: "Try again in a second, or ask another coordinator.",
+		}
 	}
 	return s, nil
 }
@@ -72,8 +74,10 @@ func (n *Node) readIndex(ctx context.Context) (uint64, error) {
 // nothing, unless the caller's time is up.
 func again(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return &problem.Error{Code: problem.Deadline, Err: err, Detail: "No leader confirmed the read in the time that was given.",
-			Remedy: "Try again, or ask for a stale read."}
+		return &problem.Error{
+			Code: problem.Deadline, Err: err, Detail: "No leader confirmed the read in the time that was given.",
+			Remedy: "Try again, or ask for a stale read.",
+		}
 	}
 	return undone{err}
 }

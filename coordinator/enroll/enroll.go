@@ -106,8 +106,10 @@ func (e *Enroller) NewCode(ctx context.Context, actor string, spec CodeSpec) (te
 // wrong tries within a minute it has to wait.
 func (e *Enroller) Join(ctx context.Context, remoteIP string, req identity.JoinRequest) (identity.JoinResponse, error) {
 	if !e.wrong.take(remoteIP, time.Now()) {
-		return identity.JoinResponse{}, &problem.Error{Code: problem.Busy, RetryAfter: window,
-			Detail: "There were too many wrong join codes from this address.", Remedy: "Wait a minute, and check the code."}
+		return identity.JoinResponse{}, &problem.Error{
+			Code: problem.Busy, RetryAfter: window,
+			Detail: "There were too many wrong join codes from this address.", Remedy: "Wait a minute, and check the code.",
+		}
 	}
 	state, err := e.Group.Read(ctx)
 	if err != nil {
@@ -147,8 +149,10 @@ func (e *Enroller) issue(req identity.JoinRequest) (cert []byte, keyHash string,
 		if !errors.Is(err, pki.ErrRequest) {
 			return err
 		}
-		return &problem.Error{Code: problem.Invalid, Err: err, Detail: "The certificate request cannot be signed: " + err.Error() + ".",
-			Remedy: "Check the node's name and addresses, and join with an unchanged program."}
+		return &problem.Error{
+			Code: problem.Invalid, Err: err, Detail: "The certificate request cannot be signed: " + err.Error() + ".",
+			Remedy: "Check the node's name and addresses, and join with an unchanged program.",
+		}
 	}
 	if keyHash, err = pki.KeyHash([]byte(req.CSR)); err != nil {
 		return nil, "", refuse(err)

@@ -116,8 +116,10 @@ func join(t *testing.T, code, name string) identity.JoinRequest {
 	for _, b := range c.Secret {
 		secret = append(secret, digits[b>>4], digits[b&15])
 	}
-	return identity.JoinRequest{Code: c.ID, Secret: string(secret), Role: c.Role, CSR: string(csr), Name: name,
-		Addresses: identity.Addresses{API: name + ":7490"}, Version: "1.0"}
+	return identity.JoinRequest{
+		Code: c.ID, Secret: string(secret), Role: c.Role, CSR: string(csr), Name: name,
+		Addresses: identity.Addresses{API: name + ":7490"}, Version: "1.0",
+	}
 }
 
 func TestFoundAndJoin(t *testing.T) {
@@ -275,8 +277,10 @@ func TestNewCodeNeedsAnAddress(t *testing.T) {
 // TestFoundingSurvivesCrashes breaks off the first run after each step.
 func TestFoundingSurvivesCrashes(t *testing.T) {
 	dir := t.TempDir()
-	f := Founding{Dir: dir, Cluster: "home", Name: "c1", Codes: []CodeSpec{{Role: fleet.Agent, TTL: time.Hour}},
-		Addresses: identity.Addresses{API: "c1:7480"}}
+	f := Founding{
+		Dir: dir, Cluster: "home", Name: "c1", Codes: []CodeSpec{{Role: fleet.Agent, TTL: time.Hour}},
+		Addresses: identity.Addresses{API: "c1:7480"},
+	}
 	if _, err := Init(f); err != nil {
 		t.Fatal(err)
 	}

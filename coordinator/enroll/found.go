@@ -52,9 +52,11 @@ type boot struct {
 // A machine that has an identity is left alone: the error is a Conflict.
 func Init(f Founding) (Founded, error) {
 	if _, err := identity.Load(f.Dir); !errors.Is(err, fs.ErrNotExist) {
-		return Founded{}, &problem.Error{Code: problem.Conflict, Err: err,
+		return Founded{}, &problem.Error{
+			Code: problem.Conflict, Err: err,
 			Detail: fmt.Sprintf("This machine is a member of a cluster already: there is an identity in %s.", f.Dir),
-			Remedy: "Use another data directory, or remove this one if that cluster is gone for good."}
+			Remedy: "Use another data directory, or remove this one if that cluster is gone for good.",
+		}
 	}
 	if !fleet.ValidName(f.Cluster) || !fleet.ValidName(f.Name) {
 		return Founded{}, problem.New(problem.Invalid, "Use 1 to 32 of a-z, 0-9 and hyphen.",
@@ -83,8 +85,10 @@ func Init(f Founding) (Founded, error) {
 	for _, spec := range f.Codes {
 		code, cmd := newCode(spec, ca, []string{f.Addresses.API})
 		if err := code.Check(); err != nil {
-			return Founded{}, &problem.Error{Code: problem.Invalid, Err: err, Detail: "No join code can be made: " + err.Error() + ".",
-				Remedy: "Give the address of the API at which new nodes reach this coordinator."}
+			return Founded{}, &problem.Error{
+				Code: problem.Invalid, Err: err, Detail: "No join code can be made: " + err.Error() + ".",
+				Remedy: "Give the address of the API at which new nodes reach this coordinator.",
+			}
 		}
 		founded.Codes = append(founded.Codes, code.String())
 		b.Init.Codes, b.TTLs = append(b.Init.Codes, cmd), append(b.TTLs, spec.ttl())

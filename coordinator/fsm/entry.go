@@ -78,9 +78,11 @@ func Encode(at time.Time, actor string, c Command) ([]byte, error) {
 // any more.
 func Check(data []byte) error {
 	refuse := func(err error) error {
-		return &problem.Error{Code: problem.Invalid, Err: err,
+		return &problem.Error{
+			Code: problem.Invalid, Err: err,
 			Detail: "The leader does not understand the command.",
-			Remedy: "Update all coordinators to the same version, then try again."}
+			Remedy: "Update all coordinators to the same version, then try again.",
+		}
 	}
 	if len(data) > maxEntry {
 		return problem.New(problem.TooLarge, "Send less.", "The command has %d bytes, at most %d are allowed.", len(data), maxEntry)

@@ -116,11 +116,15 @@ func (s *script) next() Command {
 	address := identity.Addresses{API: s.pick("a:1", "b:2", ""), Raft: s.pick("a:3", "nonsense")}
 	switch s.IntN(12) {
 	case 0:
-		return ClusterInit{Name: s.pick("home", "other"), Node: Node{Name: "c1", Key: Hash("c1")},
-			Token: TokenCreate{ID: "t1", Name: "admin", Hash: Hash("t1"), Access: Admin}}
+		return ClusterInit{
+			Name: s.pick("home", "other"), Node: Node{Name: "c1", Key: Hash("c1")},
+			Token: TokenCreate{ID: "t1", Name: "admin", Hash: Hash("t1"), Access: Admin},
+		}
 	case 1, 2:
-		return CodeCreate{ID: code, Hash: Hash(s.pick("x", "y")), Role: role, Uses: s.IntN(3), Rejoin: s.IntN(2) == 0, Hold: s.IntN(3) == 0,
-			Expires: s.at.Add(time.Duration(s.IntN(40)-2) * time.Minute)}
+		return CodeCreate{
+			ID: code, Hash: Hash(s.pick("x", "y")), Role: role, Uses: s.IntN(3), Rejoin: s.IntN(2) == 0, Hold: s.IntN(3) == 0,
+			Expires: s.at.Add(time.Duration(s.IntN(40)-2) * time.Minute),
+		}
 	case 3, 4, 5:
 		return NodeJoin{Code: code, Hash: Hash(s.pick("x", "y")), Name: node, Role: role, Key: Hash(s.pick("1", "2", "3", "4")), Addresses: address}
 	case 6:

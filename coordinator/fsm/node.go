@@ -98,8 +98,10 @@ func (c *change) nodeJoin(cmd NodeJoin) (any, error) {
 // checkNode reports what is wrong with what a node says of itself.
 func checkNode(a identity.Addresses, version, key string) error {
 	if err := a.Check(); err != nil {
-		return &problem.Error{Code: problem.Invalid, Err: err, Detail: "An address of the node is not valid: " + err.Error() + ".",
-			Remedy: "Give host:port, as others reach the node."}
+		return &problem.Error{
+			Code: problem.Invalid, Err: err, Detail: "An address of the node is not valid: " + err.Error() + ".",
+			Remedy: "Give host:port, as others reach the node.",
+		}
 	}
 	if len(version) > maxVersion || strings.ContainsFunc(version, func(r rune) bool { return r < ' ' || r > '~' }) {
 		return problem.New(problem.Invalid, "Use a released version.", "The node's version %.64q is not valid.", version)

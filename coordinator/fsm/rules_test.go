@@ -82,7 +82,8 @@ func TestRules(t *testing.T) {
 				CodeCreate{ID: "hold", Hash: Hash("secret"), Role: fleet.Agent, Hold: true, Expires: noon.Add(15 * time.Minute)},
 				CodeCreate{ID: "one", Hash: Hash("secret"), Role: fleet.Agent, Expires: noon.Add(15 * time.Minute)},
 				CodeCreate{ID: "again", Hash: Hash("secret"), Role: fleet.Agent, Rejoin: true, Expires: noon.Add(15 * time.Minute)},
-				join("first", "pi-1", "pi-1"), join("hold", "pi-2", "pi-2"), join("first", "pi-3", "pi-3"), NodeRevoke{Name: "pi-3"},
+				join("first", "pi-1", "pi-1"), join("hold", "pi-2", "pi-2"), join("first", "pi-3", "pi-3"),
+				NodeRevoke{Name: "pi-3"},
 			}, test.after...)
 			for i, c := range begin {
 				if r := apply(t, f, uint64(i+1), noon, c); r.Err != nil {

@@ -67,8 +67,13 @@ func (c Credentials) Save(dir string) error {
 		name string
 		data []byte
 	}{
-		{caFile, c.CA}, {keyFile, c.Key}, {gossipFile, c.Gossip}, {peersFile, peers},
-		{caKeyFile, c.CAKey}, {sessionFile, c.Session}, {certFile, c.Cert},
+		{caFile, c.CA},
+		{keyFile, c.Key},
+		{gossipFile, c.Gossip},
+		{peersFile, peers},
+		{caKeyFile, c.CAKey},
+		{sessionFile, c.Session},
+		{certFile, c.Cert},
 	} {
 		if f.data == nil {
 			continue
@@ -105,8 +110,11 @@ func Load(dir string) (*Identity, error) {
 		data *[]byte
 		opt  bool
 	}{
-		{caFile, &c.CA, false}, {keyFile, &c.Key, false}, {gossipFile, &c.Gossip, false},
-		{caKeyFile, &c.CAKey, true}, {sessionFile, &c.Session, true},
+		{caFile, &c.CA, false},
+		{keyFile, &c.Key, false},
+		{gossipFile, &c.Gossip, false},
+		{caKeyFile, &c.CAKey, true},
+		{sessionFile, &c.Session, true},
 	} {
 		*f.data, err = ReadFile(dir, f.name)
 		if f.opt && errors.Is(err, fs.ErrNotExist) {

@@ -194,29 +194,37 @@ func joinAt(ctx context.Context, d Dialer, address string, code JoinCode, req Jo
 	res, err := client.Do(r)
 	switch {
 	case errors.Is(err, errOther):
-		return Credentials{}, &problem.Error{Code: problem.Unauthorized, Err: err,
+		return Credentials{}, &problem.Error{
+			Code: problem.Unauthorized, Err: err,
 			Detail: fmt.Sprintf("The machine at %s is no coordinator of cluster %s, which the join code was made for; it was told nothing.", address, code.Cluster),
-			Remedy: "Check the address and who is behind it; if the cluster was made anew, have a new join code made there."}
+			Remedy: "Check the address and who is behind it; if the cluster was made anew, have a new join code made there.",
+		}
 	case err != nil:
-		return Credentials{}, &problem.Error{Code: problem.Unreachable, Err: err,
+		return Credentials{}, &problem.Error{
+			Code: problem.Unreachable, Err: err,
 			Detail: fmt.Sprintf("No coordinator answers at %s.", address),
-			Remedy: "Check that it runs and that this machine can reach it, then try again with the same code."}
+			Remedy: "Check that it runs and that this machine can reach it, then try again with the same code.",
+		}
 	}
 	defer res.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
-		return Credentials{}, &problem.Error{Code: problem.Unreachable, Err: err,
+		return Credentials{}, &problem.Error{
+			Code: problem.Unreachable, Err: err,
 			Detail: fmt.Sprintf("The coordinator at %s broke off in the middle of its answer.", address),
-			Remedy: "Try again with the same code; if it is used up, have a new one made."}
+			Remedy: "Try again with the same code; if it is used up, have a new one made.",
+		}
 	}
 	if res.StatusCode/100 != 2 {
 		return Credentials{}, problem.Read(res.StatusCode, res.Header, answer)
 	}
 	c, err := accepted(answer, code, req, key)
 	if err != nil {
-		return Credentials{}, &problem.Error{Code: problem.Unexpected, Err: err,
+		return Credentials{}, &problem.Error{
+			Code: problem.Unexpected, Err: err,
 			Detail: fmt.Sprintf("The coordinator at %s sent credentials that do not fit together.", address),
-			Remedy: "Compare the versions of both programs; the log of the coordinator says more."}
+			Remedy: "Compare the versions of both programs; the log of the coordinator says more.",
+		}
 	}
 	return c, nil
 }

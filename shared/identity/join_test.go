@@ -185,14 +185,16 @@ func TestJoinErrors(t *testing.T) {
 		want problem.Code
 		text string
 	}{
-		"used":            {home.code(fleet.Agent, refuse(used)), identity.JoinRequest{Name: "pi-1"}, problem.Forbidden, "used already"},
-		"name taken":      {home.code(fleet.Agent, refuse(taken), home.serve(home.admit)), identity.JoinRequest{Name: "pi-1"}, problem.Conflict, "pi-1"},
-		"nobody there":    {home.code(fleet.Agent, "127.0.0.1:1"), identity.JoinRequest{Name: "pi-1"}, problem.Unreachable, "No coordinator answers"},
-		"no leader":       {home.code(fleet.Agent, refuse(leaderless), "127.0.0.1:1"), identity.JoinRequest{Name: "pi-1"}, problem.NoLeader, "No leader"},
-		"wrong role":      {home.code(fleet.Agent, "127.0.0.1:1"), identity.JoinRequest{Name: "c2", Role: fleet.Coordinator}, problem.Invalid, "role agent"},
-		"bad name":        {home.code(fleet.Agent, "127.0.0.1:1"), identity.JoinRequest{Name: "Pi 1"}, problem.Invalid, "not valid"},
-		"nonsense":        {home.code(fleet.Agent, home.serve(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>") })), identity.JoinRequest{Name: "pi-1"}, problem.Unexpected, "fit together"},
-		"redirect":        {home.code(fleet.Agent, home.serve(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://x/", http.StatusTemporaryRedirect) })), identity.JoinRequest{Name: "pi-1"}, problem.Unexpected, "307"},
+		"used":         {home.code(fleet.Agent, refuse(used)), identity.JoinRequest{Name: "pi-1"}, problem.Forbidden, "used already"},
+		"name taken":   {home.code(fleet.Agent, refuse(taken), home.serve(home.admit)), identity.JoinRequest{Name: "pi-1"}, problem.Conflict, "pi-1"},
+		"nobody there": {home.code(fleet.Agent, "127.0.0.1:1"), identity.JoinRequest{Name: "pi-1"}, problem.Unreachable, "No coordinator answers"},
+		"no leader":    {home.code(fleet.Agent, refuse(leaderless), "127.0.0.1:1"), identity.JoinRequest{Name: "pi-1"}, problem.NoLeader, "No leader"},
+		"wrong role":   {home.code(fleet.Agent, "127.0.0.1:1"), identity.JoinRequest{Name: "c2", Role: fleet.Coordinator}, problem.Invalid, "role agent"},
+		"bad name":     {home.code(fleet.Agent, "127.0.0.1:1"), identity.JoinRequest{Name: "Pi 1"}, problem.Invalid, "not valid"},
+		"nonsense":     {home.code(fleet.Agent, home.serve(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>") })), identity.JoinRequest{Name: "pi-1"}, problem.Unexpected, "fit together"},
+		"redirect": {home.code(fleet.Agent, home.serve(func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://x/", http.StatusTemporaryRedirect)
+		})), identity.JoinRequest{Name: "pi-1"}, problem.Unexpected, "307"},
 		"other authority": {home.code(fleet.Agent, home.serve(odd.admit)), identity.JoinRequest{Name: "pi-1"}, problem.Unexpected, "fit together"},
 	} {
 		t.Run(name, func(t *testing.T) {

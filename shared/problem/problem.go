@@ -81,12 +81,16 @@ func Of(err error) *Error {
 		return e
 	}
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return &Error{Code: TooLarge, Err: err,
+		return &Error{
+			Code: TooLarge, Err: err,
 			Detail: fmt.Sprintf("The request body is larger than %d bytes.", tooLarge.Limit),
-			Remedy: "Send a smaller body; for images, a JPEG instead of raw tensors."}
+			Remedy: "Send a smaller body; for images, a JPEG instead of raw tensors.",
+		}
 	}
-	return &Error{Code: Unexpected, Detail: "Something unexpected happened on this node.",
-		Remedy: "Its log says why; try again or report it.", Err: err}
+	return &Error{
+		Code: Unexpected, Detail: "Something unexpected happened on this node.",
+		Remedy: "Its log says why; try again or report it.", Err: err,
+	}
 }
 
 // Is reports whether err is a problem of the given code.
