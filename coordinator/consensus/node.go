@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"primespark/coordinator/fsm"
 	"primespark/shared/identity"
@@ -33,11 +34,12 @@ import (
 
 // Config is what a Node has to know.
 type Config struct {
-	Dir       string             // data directory; raft.db and snapshots/ are made in it
-	Advertise string             // host:port where the other coordinators reach the raft port; that of the listener if empty
-	Profile   Profile            // zero: that of "wan"
-	Identity  *identity.Identity // of a coordinator; its name is the raft server's ID
-	Log       *slog.Logger       // nil: none
+	Dir       string                // data directory; raft.db and snapshots/ are made in it
+	Advertise string                // host:port where the other coordinators reach the raft port; that of the listener if empty
+	Profile   Profile               // zero: that of "wan"
+	Identity  *identity.Identity    // of a coordinator; its name is the raft server's ID
+	Log       *slog.Logger          // nil: none
+	Metrics   prometheus.Registerer // nil: none
 }
 
 // Outside is what a Node touches of the world besides its directory.
@@ -178,6 +180,9 @@ func (n *Node) start(cfg Config) error {
 	n.serveControl()
 	n.done.Go(n.port.accept)
 	n.done.Go(n.follow)
+	if err := n.register(cfg.Metrics); err != nil {
+		return errors.Join(err, n.Close())
+	}
 	return nil
 }
 

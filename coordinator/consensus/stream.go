@@ -48,7 +48,7 @@ type port struct {
 	mu     sync.Mutex
 	conns  map[*peerConn]bool
 	closed bool
-	done   sync.WaitGroup // the accept loop and the handshakes
+	done   sync.WaitGroup // the handshakes of those who came
 }
 
 func newPort(l net.Listener, dial dialFunc, id *identity.Identity, admit identity.Accept, log *slog.Logger) *port {
@@ -91,11 +91,10 @@ func (p *port) accept() {
 		pc := &peerConn{port: p}
 		server := tls.Server(c, cfg)
 		pc.Conn = server
-		if !p.track(pc) {
+		if !p.track(pc, func() { p.greet(pc, server) }) {
 			pc.Close()
 			return
 		}
-		p.done.Go(func() { p.greet(pc, server) })
 	}
 }
 
@@ -157,22 +156,26 @@ func (p *port) open(ctx context.Context, address, protocol string, accept identi
 		return nil, fmt.Errorf("connect to %s: it does not speak %s", address, protocol)
 	}
 	pc.peer = peer
-	if !p.track(pc) {
+	if !p.track(pc, nil) {
 		pc.Close()
 		return nil, net.ErrClosed
 	}
 	return pc, nil
 }
 
-// track remembers a connection so that it can be closed from here; false when
-// the port is closed already.
-func (p *port) track(pc *peerConn) bool {
+// track remembers a connection so that it can be closed from here, and starts
+// what is to be done with it, if anything; false when the port is closed already.
+// Both under the lock: close does not wait before, and nothing begins after.
+func (p *port) track(pc *peerConn, then func()) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return false
 	}
 	p.conns[pc] = true
+	if then != nil {
+		p.done.Go(then)
+	}
 	return true
 }
 
