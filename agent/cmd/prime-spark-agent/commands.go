@@ -39,7 +39,7 @@ func runCommand() *cobra.Command {
 func joinCommand() *cobra.Command {
 	var file, name string
 	cmd := &cobra.Command{
-		Use: "join [CODE]", Short: "Make this node part of a cluster, with a join code", Args: cobra.MaximumNArgs(1),
+		Use: "join [CODE]", Short: "Make this node part of a cluster, with a join code", Args: cobra.ArbitraryArgs, // JoinCode words what is wrong with them
 		Long: `Makes this node part of a cluster. The code comes from an operator, who made it with
 prime-spark join-code create --role agent. The node makes its own key, checks that it
 talks to the cluster of the code before it sends the code's secret, and keeps the

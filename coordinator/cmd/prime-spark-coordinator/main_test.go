@@ -1,0 +1,23 @@
+package main
+
+import (
+	"flag"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"primespark/shared/cli/clitest"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"prime-spark-coordinator": main})
+}
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func TestHelp(t *testing.T) { clitest.Help(t, root, *update) }
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{Dir: filepath.Join("testdata", "script")})
+}
