@@ -18,6 +18,7 @@ func root() *cobra.Command {
 		`The agent serves the models of this node by the Open Inference Protocol v2. A node
 that belongs to no cluster yet serves its own host; prime-spark-agent join makes it
 part of one.`)
+	root.Example = "  prime-spark-agent run\n  prime-spark-agent infer photo.jpg"
 	root.PersistentFlags().String("config", config.Path, "configuration `file`; may be absent at its usual place")
 	root.AddCommand(runCommand(), joinCommand(), checkCommand(), inferCommand())
 	return root

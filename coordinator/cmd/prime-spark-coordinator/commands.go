@@ -68,8 +68,13 @@ coordinator afterwards.`,
 				out.Line("  %s", made.Token)
 				out.Line("Authority of the cluster, for clients: %s", made.CAFile)
 				out.Line("")
+				if made.JoinCode != "" {
+					out.Line("Join code for the first agent, good for 15 minutes (prime-spark-agent join takes it):")
+					out.Line("  %s", made.JoinCode)
+					out.Line("")
+				}
 				out.Line("Now start it: prime-spark-coordinator run, or systemctl start prime-spark-coordinator.")
-				out.Line("Then make a join code for each further node: prime-spark join-code create --role agent.")
+				out.Line("Then make a join code for each further node: prime-spark join-code create --role agent, or --role coordinator.")
 			})
 		},
 	}

@@ -18,6 +18,7 @@ func root() *cobra.Command {
 		`A coordinator knows the fleet, routes inference to it and shows it on a page. Three of
 them agree on every decision and survive the loss of one; one alone works too and
 survives none. prime-spark-coordinator init founds a cluster, join adds to one.`)
+	root.Example = "  prime-spark-coordinator init --cluster home\n  prime-spark-coordinator run"
 	root.PersistentFlags().String("config", config.Path, "configuration `file`; may be absent at its usual place")
 	root.AddCommand(runCommand(), initCommand(), joinCommand(), checkCommand(), resetCommand())
 	return root
