@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -93,8 +94,8 @@ func socket(ctx context.Context, path string, out Outside) (net.Listener, error)
 	}
 	l, err := out.Listen(ctx, "unix", path)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		if c, dialErr := net.Dial("unix", path); dialErr == nil {
-			return nil, errors.Join(inUse("http.socket", path, err), c.Close())
+		if err := abandoned(ctx, path, err); err != nil {
+			return nil, err
 		}
 		if err := os.Remove(path); err != nil {
 			return nil, fmt.Errorf("replace the old socket: %w", err)
@@ -108,6 +109,25 @@ func socket(ctx context.Context, path string, out Outside) (net.Listener, error)
 		return nil, errors.Join(fmt.Errorf("set the mode of the socket: %w", err), l.Close())
 	}
 	return l, nil
+}
+
+// abandoned returns nil if what keeps path is a socket on which nobody listens,
+// and otherwise why it is not to be removed. cause is what listening said.
+func abandoned(ctx context.Context, path string, cause error) error {
+	if info, err := os.Lstat(path); err == nil && info.Mode().Type() != fs.ModeSocket {
+		return &problem.Error{
+			Code: problem.Conflict, Err: cause, Detail: "The agent cannot listen on " + path + ": there is a file that is no socket.",
+			Remedy: "Move that file away, or choose another path with http.socket.",
+		}
+	}
+	c, err := new(net.Dialer).DialContext(ctx, "unix", path)
+	switch {
+	case err == nil:
+		return errors.Join(inUse("http.socket", path, cause), c.Close())
+	case !errors.Is(err, syscall.ECONNREFUSED): // not ours to reach: somebody may listen all the same
+		return inUse("http.socket", path, errors.Join(cause, err))
+	}
+	return nil
 }
 
 // inUse words an address that cannot be listened on.
