@@ -240,6 +240,12 @@ func TestAnUnpluggedAgentCostsAConnectTimeout(t *testing.T) {
 		if took := time.Since(start); err != nil || a.Node != "pi-2" || took > connectTimeout {
 			t.Errorf("%+v, %v after %v", a, err, took)
 		}
+		// Once: it is left out from then on, long before gossip finds it dead.
+		start = time.Now()
+		a, _, err = l.infer(nil)
+		if took := time.Since(start); err != nil || a.Attempts != 1 || took != 0 {
+			t.Errorf("the next request: %+v, %v after %v", a, err, took)
+		}
 	})
 }
 

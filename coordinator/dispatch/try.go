@@ -91,10 +91,13 @@ var (
 
 // unreachable is the failure of a try that ended without an answer.
 func unreachable(ctx context.Context, node string, err error) *failure {
-	if cause := context.Cause(ctx); cause != nil {
+	cause := context.Cause(ctx)
+	if cause != nil {
 		err = cause
 	}
-	if errors.Is(err, errSlow) || errors.Is(err, context.DeadlineExceeded) {
+	// Only the end of the try's own time is the client's word. A connection that
+	// could not be made in time ends with a deadline too, the transport's.
+	if errors.Is(cause, errSlow) || errors.Is(cause, context.DeadlineExceeded) {
 		// Not suspected for it: it is the client who says how long is too long. An
 		// agent that hangs is found out by TCP or by gossip.
 		return &failure{sent: true, problem: &problem.Error{
