@@ -47,6 +47,11 @@ func Init(_ context.Context, cfg config.Config, cluster string) (Founded, error)
 	if err != nil {
 		return Founded{}, err
 	}
+	if _, err := identity.Load(identityDir(cfg)); errors.Is(err, fs.ErrNotExist) {
+		if err := unused(cfg); err != nil {
+			return Founded{}, err
+		}
+	}
 	f := enroll.Founding{
 		Dir: identityDir(cfg), Cluster: cluster, Name: cfg.Name, Addresses: addresses, Version: version.Number,
 	}
@@ -77,6 +82,13 @@ func Join(ctx context.Context, cfg config.Config, code identity.JoinCode) (ident
 			Remedy: "Use another state_dir, or remove this one if its cluster is gone for good.",
 		}
 	}
+	if err := unused(cfg); err != nil {
+		return identity.ID{}, err
+	}
+	// Before the code is used: one that is used up is of no use to a second try.
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return identity.ID{}, fmt.Errorf("make the identity's directory: %w", err)
+	}
 	addresses, err := planned(cfg)
 	if err != nil {
 		return identity.ID{}, err
@@ -93,7 +105,8 @@ func Join(ctx context.Context, cfg config.Config, code identity.JoinCode) (ident
 	return identity.ID{Cluster: code.Cluster, Role: fleet.Coordinator, Name: cfg.Name}, nil
 }
 
-// Reset puts the raft log and the snapshots aside and returns where they are.
+// Reset puts the raft log and the snapshots aside and returns where they are. It
+// refuses while the coordinator runs.
 func Reset(cfg config.Config) (aside string, err error) {
 	if _, err := identity.Load(identityDir(cfg)); err != nil {
 		return "", &problem.Error{
@@ -101,15 +114,21 @@ func Reset(cfg config.Config) (aside string, err error) {
 			Detail: "There is no coordinator in " + cfg.StateDir + ".", Remedy: "Give the configuration of the one to reset with --config.",
 		}
 	}
-	aside = raftDir(cfg) + ".aside-" + time.Now().UTC().Format("20060102T150405")
-	err = os.Rename(raftDir(cfg), aside)
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(raftDir(cfg)); errors.Is(err, fs.ErrNotExist) {
 		return "", problem.New(problem.NotFound, "Just start the coordinator.", "There is no log in %s; nothing is to be put aside.", cfg.StateDir)
 	}
-	if err != nil {
-		return "", fmt.Errorf("put the log aside: %w", err)
+	return consensus.Reset(raftDir(cfg))
+}
+
+// unused refuses a state directory that holds a log while it holds no identity:
+// that log is of another cluster, and a coordinator that began with it would
+// vote by it, or take its entries for the new cluster's.
+func unused(cfg config.Config) error {
+	if _, err := os.Stat(raftDir(cfg)); errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return aside, nil
+	return problem.New(problem.Conflict, "Move it out of the way, or use another state_dir.",
+		"There is the log of another cluster in %s.", raftDir(cfg))
 }
 
 // planned returns the addresses that others will reach this coordinator by, as
