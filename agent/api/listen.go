@@ -23,7 +23,8 @@ type Listener struct {
 	net.Listener
 	// TLS, if not nil, is spoken on the connections, with HTTP/1.1 and HTTP/2. A TCP
 	// listener without it must be on loopback, and is then guarded against other
-	// sites' pages: the Host header must name loopback.
+	// sites' pages in a browser on the node: the Host header must name loopback, and
+	// what changes something must not come from another origin.
 	TLS *tls.Config
 	// Authorize says whether a request may come in; its error is the answer. Nil
 	// lets all in.
@@ -51,6 +52,11 @@ func (l Listener) guard(next http.Handler) http.Handler {
 				"This listener serves programs on this node only, not the host that the request names."))
 			return
 		}
+		if l.plainTCP() && crossOrigin.Check(r) != nil {
+			refuse(w, r, problem.New(problem.Forbidden, "Call it from a program on this node.",
+				"A web page of another origin, %s, may not ask this node for anything.", clip(r.Header.Get("Origin"))))
+			return
+		}
 		if l.Authorize != nil && !open(r.URL.Path) {
 			if err := l.Authorize(r); err != nil {
 				refuse(w, r, asForbidden(err))
@@ -60,6 +66,10 @@ func (l Listener) guard(next http.Handler) http.Handler {
 		next.ServeHTTP(w, r)
 	})
 }
+
+// crossOrigin finds requests that a browser sends for another site's page; it
+// lets pass what no browser sent.
+var crossOrigin = http.NewCrossOriginProtection()
 
 func open(path string) bool { return path == "/livez" || path == "/readyz" || path == "/v1/version" }
 

@@ -173,6 +173,39 @@ func TestLoopbackGuard(t *testing.T) {
 	}
 }
 
+// Nor by posting to 127.0.0.1 straight away, which a browser does without asking.
+func TestLoopbackRefusesOtherOrigins(t *testing.T) {
+	l := listen(t, "tcp", "127.0.0.1:0")
+	start(t, newRig(t, api.Config{}, api.Listener{Listener: l}))
+	own := "http://" + l.Addr().String()
+	for name, test := range map[string]struct {
+		header, value string
+		want          int
+	}{
+		"a program":             {"User-Agent", "curl/8", 200},
+		"the node's own page":   {"Origin", own, 200},
+		"another site's page":   {"Origin", "http://evil.example", 403},
+		"a page of no origin":   {"Origin", "null", 403},
+		"another port's page":   {"Origin", "http://127.0.0.1:1", 403},
+		"as newer browsers say": {"Sec-Fetch-Site", "cross-site", 403},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), "POST", own+"/v2/repository/index", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set(test.header, test.value)
+		req.Close = true
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != test.want {
+			t.Errorf("%s: %d, want %d", name, resp.StatusCode, test.want)
+		}
+	}
+}
+
 func TestNoPlainTextBeyondLoopback(t *testing.T) {
 	var n pipenet.Net
 	l, err := n.Host("10.0.0.1").Listen(t.Context(), "tcp", ":7490")
