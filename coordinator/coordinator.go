@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"maps"
 	"net"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -62,7 +63,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		return err
 	}
 	node, err := consensus.Open(consensus.Config{
-		Dir: raftDir(cfg), Advertise: ports.reached.Raft, Profile: profile, Identity: id, Log: part(log, "raft"),
+		Dir: raftDir(cfg), Advertise: ports.reached.Raft, Profile: profile, Identity: id, Log: part(log, "raft"), Metrics: metrics,
 	}, fsm.New(), consensus.Outside{Listener: ports.raft, Dial: out.Dial})
 	if err != nil {
 		return err
@@ -120,8 +121,8 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		node,
 		talk,
 		pulse{
-			name: cfg.Name, status: node.Status, view: talk.View().Get, conditions: conditions,
-			announce: talk.Announce, mode: watch.New(fleet.Isolated), log: part(log, "pulse"),
+			name: cfg.Name, status: node.Status, view: talk.View().Get, met: func() bool { return met(node, talk.View().Get()) },
+			conditions: conditions, announce: talk.Announce, mode: watch.New(fleet.Isolated), log: part(log, "pulse"),
 		},
 		founding(identityDir(cfg), id, node),
 		announce(node, cfg.Name, ports.reached, part(log, "announce")),
@@ -175,12 +176,24 @@ func load(cfg config.Config) (*identity.Identity, error) {
 // founding finishes what init began, on the first run.
 func founding(dir string, id *identity.Identity, node *consensus.Node) run.Part {
 	return run.Func("founding", func(ctx context.Context) error {
-		if err := enroll.Bootstrap(ctx, dir, id, node); err != nil {
-			return err
+		for {
+			err := enroll.Bootstrap(ctx, dir, id, node)
+			if err == nil {
+				break
+			}
+			if !electing(err) || !run.Sleep(ctx, run.Jitter(time.Second)) {
+				return err
+			}
 		}
 		<-ctx.Done()
 		return nil
 	})
+}
+
+// electing reports whether err is of a group that has no leader yet, as on a
+// host that is busy while it boots.
+func electing(err error) bool {
+	return problem.Is(err, problem.NoLeader) || problem.Is(err, problem.NoQuorum) || errors.Is(err, consensus.ErrUnknown)
 }
 
 // decided returns what was decided about each agent, for routing.
@@ -188,7 +201,9 @@ func decided(node *consensus.Node) map[string]string {
 	state, _ := node.State()
 	states := make(map[string]string, len(state.Nodes))
 	for name, n := range state.Nodes {
-		states[name] = string(n.State)
+		if n.Role == fleet.Agent {
+			states[name] = string(n.State)
+		}
 	}
 	return states
 }

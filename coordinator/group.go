@@ -23,6 +23,22 @@ const look = 250 * time.Millisecond
 // still count as part of a group with a quorum.
 const silence = 3 * time.Second
 
+// acquaintance is how long a coordinator that starts waits for word from nodes
+// that it knows of, before it takes them to be gone and answers for the fleet.
+const acquaintance = 5 * time.Second
+
+// met reports whether the view has every node that takes part, so that what this
+// coordinator shows and where it sends requests is not half of the truth.
+func met(node *consensus.Node, view fleet.View) bool {
+	state, _ := node.State()
+	for name, n := range state.Nodes {
+		if _, seen := view.Find(name); !seen && n.Active() {
+			return false
+		}
+	}
+	return len(state.Nodes) > 0
+}
+
 // standing tells how the raft group looks from one coordinator.
 func standing(s consensus.Status) events.Standing {
 	quorum := s.Leader != "" && (s.Leader == s.Name || s.LastContact >= 0 && s.LastContact < silence)
@@ -48,6 +64,7 @@ type pulse struct {
 	name       string
 	status     func() consensus.Status
 	view       func() fleet.View
+	met        func() bool // gossip has found those that the agreed state knows
 	conditions *health.Registry
 	announce   func(fleet.Vital) error
 	mode       *watch.Value[fleet.Mode]
@@ -61,7 +78,11 @@ func (p pulse) Run(ctx context.Context) error {
 	tick := time.NewTicker(look)
 	defer tick.Stop()
 	refused := false
+	patience := time.Now().Add(acquaintance)
 	for {
+		if p.met() || time.Now().After(patience) {
+			p.conditions.Clear(health.Starting)
+		}
 		err := p.beat()
 		if err != nil && !refused {
 			p.log.Warn("vital signs not announced", "err", err)
@@ -79,7 +100,6 @@ func (p pulse) beat() error {
 	group := standing(p.status())
 	if group.Quorum {
 		p.conditions.Clear(health.NoQuorum)
-		p.conditions.Clear(health.Starting)
 	} else {
 		p.conditions.Set(health.NoQuorum, health.Unready, "The coordinators have no leader, so nothing can be decided; inference goes on.",
 			"Start the coordinators that are down, or see whether they reach each other on the raft port.")

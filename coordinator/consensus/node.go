@@ -65,6 +65,7 @@ type Node struct {
 	client  *http.Client // to the control protocol of the others
 
 	leader   *watch.Value[leadership]
+	sum      atomic.Pointer[statesum]
 	leading  *watch.Value[bool]
 	barrier  atomic.Uint64 // term whose barrier has passed
 	vouchers *vouchers

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"primespark/coordinator/fsm"
 )
 
 // Status is how the group looks from one coordinator.
@@ -42,7 +44,7 @@ func (n *Node) Status() Status {
 		Leader:   string(leader),
 		Term:     n.raft.CurrentTerm(),
 		Applied:  state.Index,
-		Checksum: state.Checksum(),
+		Checksum: n.checksum(state),
 		Commit:   n.raft.CommitIndex(),
 		Last:     n.raft.LastIndex(),
 		Fresh:    n.fresh.is.Load(),
@@ -59,4 +61,21 @@ func (n *Node) Status() Status {
 		})
 	}
 	return s
+}
+
+// A statesum is the checksum of the state at an index.
+type statesum struct {
+	index uint64
+	sum   string
+}
+
+// checksum is state.Checksum, worked out once for each index: it grows with the
+// state, and Status is asked for many times a second.
+func (n *Node) checksum(state fsm.State) string {
+	if c := n.sum.Load(); c != nil && c.index == state.Index {
+		return c.sum
+	}
+	c := &statesum{state.Index, state.Checksum()}
+	n.sum.Store(c)
+	return c.sum
 }
