@@ -188,7 +188,8 @@ func (n *Node) start(cfg Config) error {
 }
 
 // checkSnapshots refuses a directory whose snapshots are all damaged, with the
-// command that helps. Raft falls back from a damaged one to an older one.
+// command that helps. Raft falls back from a damaged one to an older one; where
+// the log does not go on from that, it ends the process, or forgets entries.
 func (n *Node) checkSnapshots(s raft.SnapshotStore, dir string) error {
 	list, err := s.List()
 	if err != nil {
@@ -210,12 +211,34 @@ func (n *Node) checkSnapshots(s raft.SnapshotStore, dir string) error {
 			err = errors.Join(err, r.Close())
 		}
 		if err == nil {
+			err = n.goesOn(meta.Index, list[0].Index)
+		}
+		if err == nil {
 			return nil
 		}
-		n.log.Warn("snapshot is damaged, trying an older one", "snapshot", meta.ID, "err", err)
+		n.log.Warn("snapshot cannot be used, trying an older one", "snapshot", meta.ID, "err", err)
 		bad = err
 	}
 	return corrupt(where, "every snapshot", bad)
+}
+
+// goesOn reports whether the log leads without a gap from a snapshot up to one
+// index to that of the newest snapshot: what lies between was acknowledged.
+func (n *Node) goesOn(index, newest uint64) error {
+	first, err := n.store.FirstIndex()
+	if err != nil {
+		return err
+	}
+	last, err := n.store.LastIndex()
+	switch {
+	case err != nil:
+		return err
+	case first > index+1:
+		return fmt.Errorf("it ends with entry %d, and the log begins at %d", index, first)
+	case index < newest && last < newest:
+		return fmt.Errorf("it ends with entry %d, and the log with %d before %d", index, last, newest)
+	}
+	return nil
 }
 
 // orNone keeps a missing error readable within a longer text.
