@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"primespark/coordinator/fsm"
+	"primespark/shared/fleet"
 	"primespark/shared/run"
 )
 
@@ -28,9 +29,9 @@ const (
 //
 // A coordinator that joined follows at first and does not count. It becomes a
 // voter when it is running and has caught up, so that one which joined and was
-// never started does not cost the others their majority. One that is revoked is
-// removed; one that announced another address is moved; a voter that lost its
-// memory stops being one until it has it back.
+// never started does not cost the others their majority. One that is revoked, or
+// whose name an agent has since, is removed; one that announced another address
+// is moved; a voter that lost its memory stops being one until it has it back.
 func (n *Node) KeepMembers(ctx context.Context) error {
 	failing := ""
 	for ctx.Err() == nil {
@@ -113,8 +114,12 @@ func nextMove(state fsm.State, servers []Server, self string, of func(name strin
 			return move{readdr, node.Name, a}
 		}
 	}
-	// Those who go, go one by one, this node last of all.
-	gone := slices.DeleteFunc(slices.Clone(servers), func(s Server) bool { return state.Nodes[s.Name].State != fsm.Revoked })
+	// Those who go, go one by one, this node last of all. Whoever is not in the
+	// state stays: at the beginning nobody is.
+	gone := slices.DeleteFunc(slices.Clone(servers), func(s Server) bool {
+		node, known := state.Nodes[s.Name]
+		return !known || node.State != fsm.Revoked && node.Role == fleet.Coordinator
+	})
 	slices.SortFunc(gone, func(a, b Server) int {
 		return cmp.Or(compareBool(a.Name == self, b.Name == self), cmp.Compare(a.Name, b.Name))
 	})

@@ -44,6 +44,7 @@ func TestNextMove(t *testing.T) {
 		"revoked":                {state(one, node("c2", "b:1", fsm.Revoked)), []Server{s1, s2}, nil, move{remove, "c2", ""}},
 		"leader revoked":         {state(node("c1", "a:1", fsm.Revoked), two), []Server{s1, s2}, nil, move{resign, "c1", ""}},
 		"leader and one revoked": {state(node("c1", "a:1", fsm.Revoked), two, node("c3", "c:1", fsm.Revoked)), []Server{s1, s2, {"c3", "c:1", true}}, nil, move{remove, "c3", ""}},
+		"agent by now":           {state(one), []Server{s1, {"pi-1", "b:1", true}}, nil, move{remove, "pi-1", ""}},
 		"unknown member":         {state(one), []Server{s1, s2}, nil, move{}},
 	} {
 		got := nextMove(test.state, test.servers, "c1", func(name string) health { return test.health[name] })
