@@ -119,7 +119,7 @@ func announce(node *consensus.Node, name string, at identity.Addresses, log *slo
 			state, changed := node.State()
 			self, known := state.Nodes[name]
 			if known && self.State != fsm.Revoked && (self.Addresses != at || self.Version != version.Number) {
-				_, err := node.Propose(ctx, name, fsm.NodeAnnounce{Name: name, Addresses: at, Version: version.Number})
+				err := node.Announce(ctx, fsm.NodeAnnounce{Name: name, Addresses: at, Version: version.Number})
 				if err != nil && ctx.Err() == nil {
 					log.Debug("cannot announce the addresses yet", "err", err)
 				}

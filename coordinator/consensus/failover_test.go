@@ -339,7 +339,8 @@ func TestRevokedCoordinatorIsRemoved(t *testing.T) {
 	}
 }
 
-// TestMovedCoordinator gives a follower another address.
+// TestMovedCoordinator gives a follower another address. It says so itself,
+// though no leader can reach it to be known to it.
 func TestMovedCoordinator(t *testing.T) {
 	inBubble(t, func(t *testing.T, g *group) {
 		leader := g.leader("c1", "c2", "c3")
@@ -347,7 +348,9 @@ func TestMovedCoordinator(t *testing.T) {
 		g.halt(m)
 		m.addr = m.name + ":9999"
 		m = g.start(m.name)
-		g.propose(leader.name, fsm.NodeAnnounce{Name: m.name, Addresses: identity.Addresses{Raft: m.addr}})
+		g.wait("its address is known", func() bool {
+			return m.Announce(t.Context(), fsm.NodeAnnounce{Name: m.name, Addresses: identity.Addresses{Raft: m.addr}}) == nil
+		})
 		g.wait("it follows at the new address", func() bool { return m.Status().Leader != "" })
 		checkAll(g)
 	})
