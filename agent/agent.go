@@ -5,7 +5,6 @@ package agent
 import (
 	"context"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,7 +18,6 @@ import (
 	"primespark/shared/fleet"
 	"primespark/shared/health"
 	"primespark/shared/logs"
-	"primespark/shared/problem"
 	"primespark/shared/run"
 	"primespark/shared/version"
 	"primespark/shared/watch"
@@ -40,12 +38,11 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	log := out.Log.With("node", cfg.Name)
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
-		return &problem.Error{
-			Code: problem.Invalid, Err: err, Detail: "The state directory " + cfg.StateDir + " cannot be made.",
-			Remedy: "Set state_dir to a directory where this user may write.",
-		}
+	release, err := claim(cfg.StateDir, log)
+	if err != nil {
+		return err
 	}
+	defer func() { _ = release() }() // nothing was written to it
 
 	conditions := health.New(nil)
 	recorder := record.New(time.Now(), keptSamples)
