@@ -96,7 +96,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	if agents == nil {
 		agents = out.Dial
 	}
-	transport := dispatch.NewTransport(agents, id.ClientTLS(fleet.Agent))
+	transport := dispatch.NewTransport(agents, func(agent string) *tls.Config { return id.ClientTLSFor(identity.Node(agent, fleet.Agent)) })
 	defer transport.CloseIdleConnections()
 	dispatcher := dispatch.New(dispatch.Config{
 		Self: cfg.Name, Views: talk.View(), States: func() map[string]string { return decided(node) },

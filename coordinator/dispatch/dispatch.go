@@ -192,10 +192,12 @@ func (d *Dispatcher) deadline(h http.Header) (time.Duration, error) {
 
 // request makes the HTTP request for one try, which may take until end.
 func (d *Dispatcher) request(ctx context.Context, r Request, c route.Candidate, share time.Duration) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, r.Method, d.cfg.Scheme+"://"+c.API+r.Path, bytes.NewReader(r.Body))
+	ctx = context.WithValue(ctx, agentAddress{}, c.API)
+	req, err := http.NewRequestWithContext(ctx, r.Method, d.cfg.Scheme+"://"+c.Node+r.Path, bytes.NewReader(r.Body))
 	if err != nil {
 		return nil, err
 	}
+	req.Host = c.API
 	for _, name := range passed {
 		if v := r.Header.Values(name); len(v) > 0 {
 			req.Header[http.CanonicalHeaderKey(name)] = v

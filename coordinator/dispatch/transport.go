@@ -3,6 +3,8 @@ package dispatch
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"syscall"
@@ -39,19 +41,44 @@ func Dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	return d.DialContext(ctx, network, addr)
 }
 
+// An agentAddress is the key in a request's context of where its agent is. The
+// URL names the agent itself, so that a kept connection is one to that agent
+// and to no other that has its address by now.
+type agentAddress struct{}
+
 // NewTransport returns the transport to the agents: connections are kept and
 // shared between requests, and one that cannot be made is given up soon. Dial is
-// Dial, or that of a test; identity is the client side of mutual TLS.
-// CloseIdleConnections ends it.
-func NewTransport(dial func(ctx context.Context, network, addr string) (net.Conn, error), identity *tls.Config) *http.Transport {
+// Dial, or that of a test. client is the client side of mutual TLS with the agent
+// of a name, and with no other: where an agent is, gossip says, and whoever has
+// joined may gossip. CloseIdleConnections ends it.
+func NewTransport(dial func(ctx context.Context, network, addr string) (net.Conn, error), client func(agent string) *tls.Config) *http.Transport {
+	connect := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if at, ok := ctx.Value(agentAddress{}).(string); ok {
+			addr = at
+		}
+		ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+		defer cancel()
+		return dial(ctx, network, addr)
+	}
 	return &http.Transport{
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+		DialContext: connect,
+		DialTLSContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			agent, _, err := net.SplitHostPort(addr)
+			if err != nil {
+				return nil, err
+			}
+			c, err := connect(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 			defer cancel()
-			return dial(ctx, network, addr)
+			secure := tls.Client(c, client(agent))
+			if err := secure.HandshakeContext(ctx); err != nil {
+				return nil, errors.Join(fmt.Errorf("handshake with agent %s: %w", agent, err), c.Close())
+			}
+			return secure, nil
 		},
-		TLSClientConfig:        identity,
-		TLSHandshakeTimeout:    handshakeTimeout,
 		MaxIdleConns:           512,
 		MaxIdleConnsPerHost:    16, // an agent answers a few requests at a time
 		IdleConnTimeout:        60 * time.Second,
