@@ -117,6 +117,7 @@ func (a *API) serve(d door, row Route, w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	out := &recorder{ResponseWriter: w}
 	c := &call{Request: r}
+	c.still = func() error { return a.admit(d, row, c) }
 	defer func() {
 		if v := recover(); v != nil {
 			a.panicked(out, r, v)
@@ -126,7 +127,7 @@ func (a *API) serve(d door, row Route, w http.ResponseWriter, r *http.Request) {
 			a.cfg.Log.Info("request", "audit", row.Audit, "actor", c.who.Actor, "path", r.URL.Path, "status", out.code(), "from", r.RemoteAddr)
 		}
 	}()
-	err := a.admit(d, row, c)
+	err := c.still()
 	if err == nil {
 		if row.Permission != Infer { // those bodies are large, and bounded by their handler
 			r.Body = http.MaxBytesReader(out, r.Body, maxJSON)

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"primespark/coordinator/fsm"
 	"primespark/shared/fleet"
 	"primespark/shared/pipenet"
 	"primespark/shared/problem"
@@ -133,6 +135,46 @@ func TestStream(t *testing.T) {
 			t.Errorf("the end of the stream: %v", last)
 		}
 	})
+}
+
+// TestStreamsEndWithTheirToken: whoever is shut out hears no more, though the
+// stream was opened before.
+func TestStreamsEndWithTheirToken(t *testing.T) {
+	for _, path := range []string{"/v1/stream", "/page/stream"} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLab(t)
+			c, stop := l.serve(t)
+			r, err := http.NewRequestWithContext(t.Context(), "GET", c.BaseURLs[0]+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Authorization", "Bearer "+c.Token)
+			res, err := c.HTTP.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			time.AfterFunc(time.Minute, func() {
+				state, _ := l.group.State()
+				for id, token := range state.Tokens {
+					if token.Access == fsm.Operator {
+						l.must(fsm.TokenRevoke{ID: id})
+					}
+				}
+			})
+			time.AfterFunc(2*time.Minute, func() { res.Body.Close() }) // so that it fails and does not hang
+			begun := time.Now()
+			if _, err := io.Copy(io.Discard, res.Body); err != nil {
+				t.Errorf("%s: %v", path, err)
+			}
+			if took := time.Since(begun); took < time.Minute || took > time.Minute+2*latest {
+				t.Errorf("%s ended after %v", path, took)
+			}
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 func TestStreamsAreBounded(t *testing.T) {

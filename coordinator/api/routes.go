@@ -30,7 +30,8 @@ type Param struct{ Name, About string }
 // A call is a request and who makes it.
 type call struct {
 	*http.Request
-	who Principal
+	who   Principal
+	still func() error // whether the caller is allowed it now: for answers that last
 }
 
 var stale = Param{"stale", "1: answer at once from what this coordinator knows, and say so in X-Stale"}

@@ -87,7 +87,7 @@ func (a *API) pageStream(w http.ResponseWriter, r *call) error {
 		return err
 	}
 	defer leave()
-	status.Stream(a.stopped, w, r.Request, a.page)
+	status.Stream(a.stopped, w, r.Request, a.page, func() bool { return r.still() == nil })
 	return nil
 }
 
@@ -112,7 +112,7 @@ func (a *API) stream(w http.ResponseWriter, r *call) error {
 	s := &sender{w: w, out: http.NewResponseController(w), after: after, limit: firstEvents}
 	idle := time.NewTicker(streamBeat)
 	defer idle.Stop()
-	for {
+	for r.still() == nil {
 		view, changed := a.page.Load()
 		all, happened := a.cfg.Events.Load()
 		if !s.send(all, view.Status.Summary) {
@@ -131,6 +131,7 @@ func (a *API) stream(w http.ResponseWriter, r *call) error {
 			return nil
 		}
 	}
+	return nil // whoever is not allowed any more hears no more
 }
 
 // A sender writes what is new to one stream.
@@ -164,10 +165,10 @@ func (s *sender) send(all []wire.Event, summary wire.Summary) bool {
 // write sends text; with none it only brings the header on its way.
 func (s *sender) write(text string) bool {
 	_ = s.out.SetWriteDeadline(time.Now().Add(streamTimeout)) // as above: where there is none, none is needed
-	if _, err := s.w.Write([]byte(text)); err != nil {
-		return false
-	}
-	return s.out.Flush() == nil
+	_, err := s.w.Write([]byte(text))
+	ok := err == nil && s.out.Flush() == nil
+	_ = s.out.SetWriteDeadline(time.Time{}) // HTTP/2 ends a stream whose deadline passes, written to or not
+	return ok
 }
 
 // message writes one server-sent event.

@@ -62,8 +62,8 @@ const beat = 15 * time.Second
 const writeTimeout = 10 * time.Second
 
 // Stream sends the changing part of the page whenever it changes, until done
-// closes or the request ends.
-func Stream(done <-chan struct{}, w http.ResponseWriter, r *http.Request, views *watch.Value[View]) {
+// closes, the request ends, or may, which is asked before each piece, says no.
+func Stream(done <-chan struct{}, w http.ResponseWriter, r *http.Request, views *watch.Value[View], may func() bool) {
 	out := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
@@ -74,9 +74,11 @@ func Stream(done <-chan struct{}, w http.ResponseWriter, r *http.Request, views 
 		// Not every writer can do deadlines; the server's own then holds.
 		_ = out.SetWriteDeadline(time.Now().Add(writeTimeout))
 		_, err := fmt.Fprintf(w, "event: %s\ndata: %s\n\n", event, bytes.ReplaceAll(data, []byte("\n"), []byte("\ndata: ")))
-		return err == nil && out.Flush() == nil
+		ok := err == nil && out.Flush() == nil
+		_ = out.SetWriteDeadline(time.Time{}) // HTTP/2 ends a stream whose deadline passes, written to or not
+		return ok
 	}
-	for {
+	for may() {
 		v, changed := views.Load()
 		var b bytes.Buffer
 		if err := Fragment(&b, v); err != nil {

@@ -18,7 +18,14 @@ import (
 )
 
 func TestStream(t *testing.T) {
+	t.Run("HTTP/1", func(t *testing.T) { testStream(t, (*http.Protocols).SetHTTP1) })
+	t.Run("HTTP/2", func(t *testing.T) { testStream(t, (*http.Protocols).SetUnencryptedHTTP2) })
+}
+
+func testStream(t *testing.T, speak func(*http.Protocols, bool)) {
 	synctest.Test(t, func(t *testing.T) {
+		var protocols http.Protocols
+		speak(&protocols, true)
 		var network pipenet.Net
 		views := watch.New(healthy())
 		stop, stopped := context.WithCancel(t.Context())
@@ -26,10 +33,13 @@ func TestStream(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { Stream(stop.Done(), w, r, views) })}
+		always := func() bool { return true }
+		srv := &http.Server{Protocols: &protocols, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			Stream(stop.Done(), w, r, views, always)
+		})}
 		go srv.Serve(l)
 		defer srv.Close()
-		tr := &http.Transport{DialContext: func(ctx context.Context, network_, addr string) (net.Conn, error) {
+		tr := &http.Transport{Protocols: &protocols, DialContext: func(ctx context.Context, network_, addr string) (net.Conn, error) {
 			return network.Host("browser").Dial(ctx, network_, addr)
 		}}
 		defer tr.CloseIdleConnections()
