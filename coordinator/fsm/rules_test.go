@@ -155,7 +155,7 @@ func TestAuthenticate(t *testing.T) {
 		t.Errorf("Authenticate = %q, %q, %t", actor, access, ok)
 	}
 	for _, wrong := range []string{
-		"", "pst_", "pst__", "_", text + "x", text[:len(text)-1], text[:10], strings.ToUpper(text),
+		"", "pst_", "pst__", "_", text + "x", text[:len(text)-1], text[:10], strings.ToUpper(text), strings.TrimPrefix(text, "pst_"),
 		"pst_" + cmd.ID + "_", "pst_" + cmd.ID + "_" + cmd.Hash, "pst_nobody_x", strings.Repeat("x", 1e6),
 	} {
 		if _, _, ok := s.Authenticate(wrong); ok {

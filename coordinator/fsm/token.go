@@ -103,9 +103,10 @@ func Hash(secret string) string {
 // Authenticate tells whose token a text is. actor is "token:" and the name. It
 // takes the same time for a wrong secret, wherever it is wrong.
 func (s State) Authenticate(text string) (actor string, access Access, ok bool) {
-	id, secret, _ := strings.Cut(strings.TrimPrefix(text, tokenPrefix), "_")
+	rest, whole := strings.CutPrefix(text, tokenPrefix)
+	id, secret, _ := strings.Cut(rest, "_")
 	t := s.Tokens[id]
-	if len(text) > 128 || subtle.ConstantTimeCompare([]byte(t.Hash), []byte(Hash(secret))) != 1 {
+	if len(text) > 128 || !whole || subtle.ConstantTimeCompare([]byte(t.Hash), []byte(Hash(secret))) != 1 {
 		return "", "", false
 	}
 	return "token:" + t.Name, t.Access, true
