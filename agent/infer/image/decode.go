@@ -163,19 +163,33 @@ func jpegSamples(frame []byte) float64 {
 	return max(1, float64(sum)/float64(h*v))
 }
 
-// pngCost follows image/png, and what newImage adds to it.
-func pngCost(c image.Config, _ []byte) float64 {
+// pngCost follows image/png, and what newImage adds to it. Passes of an interlaced
+// image are decoded beside the image that they make up, and gray with one
+// transparent shade becomes four channels, which image.Config does not tell.
+func pngCost(c image.Config, data []byte) float64 {
+	const interlaceMethod = 28 // in the header chunk, which comes first (PNG, 11.2.1)
+	shade := pngChunk(data, "tRNS") != nil
+	decoded, painted := 1.0, 4.0 // palette
 	switch c.ColorModel {
 	case color.GrayModel:
-		return 1
+		decoded, painted = 1, 0
+		if shade {
+			decoded = 4
+		}
 	case color.RGBAModel, color.NRGBAModel:
-		return 4
+		decoded, painted = 4, 0
 	case color.Gray16Model:
-		return 2 + 4
+		decoded = 2
+		if shade {
+			decoded = 8
+		}
 	case color.RGBA64Model, color.NRGBA64Model:
-		return 8 + 4
+		decoded = 8
 	}
-	return 1 + 4 // palette
+	if len(data) > interlaceMethod && data[interlaceMethod] != 0 {
+		decoded *= 2
+	}
+	return decoded + painted
 }
 
 // webpCost follows x/image: planes for a lossy image, a lossless one for its

@@ -41,6 +41,12 @@ func jpegOf(t testing.TB, m stdimage.Image) []byte {
 
 // bomb is a PNG that says it has width × height pixels, and has none.
 func bomb(width, height uint32, colorType byte) []byte {
+	return pngBomb(width, height, colorType, 0, "")
+}
+
+// pngBomb is a bomb that may be interlaced (1) and have a chunk that tells the
+// transparent shade.
+func pngBomb(width, height uint32, colorType, interlace byte, shade string) []byte {
 	b := []byte("\x89PNG\r\n\x1a\n")
 	chunk := func(kind string, body []byte) {
 		b = binary.BigEndian.AppendUint32(b, uint32(len(body)))
@@ -50,7 +56,10 @@ func bomb(width, height uint32, colorType byte) []byte {
 	}
 	head := binary.BigEndian.AppendUint32(nil, width)
 	head = binary.BigEndian.AppendUint32(head, height)
-	chunk("IHDR", append(head, 8, colorType, 0, 0, 0))
+	chunk("IHDR", append(head, 8, colorType, 0, 0, interlace))
+	if shade != "" {
+		chunk("tRNS", []byte(shade))
+	}
 	chunk("IDAT", make([]byte, 64))
 	chunk("IEND", nil)
 	return b
@@ -79,19 +88,22 @@ func TestDecodeRefuses(t *testing.T) {
 		code problem.Code
 		want string
 	}{
-		"nothing":            {nil, problem.BadMedia, "0 bytes sent as an image"},
-		"a text":             {[]byte("hello, world"), problem.BadMedia, "neither JPEG nor PNG nor WebP"},
-		"a GIF":              {[]byte("GIF89a\x01\x00\x01\x00"), problem.BadMedia, "neither"},
-		"a cut-off JPEG":     {photo[:len(photo)/2], problem.Invalid, "The JPEG is broken"},
-		"a JPEG's start":     {photo[:20], problem.Invalid, "The JPEG is broken"},
-		"a broken WebP":      {[]byte("RIFF\x10\x00\x00\x00WEBPVP8 \x00\x00\x00\x00"), problem.Invalid, "The WebP is broken"},
-		"a PNG bomb":         {bomb(20000, 20000, 2), problem.TooLarge, "20000 × 20000 pixels"},
-		"a long PNG":         {bomb(16385, 1, 2), problem.TooLarge, "16385 × 1 pixels"},
-		"a PNG of 20 MP":     {bomb(5000, 4000, 2), problem.TooLarge, "would take 80 MB"},
-		"an empty 12 MP PNG": {bomb(4000, 3000, 2), problem.Invalid, "The PNG is broken"},
-		"a progressive JPEG": {frameOf(0xc2, 4000, 3000), problem.TooLarge, "would take 90 MB"},
-		"a baseline JPEG":    {frameOf(0xc0, 4000, 3000), problem.Invalid, "The JPEG is broken"},
-		"too many bytes":     {make([]byte, 16<<20+1), problem.TooLarge, "16777217 bytes"},
+		"nothing":             {nil, problem.BadMedia, "0 bytes sent as an image"},
+		"a text":              {[]byte("hello, world"), problem.BadMedia, "neither JPEG nor PNG nor WebP"},
+		"a GIF":               {[]byte("GIF89a\x01\x00\x01\x00"), problem.BadMedia, "neither"},
+		"a cut-off JPEG":      {photo[:len(photo)/2], problem.Invalid, "The JPEG is broken"},
+		"a JPEG's start":      {photo[:20], problem.Invalid, "The JPEG is broken"},
+		"a broken WebP":       {[]byte("RIFF\x10\x00\x00\x00WEBPVP8 \x00\x00\x00\x00"), problem.Invalid, "The WebP is broken"},
+		"a PNG bomb":          {bomb(20000, 20000, 2), problem.TooLarge, "20000 × 20000 pixels"},
+		"a long PNG":          {bomb(16385, 1, 2), problem.TooLarge, "16385 × 1 pixels"},
+		"a PNG of 20 MP":      {bomb(5000, 4000, 2), problem.TooLarge, "would take 80 MB"},
+		"passes of 12 MP":     {pngBomb(4000, 3000, 2, 1, ""), problem.TooLarge, "would take 96 MB"},
+		"a gray PNG of 20 MP": {bomb(5000, 4000, 0), problem.Invalid, "The PNG is broken"},
+		"one shade clear":     {pngBomb(5000, 4000, 0, 0, "\x00\x01"), problem.TooLarge, "would take 80 MB"},
+		"an empty 12 MP PNG":  {bomb(4000, 3000, 2), problem.Invalid, "The PNG is broken"},
+		"a progressive JPEG":  {frameOf(0xc2, 4000, 3000), problem.TooLarge, "would take 90 MB"},
+		"a baseline JPEG":     {frameOf(0xc0, 4000, 3000), problem.Invalid, "The JPEG is broken"},
+		"too many bytes":      {make([]byte, 16<<20+1), problem.TooLarge, "16777217 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var before, after runtime.MemStats

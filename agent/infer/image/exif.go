@@ -95,14 +95,17 @@ func jpegEXIF(data []byte) (tiff []byte) {
 }
 
 // pngEXIF finds the chunk eXIf (PNG specification, third edition, 11.3.5.6).
-func pngEXIF(data []byte) []byte {
+func pngEXIF(data []byte) []byte { return pngChunk(data, "eXIf") }
+
+// pngChunk is the body of the first chunk of that kind; nil if there is none.
+func pngChunk(data []byte, want string) []byte {
 	for i := uint64(8); i+8 <= uint64(len(data)); {
 		size := uint64(binary.BigEndian.Uint32(data[i:]))
 		kind, body := string(data[i+4:i+8]), data[i+8:]
 		if size > uint64(len(body)) {
 			return nil
 		}
-		if kind == "eXIf" {
+		if kind == want {
 			return body[:size]
 		}
 		i += 12 + size // with the length, the kind and the checksum
