@@ -62,17 +62,19 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	if err != nil {
 		return err
 	}
+	agreed := fsm.New()
+	refused := func(who identity.ID, keyHash string) bool {
+		state, _ := agreed.State()
+		return state.Refused(who, keyHash)
+	}
+	id.SetDeny(refused) // before anybody can connect
 	node, err := consensus.Open(consensus.Config{
 		Dir: raftDir(cfg), Advertise: ports.reached.Raft, Profile: profile, Identity: id, Log: part(log, "raft"), Metrics: metrics,
-	}, fsm.New(), consensus.Outside{Listener: ports.raft, Dial: out.Dial})
+	}, agreed, consensus.Outside{Listener: ports.raft, Dial: out.Dial})
 	if err != nil {
 		return err
 	}
 	defer node.Close()
-	id.SetDeny(func(who identity.ID, keyHash string) bool {
-		state, _ := node.State()
-		return state.Refused(who, keyHash)
-	})
 
 	chatter := gossip.Config{
 		Self: fleet.Member{
@@ -88,6 +90,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	if err != nil {
 		return err
 	}
+	defer talk.Close() // for when Run is never reached; otherwise it does nothing
 	ports.reached.Gossip = talk.Addr()
 
 	conditions := health.New(nil)
@@ -143,7 +146,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		})
 	}
 	if ports.mqtt != nil {
-		b, err := newBroker(cfg, id, ports, out, metrics)
+		b, err := newBroker(cfg, id, ports, refused, out, metrics)
 		if err != nil {
 			return err
 		}
@@ -226,8 +229,8 @@ func seeds(cfg config.Config, id *identity.Identity, node *consensus.Node) []str
 
 // newBroker makes the embedded MQTT broker: in the clear on loopback, by the
 // cluster's certificates elsewhere.
-func newBroker(cfg config.Config, id *identity.Identity, p *ports, out Outside, metrics *prometheus.Registry) (*broker.Broker, error) {
-	b := broker.Config{Prefix: cfg.MQTT.Prefix, Cluster: id.ID().Cluster}
+func newBroker(cfg config.Config, id *identity.Identity, p *ports, refused func(identity.ID, string) bool, out Outside, metrics *prometheus.Registry) (*broker.Broker, error) {
+	b := broker.Config{Prefix: cfg.MQTT.Prefix, Cluster: id.ID().Cluster, Refused: refused}
 	if host, ok := p.mqtt.Addr().(*net.TCPAddr); !ok || !host.IP.IsLoopback() {
 		b.TLS = id.ServerTLS(tls.RequireAnyClientCert)
 	}

@@ -78,9 +78,10 @@ func (p pulse) Run(ctx context.Context) error {
 	tick := time.NewTicker(look)
 	defer tick.Stop()
 	refused := false
-	patience := time.Now().Add(acquaintance)
+	patience, acquainted := time.Now().Add(acquaintance), false
 	for {
-		if p.met() || time.Now().After(patience) {
+		if !acquainted && (p.met() || time.Now().After(patience)) {
+			acquainted = true
 			p.conditions.Clear(health.Starting)
 		}
 		err := p.beat()
@@ -115,14 +116,16 @@ func (p pulse) beat() error {
 // is reached, and which version it runs.
 func announce(node *consensus.Node, name string, at identity.Addresses, log *slog.Logger) run.Part {
 	return run.Func("announcement", func(ctx context.Context) error {
+		refused := false
 		for {
 			state, changed := node.State()
 			self, known := state.Nodes[name]
 			if known && self.State != fsm.Revoked && (self.Addresses != at || self.Version != version.Number) {
 				err := node.Announce(ctx, fsm.NodeAnnounce{Name: name, Addresses: at, Version: version.Number})
-				if err != nil && ctx.Err() == nil {
-					log.Debug("cannot announce the addresses yet", "err", err)
+				if err != nil && ctx.Err() == nil && !refused && !electing(err) {
+					log.Warn("addresses not announced, trying on", "err", err)
 				}
+				refused = err != nil && !electing(err)
 				if !run.Sleep(ctx, run.Jitter(time.Second)) {
 					return nil
 				}

@@ -166,7 +166,7 @@ func (a *API) panicked(w *recorder, r *http.Request, v any) {
 	if w.status != 0 {
 		panic(http.ErrAbortHandler) // half an answer must not look whole
 	}
-	problem.Write(w, errors.New("panic"))
+	a.fail(w, r, errors.New("handler panicked"))
 }
 
 // fail answers with an error, in the form that the caller expects.

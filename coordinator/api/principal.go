@@ -106,8 +106,12 @@ func byCertificate(state fsm.State, r *http.Request) (Principal, error) {
 			Remedy: "Join the cluster, or send a token instead.",
 		}
 	}
+	own := r.TLS.PeerCertificates[0]
+	if time.Now().After(own.NotAfter) { // the handshake may be long ago
+		return Principal{}, problem.New(problem.Unauthorized, "Renew it, or join again with a new code.", "The certificate of %s has expired.", id)
+	}
 	n, ok := state.Nodes[id.Name]
-	if !ok || !n.Active() || n.Role != id.Role || state.Refused(id, identity.KeyHash(r.TLS.PeerCertificates[0])) {
+	if !ok || !n.Active() || n.Role != id.Role || state.Refused(id, identity.KeyHash(own)) {
 		return Principal{}, problem.New(problem.Forbidden, "Have it approved, or join it again with a new code.",
 			"The node %s is not an approved member of this cluster.", id.Name)
 	}

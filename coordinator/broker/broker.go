@@ -23,6 +23,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/listeners"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"primespark/shared/identity"
 	"primespark/shared/run"
 	"primespark/shared/telemetry"
 )
@@ -42,6 +43,9 @@ type Config struct {
 	// TLS asks for client certificates, as identity.ServerTLS with
 	// tls.RequireAnyClientCert does. Without it the listener must be on loopback.
 	TLS *tls.Config
+	// Refused tells of certificates that have been revoked, which is asked at each
+	// message: a session may be older than the revocation. Nil refuses none.
+	Refused func(id identity.ID, keyHash string) bool
 }
 
 // A Broker serves while it runs.

@@ -57,6 +57,9 @@ func (g *guard) who(cl *mqtt.Client) (caller, error) {
 	if id.Cluster != g.cfg.Cluster {
 		return caller{}, fmt.Errorf("%s is of another cluster", id)
 	}
+	if g.cfg.Refused != nil && g.cfg.Refused(id, identity.KeyHash(state.PeerCertificates[0])) {
+		return caller{}, fmt.Errorf("%s is revoked", id)
+	}
 	return caller{id.Name, id.Role, true}, nil
 }
 

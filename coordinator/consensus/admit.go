@@ -9,7 +9,6 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"primespark/coordinator/fsm"
 	"primespark/shared/fleet"
 	"primespark/shared/identity"
 )
@@ -23,8 +22,8 @@ import (
 //     would otherwise refuse the very leader that brings it up to date.
 func (n *Node) admit(id identity.ID) error {
 	state, _ := n.fsm.State()
-	if node, ok := state.Nodes[id.Name]; ok && node.State == fsm.Revoked {
-		return fmt.Errorf("coordinator %s is revoked", id.Name)
+	if node, ok := state.Nodes[id.Name]; ok && !node.Active() {
+		return fmt.Errorf("coordinator %s is %s", id.Name, node.State)
 	}
 	servers := n.servers()
 	if len(servers) == 0 || named(servers, id.Name) || n.vouchers.has(id.Name) {

@@ -118,7 +118,7 @@ func nextMove(state fsm.State, servers []Server, self string, of func(name strin
 	// state stays: at the beginning nobody is.
 	gone := slices.DeleteFunc(slices.Clone(servers), func(s Server) bool {
 		node, known := state.Nodes[s.Name]
-		return !known || node.State != fsm.Revoked && node.Role == fleet.Coordinator
+		return !known || node.Active() && node.Role == fleet.Coordinator
 	})
 	slices.SortFunc(gone, func(a, b Server) int {
 		return cmp.Or(compareBool(a.Name == self, b.Name == self), cmp.Compare(a.Name, b.Name))

@@ -41,6 +41,7 @@ func TestNextMove(t *testing.T) {
 		"fresh, follows":         {state(one, two), []Server{s1, follows}, map[string]health{"c2": {fresh: true}}, move{}},
 		"fresh, votes":           {state(one, two), []Server{s1, s2}, map[string]health{"c2": {fresh: true}}, move{demote, "c2", "b:1"}},
 		"moved":                  {state(one, node("c2", "b:2", fsm.Approved)), []Server{s1, s2}, nil, move{readdr, "c2", "b:2"}},
+		"pending, and a member":  {state(one, node("c2", "b:1", fsm.Pending)), []Server{s1, s2}, nil, move{remove, "c2", ""}},
 		"revoked":                {state(one, node("c2", "b:1", fsm.Revoked)), []Server{s1, s2}, nil, move{remove, "c2", ""}},
 		"leader revoked":         {state(node("c1", "a:1", fsm.Revoked), two), []Server{s1, s2}, nil, move{resign, "c1", ""}},
 		"leader and one revoked": {state(node("c1", "a:1", fsm.Revoked), two, node("c3", "c:1", fsm.Revoked)), []Server{s1, s2, {"c3", "c:1", true}}, nil, move{remove, "c3", ""}},
