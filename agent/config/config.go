@@ -177,7 +177,7 @@ func (c Config) check(f *conf.File) {
 		f.Bad("http.max_body", "%v is not between 64KiB and 256MiB; 16MiB holds any photo", m)
 	}
 	f.CheckListen("gossip.listen", c.Gossip.Listen)
-	f.CheckHostPort("gossip.advertise", c.Gossip.Advertise)
+	f.CheckIPPort("gossip.advertise", c.Gossip.Advertise)
 	for i, s := range c.Gossip.Seeds {
 		f.CheckHostPort(fmt.Sprintf("gossip.seeds[%d]", i), s)
 	}

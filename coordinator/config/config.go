@@ -136,7 +136,7 @@ func (c Config) check(f *conf.File) {
 	f.CheckHostPort("raft.advertise", c.Raft.Advertise)
 	f.CheckOneOf("raft.profile", c.Raft.Profile, "lan", "wan")
 	f.CheckListen("gossip.listen", c.Gossip.Listen)
-	f.CheckHostPort("gossip.advertise", c.Gossip.Advertise)
+	f.CheckIPPort("gossip.advertise", c.Gossip.Advertise)
 	for i, s := range c.Gossip.Seeds {
 		f.CheckHostPort(fmt.Sprintf("gossip.seeds[%d]", i), s)
 	}

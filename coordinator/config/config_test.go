@@ -33,6 +33,7 @@ func TestParseListsEveryFault(t *testing.T) {
 	for name, test := range map[string]struct{ yaml, want string }{
 		"TLS off in the open": {"http: {tls: off}\n", `line 1, column 13: http.tls: off is for loopback addresses only, and http.listen is ":7480"; use http.loopback for plain HTTP on this host`},
 		"profile":             {"raft: {profile: fast}\n", `line 1, column 17: raft.profile: "fast" is not one of lan, wan`},
+		"gossip by name":      {"gossip: {advertise: \"c1.home:7482\"}\n", `line 1, column 21: gossip.advertise: "c1.home:7482" is not an IP address and a port; give both, as in 192.168.1.10:7482`},
 		"role":                {"http: {loopback_role: admin}\n", `line 1, column 23: http.loopback_role: "admin" is not one of none, viewer, operator`},
 		"two": {"name: C1\nmqtt: {prefix: a/b}\n", `line 1, column 7: name: "C1" cannot name a node; use 1 to 32 of a-z, 0-9 and hyphen, as in c1
 line 2, column 16: mqtt.prefix: "a/b" cannot be a level of a topic; use letters, digits and hyphen, as in primespark`},

@@ -60,6 +60,17 @@ func (f *File) CheckHostPort(key, addr string) {
 	}
 }
 
+// CheckIPPort wants an IP address with a port by which others reach something,
+// or nothing.
+func (f *File) CheckIPPort(key, addr string) {
+	if addr == "" {
+		return
+	}
+	if at, err := netip.ParseAddrPort(addr); err != nil || at.Port() == 0 || at.Addr().IsUnspecified() {
+		f.Bad(key, "%q is not an IP address and a port; give both, as in 192.168.1.10:7482", addr)
+	}
+}
+
 // CheckEvery wants a duration between least and most.
 func (f *File) CheckEvery(key string, d Duration, least, most time.Duration) {
 	if d.D() < least || d.D() > most {

@@ -258,7 +258,7 @@ func TestNewRefuses(t *testing.T) {
 		"large meta":    {func(c *gossip.Config) { c.Self.API = strings.Repeat("x", 512) }, "more than 512"},
 		"no port":       {func(c *gossip.Config) { c.Bind = "127.0.0.1" }, "give :7482"},
 		"bad port":      {func(c *gossip.Config) { c.Bind = ":x" }, "give :7482"},
-		"a host's name": {func(c *gossip.Config) { c.Bind = "localhost:0" }, "give :7482"},
+		"a host's name": {func(c *gossip.Config) { c.Bind = "pi.local:0" }, "give :7482"},
 		"advertise":     {func(c *gossip.Config) { c.Advertise = "pi.local:7482" }, "give an IP address"},
 	} {
 		cfg := good

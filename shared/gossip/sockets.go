@@ -36,8 +36,11 @@ func listen(bind string, bridge *log.Logger) (memberlist.Transport, error) {
 }
 
 func bindIP(host string) string {
-	if host == "" {
+	switch host {
+	case "":
 		return "0.0.0.0"
+	case "localhost":
+		return "127.0.0.1"
 	}
 	return host
 }
