@@ -69,8 +69,8 @@ func (s State) Redeem(id, hash string, at time.Time) (Code, error) {
 	return code, nil
 }
 
-// Prune drops the join codes that have expired and the denied keys whose
-// certificates all have.
+// Prune drops the join codes that have expired, and the denied and the former
+// keys whose certificates all have.
 type Prune struct{}
 
 // Kind is joincode.prune.
@@ -80,12 +80,14 @@ func (Prune) Kind() Kind { return KindPrune }
 type Pruned struct {
 	Codes  int `json:"codes"`
 	Denied int `json:"denied"`
+	Former int `json:"former,omitempty"`
 }
 
 func (c *change) prune(Prune) (any, error) {
 	var p Pruned
 	c.Codes, p.Codes = without(c.Codes, func(_ string, code Code) bool { return !code.Expires.After(c.at) })
 	c.Denied, p.Denied = without(c.Denied, func(_ string, until time.Time) bool { return !until.After(c.at) })
+	c.Former, p.Former = without(c.Former, func(_ string, f Former) bool { return !f.Until.After(c.at) })
 	return p, nil
 }
 
@@ -98,6 +100,11 @@ func (s State) Prunable(at time.Time) bool {
 	}
 	for _, until := range s.Denied {
 		if !until.After(at) {
+			return true
+		}
+	}
+	for _, f := range s.Former {
+		if !f.Until.After(at) {
 			return true
 		}
 	}

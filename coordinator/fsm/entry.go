@@ -22,6 +22,7 @@ const (
 	KindPrune     Kind = "joincode.prune"  // Prune
 	KindJoin      Kind = "node.join"       // NodeJoin
 	KindAnnounce  Kind = "node.announce"   // NodeAnnounce
+	KindRenew     Kind = "node.renew"      // NodeRenew
 	KindApprove   Kind = "node.approve"    // NodeApprove
 	KindDrain     Kind = "node.drain"      // NodeDrain
 	KindUndrain   Kind = "node.undrain"    // NodeUndrain
@@ -38,6 +39,7 @@ var handlers = map[Kind]handler{
 	KindPrune:     on((*change).prune),
 	KindJoin:      on((*change).nodeJoin),
 	KindAnnounce:  on((*change).nodeAnnounce),
+	KindRenew:     on((*change).nodeRenew),
 	KindApprove:   on((*change).nodeApprove),
 	KindDrain:     on((*change).nodeDrain),
 	KindUndrain:   on((*change).nodeUndrain),

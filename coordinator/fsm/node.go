@@ -72,7 +72,7 @@ func (c *change) nodeJoin(cmd NodeJoin) (any, error) {
 		return nil, problem.New(problem.Conflict, "Found a second cluster.", "The cluster has %d nodes, and more are not supported.", maxNodes)
 	}
 	if member && old.Key != cmd.Key {
-		c.Denied = put(c.Denied, old.Key, c.at.Add(denyFor))
+		c.deny(old)
 	}
 	code.Uses--
 	c.Codes = put(c.Codes, code.ID, code)
@@ -225,7 +225,7 @@ func (c *change) nodeRevoke(cmd NodeRevoke) (any, error) {
 	case c.last(n):
 		return nil, problem.New(problem.Conflict, "Have another coordinator join first.", "The node %s is the only coordinator.", n.Name)
 	}
-	c.Denied = put(c.Denied, n.Key, c.at.Add(denyFor))
+	c.deny(n)
 	return c.move(n, Revoked, Warning, "was revoked"), nil
 }
 

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -113,7 +114,7 @@ func TestRules(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	f := New()
-	for i, c := range samples[:8] {
+	for i, c := range samples[:9] {
 		apply(t, f, uint64(i+1), noon, c)
 	}
 	s, _ := f.State()
@@ -124,7 +125,7 @@ func TestRefused(t *testing.T) {
 		want bool
 	}{
 		"member":               {id("c1"), Hash("key of c1"), false},
-		"revoked":              {id("pi-1"), Hash("key of pi-1"), true},
+		"revoked":              {id("pi-1"), Hash("second key of pi-1"), true},
 		"revoked, other key":   {id("pi-1"), Hash("another"), true},
 		"revoked key, renamed": {id("pi-9"), Hash("key of pi-1"), true},
 		"not yet known here":   {id("pi-9"), Hash("another"), false},
@@ -140,6 +141,75 @@ func TestRefused(t *testing.T) {
 	s, _ = f.State()
 	if len(s.Denied) != 0 || len(s.Codes) != 0 || s.Prunable(noon.Add(41*24*time.Hour)) {
 		t.Errorf("left after pruning: %v %v", s.Denied, s.Codes)
+	}
+}
+
+// TestRenew: whatever key a node had is shut out with it, and only its own
+// certificates renew.
+func TestRenew(t *testing.T) {
+	f := New()
+	for i, c := range samples[:6] {
+		apply(t, f, uint64(i+1), noon, c)
+	}
+	index := uint64(10)
+	do := func(c Command) problem.Code {
+		index++
+		r := apply(t, f, index, noon.Add(time.Hour), c)
+		if r.Err == nil {
+			return ""
+		}
+		return problem.Of(r.Err).Code
+	}
+	first, second, third := Hash("key of pi-1"), Hash("second key of pi-1"), Hash("third key of pi-1")
+	for _, test := range []struct {
+		name string
+		c    Command
+		want problem.Code
+	}{
+		{"the same again", NodeRenew{"pi-1", first, second}, ""},
+		{"by another node's certificate", NodeRenew{"pi-1", Hash("key of c1"), third}, problem.Forbidden},
+		{"of nobody", NodeRenew{"pi-7", first, third}, problem.NotFound},
+		{"no hash", NodeRenew{"pi-1", second, "x"}, problem.Invalid},
+		{"back to the first", NodeRenew{"c1", Hash("key of c1"), first}, problem.Conflict},
+		{"by the former", NodeRenew{"pi-1", first, third}, ""},
+		{"revoke", NodeRevoke{"pi-1"}, ""},
+		{"once revoked", NodeRenew{"pi-1", third, Hash("fourth")}, problem.Forbidden},
+		{"a code", CodeCreate{ID: "k9", Hash: Hash("secret of k9"), Role: fleet.Agent, Uses: 1, Expires: noon.Add(2 * time.Hour)}, ""},
+		{"back in the fleet", NodeJoin{Code: "k9", Hash: Hash("secret of k9"), Name: "pi-1", Role: fleet.Agent, Key: Hash("new key of pi-1")}, ""},
+		{"by a key of old", NodeRenew{"pi-1", second, Hash("fifth")}, problem.Forbidden},
+	} {
+		if got := do(test.c); got != test.want {
+			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+		}
+	}
+	s, _ := f.State()
+	for _, key := range []string{first, second, third} {
+		if !s.Refused(identity.ID{Cluster: "home", Role: fleet.Agent, Name: "pi-1"}, key) {
+			t.Errorf("a key of before the revocation is good again")
+		}
+	}
+	if len(s.Former) != 0 || s.Refused(identity.ID{Cluster: "home", Role: fleet.Agent, Name: "pi-1"}, Hash("new key of pi-1")) {
+		t.Errorf("former keys %v", s.Former)
+	}
+}
+
+func TestRenewIsBounded(t *testing.T) {
+	f := New()
+	for i, c := range samples[:5] {
+		apply(t, f, uint64(i+1), noon, c)
+	}
+	key := Hash("key of pi-1")
+	for i := range maxFormer + 1 {
+		next := Hash(fmt.Sprint("key ", i))
+		r := apply(t, f, uint64(20+i), noon, NodeRenew{"pi-1", key, next})
+		if refused := problem.Is(r.Err, problem.Conflict); refused != (i == maxFormer) {
+			t.Fatalf("renewal %d: %v", i, r.Err)
+		}
+		key = next
+	}
+	apply(t, f, 200, noon.Add(33*24*time.Hour), Prune{})
+	if s, _ := f.State(); len(s.Former) != 0 {
+		t.Errorf("%d former keys are left", len(s.Former))
 	}
 }
 

@@ -23,6 +23,7 @@ type State struct {
 	Codes   map[string]Code      `json:"codes,omitempty"`  // by id
 	Tokens  map[string]Token     `json:"tokens,omitempty"` // by id
 	Denied  map[string]time.Time `json:"denied,omitempty"` // key hash of a certificate -> when all such have expired
+	Former  map[string]Former    `json:"former,omitempty"` // key hash -> whose it was, until its certificate expires
 	Seq     uint64               `json:"seq"`              // of the last event
 	Events  []Event              `json:"events,omitempty"` // the newest MaxEvents, oldest first
 }
