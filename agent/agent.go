@@ -18,6 +18,7 @@ import (
 	"primespark/shared/fleet"
 	"primespark/shared/health"
 	"primespark/shared/logs"
+	"primespark/shared/netaddr"
 	"primespark/shared/run"
 	"primespark/shared/version"
 	"primespark/shared/watch"
@@ -63,7 +64,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	}
 	self := node{
 		cfg: cfg, started: time.Now(), view: noView, registry: registry, host: host.Host, power: noPower,
-		conditions: conditions, vital: watch.New(fleet.Vital{}), addresses: map[string]string{},
+		conditions: conditions, vital: watch.New(fleet.Vital{}), addresses: nowhere,
 	}
 	if cfg.Battery.Source == "sim" {
 		monitor, err := simulated(cfg.Battery, recorder, part(log, "battery"))
@@ -81,18 +82,18 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	defer closeAll(doors)
 	var announce func(fleet.Vital) error
 	if id != nil {
-		talk, err := self.join(id, doors, out, part(log, "gossip"), metrics)
-		if err != nil {
-			return err
+		place := &presence{
+			cfg: cfg, id: id, door: doors[len(doors)-1], out: out, log: part(log, "gossip"), metrics: metrics, own: netaddr.Own,
 		}
-		announce, self.view = talk.Announce, talk.View().Get
-		parts = append(parts, talk)
+		announce, self.view, self.addresses = place.Announce, place.View, place.Addresses
+		parts = append(parts, run.Restart(place, part(log, "gossip")))
 		if cfg.MQTT.Broker != "" {
 			up, err := newUplink(cfg.MQTT, id, recorder, part(log, "uplink"), metrics)
 			if err != nil {
-				return err
+				log.Error("samples stay on this node", "err", err) // which serves all the same
+			} else {
+				parts = append(parts, run.Restart(up, part(log, "uplink")))
 			}
-			parts = append(parts, run.Restart(up, part(log, "uplink")))
 		}
 	}
 	front, err := api.New(api.Config{Node: cfg.Name, MaxBody: int64(cfg.HTTP.MaxBody), Deadline: cfg.Infer.Deadline.D()}, api.Outside{

@@ -1,22 +1,14 @@
 package agent
 
 import (
-	"log/slog"
-	"maps"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"primespark/agent/api"
 	"primespark/agent/config"
 	"primespark/agent/models"
 	"primespark/agent/sensors"
 	"primespark/shared/fleet"
-	"primespark/shared/gossip"
 	"primespark/shared/health"
-	"primespark/shared/identity"
-	"primespark/shared/netaddr"
-	"primespark/shared/version"
 	"primespark/shared/watch"
 )
 
@@ -30,11 +22,13 @@ type node struct {
 	power      func() fleet.Power
 	conditions *health.Registry
 	vital      *watch.Value[fleet.Vital] // the newest that was collected
-	addresses  map[string]string         // by what they serve; complete before the parts run
+	addresses  func() map[string]string  // by what they serve
 }
 
 func noView() fleet.View   { return nil }
 func noPower() fleet.Power { return fleet.Power{} }
+
+func nowhere() map[string]string { return map[string]string{} }
 
 // collect puts the newest values together.
 func (n node) collect() fleet.Vital {
@@ -52,32 +46,5 @@ func (n node) collect() fleet.Vital {
 // describe is the node as its API shows it.
 func (n node) describe() api.Self {
 	v := n.vital.Get()
-	return api.Self{Name: n.cfg.Name, Role: fleet.Agent, Mode: v.Mode, Vital: v, Addresses: maps.Clone(n.addresses)}
-}
-
-// join makes the node's end of the gossip. The HTTPS door, the last of doors, is
-// what it tells the others.
-func (n node) join(id *identity.Identity, doors []api.Listener, out Outside, log *slog.Logger, metrics prometheus.Registerer) (*gossip.Gossip, error) {
-	own, err := netaddr.Own()
-	if err != nil {
-		return nil, err
-	}
-	reached, err := netaddr.Advertise(n.cfg.HTTP.Advertise, doors[len(doors)-1].Addr(), own)
-	if err != nil {
-		return nil, err
-	}
-	c := gossip.Config{
-		Self:    fleet.Member{Name: n.cfg.Name, Role: fleet.Agent, API: reached, Version: version.Number},
-		Cluster: id.ID().Cluster, Key: id.GossipKey(), Bind: n.cfg.Gossip.Listen, Advertise: n.cfg.Gossip.Advertise,
-		Seeds: func() []string { return append(id.Peers().Gossip, n.cfg.Gossip.Seeds...) },
-	}
-	if out.Gossip != nil {
-		out.Gossip(&c)
-	}
-	talk, err := gossip.New(c, log, metrics)
-	if err != nil {
-		return nil, err
-	}
-	n.addresses["api"], n.addresses["gossip"] = reached, talk.Addr()
-	return talk, nil
+	return api.Self{Name: n.cfg.Name, Role: fleet.Agent, Mode: v.Mode, Vital: v, Addresses: n.addresses()}
 }

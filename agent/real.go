@@ -5,6 +5,9 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"primespark/agent/config"
 	"primespark/agent/infer"
@@ -23,13 +26,31 @@ type Outside struct {
 	Gossip func(*gossip.Config)
 }
 
+// early lets a listener have an address that the host does not have yet: a Pi
+// often boots before its network (ip(7), IP_FREEBIND).
+func early(network, _ string, c syscall.RawConn) error {
+	var err error
+	set := func(fd uintptr) {
+		switch network {
+		case "tcp4":
+			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_FREEBIND, 1)
+		case "tcp6":
+			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, 1)
+		}
+	}
+	if failed := c.Control(set); failed != nil {
+		return failed
+	}
+	return err
+}
+
 // Real is the world of a daemon: the host's network, and its log on stderr.
 func Real(cfg config.Config, stderr io.Writer) Outside {
 	var level slog.Level
 	if level.UnmarshalText([]byte(cfg.Log.Level)) != nil {
 		level = slog.LevelInfo // the configuration was checked; this is for those that were not
 	}
-	var listen net.ListenConfig
+	listen := net.ListenConfig{Control: early}
 	return Outside{
 		Log:    logs.New(stderr, logs.Options{Format: logs.Format(cfg.Log.Format), Level: level}),
 		Listen: listen.Listen,

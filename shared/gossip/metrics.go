@@ -47,14 +47,25 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Help: "Round trip of probes that were answered.", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 7),
 		}),
 	}
-	var errs []error
-	for _, c := range []prometheus.Collector{m.members, m.records, m.deaths, m.flaps, m.joins, m.health, m.rtt} {
-		errs = append(errs, reg.Register(c))
-	}
-	if err := errors.Join(errs...); err != nil {
+	err := errors.Join(register(reg, &m.members), register(reg, &m.records), register(reg, &m.deaths),
+		register(reg, &m.flaps), register(reg, &m.joins), register(reg, &m.health), register(reg, &m.rtt))
+	if err != nil {
 		return nil, fmt.Errorf("register gossip metrics: %w", err)
 	}
 	return m, nil
+}
+
+// register registers a metric, or goes on with that of an earlier Gossip of the
+// same process: a node that moves begins anew, and its counts do not.
+func register[C prometheus.Collector](reg prometheus.Registerer, c *C) error {
+	err := reg.Register(*c)
+	if earlier, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
+		if same, ok := earlier.ExistingCollector.(C); ok {
+			*c = same
+			return nil
+		}
+	}
+	return err
 }
 
 // count sets the gauge of members by a view.

@@ -1,0 +1,136 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"primespark/agent/api"
+	"primespark/agent/config"
+	"primespark/shared/fleet"
+	"primespark/shared/gossip"
+	"primespark/shared/identity"
+	"primespark/shared/netaddr"
+	"primespark/shared/run"
+	"primespark/shared/version"
+)
+
+// roving is how often the host's addresses are looked at: a Pi often boots before
+// its network, and moves to another one without being told.
+const roving = 5 * time.Second
+
+// presence is this node's place in the fleet: its end of the gossip, and the
+// addresses that it tells the others. When those change it leaves and comes back
+// under the new ones. It is a part of a node that has joined; without a network
+// it tries on, and the node serves its own host meanwhile.
+type presence struct {
+	cfg     config.Config
+	id      *identity.Identity
+	door    api.Listener // that the others reach
+	out     Outside
+	log     *slog.Logger
+	metrics prometheus.Registerer
+	own     func() ([]netip.Addr, error)
+	now     atomic.Pointer[incarnation] // nil before the first
+}
+
+// An incarnation is the presence under one pair of addresses.
+type incarnation struct {
+	talk        *gossip.Gossip
+	api, gossip string // host:port
+}
+
+func (*presence) String() string { return "presence" }
+
+// View is the fleet as it was last seen, this node included.
+func (p *presence) View() fleet.View {
+	if i := p.now.Load(); i != nil {
+		return i.talk.View().Get()
+	}
+	return nil
+}
+
+// Announce tells the others how the node fares.
+func (p *presence) Announce(v fleet.Vital) error {
+	if i := p.now.Load(); i != nil {
+		return i.talk.Announce(v)
+	}
+	return nil // said when there is somebody to hear it
+}
+
+// Addresses are where the others reach the node, by what they serve.
+func (p *presence) Addresses() map[string]string {
+	if i := p.now.Load(); i != nil {
+		return maps.Clone(map[string]string{"api": i.api, "gossip": i.gossip})
+	}
+	return map[string]string{}
+}
+
+// Run gossips until ctx ends.
+func (p *presence) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if err := p.once(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// once gossips until ctx ends or the addresses change.
+func (p *presence) once(ctx context.Context) error {
+	own, err := p.own()
+	if err != nil {
+		return err
+	}
+	reached, err := netaddr.Advertise(p.cfg.HTTP.Advertise, p.door.Addr(), own)
+	if err != nil {
+		return err
+	}
+	c := gossip.Config{
+		Self:    fleet.Member{Name: p.cfg.Name, Role: fleet.Agent, API: reached, Version: version.Number},
+		Cluster: p.id.ID().Cluster, Key: p.id.GossipKey(), Bind: p.cfg.Gossip.Listen, Advertise: p.cfg.Gossip.Advertise,
+		Seeds: func() []string { return append(p.id.Peers().Gossip, p.cfg.Gossip.Seeds...) },
+	}
+	if p.out.Gossip != nil {
+		p.out.Gossip(&c)
+	}
+	talk, err := gossip.New(c, p.log, p.metrics)
+	if err != nil {
+		return err
+	}
+	p.now.Store(&incarnation{talk, reached, talk.Addr()})
+	p.log.Info("reached by the others at", "api", reached, "gossip", talk.Addr())
+	here, end := context.WithCancel(ctx)
+	defer end()
+	return run.All(here, talk, run.Func("rover", func(ctx context.Context) error {
+		p.settled(ctx, reached)
+		end()
+		<-ctx.Done() // so that All takes it for the end that it is
+		return nil
+	}))
+}
+
+// settled returns when the node would tell another address, or ctx ends.
+func (p *presence) settled(ctx context.Context, reached string) {
+	failing := false
+	for run.Sleep(ctx, roving) {
+		own, err := p.own()
+		if err != nil {
+			if !failing {
+				p.log.Warn("cannot look at the host's addresses", "err", err)
+			}
+			failing = true
+			continue
+		}
+		failing = false
+		if now, err := netaddr.Advertise(p.cfg.HTTP.Advertise, p.door.Addr(), own); err == nil && now != reached {
+			p.log.Info("the host's address has changed, announcing the new one", "was", reached, "is", now)
+			return
+		}
+	}
+}
