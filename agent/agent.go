@@ -28,6 +28,10 @@ import (
 // at one each 10 s, those of about three hours.
 const keptSamples = 1024
 
+// farewell is how long a node that stops still answers, so that gossip has told
+// everybody to ask another one.
+const farewell = time.Second
+
 // Run runs a node until ctx ends. It is straight-line wiring. What needs no
 // network comes first and waits for nothing: a node that boots with no uplink
 // serves its own host at once.
@@ -96,7 +100,11 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 			}
 		}
 	}
-	front, err := api.New(api.Config{Node: cfg.Name, MaxBody: int64(cfg.HTTP.MaxBody), Deadline: cfg.Infer.Deadline.D()}, api.Outside{
+	var notice time.Duration
+	if id != nil {
+		notice = farewell
+	}
+	front, err := api.New(api.Config{Node: cfg.Name, MaxBody: int64(cfg.HTTP.MaxBody), Deadline: cfg.Infer.Deadline.D(), Notice: notice}, api.Outside{
 		Models: registry, Health: conditions, Self: self.describe, Metrics: metrics, Log: part(log, "api"), Serve: doors,
 	})
 	if err != nil {

@@ -30,7 +30,7 @@ const (
 	Network     Stream = "network"     // fields: received_ and sent_bytes_per_second, errors_per_second
 	Temperature Stream = "temperature" // a number, °C, of the processor
 	Throttle    Stream = "throttle"    // fields: the firmware's flags, 0 or 1
-	Inference   Stream = "inference"   // fields: requests_per_second, latency_seconds, queue
+	Inference   Stream = "inference"   // fields: in_flight, queue, latency_seconds of the slowest model
 	Hailo       Stream = "hailo"       // fields: temperature_celsius, power_watts, used
 	Mesh        Stream = "mesh"        // fields: rtt_seconds, loss 0 to 1
 )
