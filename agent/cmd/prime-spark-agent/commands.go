@@ -1,7 +1,8 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -9,6 +10,7 @@ import (
 	"primespark/agent"
 	"primespark/agent/config"
 	"primespark/shared/cli"
+	"primespark/shared/identity"
 )
 
 // settings reads the configuration that cmd was told to use. A file that was
@@ -36,70 +38,32 @@ func runCommand() *cobra.Command {
 	}
 }
 
-func joinCommand() *cobra.Command {
-	var file, name string
-	cmd := &cobra.Command{
-		Use: "join [CODE]", Short: "Make this node part of a cluster, with a join code", Args: cobra.ArbitraryArgs, // JoinCode words what is wrong with them
-		Long: `Makes this node part of a cluster. The code comes from an operator, who made it with
-prime-spark join-code create --role agent. The node makes its own key, checks that it
-talks to the cluster of the code before it sends the code's secret, and keeps the
-certificate that it gets in its state directory. Start or restart the agent afterwards.`,
-		Example: "  prime-spark-agent join --code-file code.txt\n  echo CODE | prime-spark-agent join --code-file -",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := settings(cmd)
-			if err != nil {
-				return err
-			}
-			if name != "" {
-				cfg.Name = name
-			}
-			code, err := cli.JoinCode(cmd, args, file)
-			if err != nil {
-				return err
-			}
-			done := cli.Progress(cmd, "Joining")
-			id, err := agent.Join(cmd.Context(), cfg, code)
-			done()
-			if err != nil {
-				return err
-			}
-			out := cli.Output(cmd)
-			return out.Data(map[string]string{"cluster": id.Cluster, "name": id.Name}, func() {
-				out.Line("%s is now an agent of cluster %s.", id.Name, id.Cluster)
-				out.Line("Start it with prime-spark-agent run, or systemctl restart prime-spark-agent.")
-			})
-		},
-	}
-	cmd.Flags().StringVar(&file, "code-file", "", "`file` that holds the join code; - for standard input")
-	cmd.Flags().StringVar(&name, "name", "", "`name` in the fleet, instead of the configured one")
-	cli.JSON(cmd)
-	return cmd
+// daemon is this program to the commands that both daemons have.
+var daemon = cli.Daemon{
+	Program: "prime-spark-agent", Noun: "an agent", Role: "agent", Reference: config.Reference,
+	Name: func(cmd *cobra.Command) (string, error) {
+		cfg, err := settings(cmd)
+		return cfg.Name, err
+	},
+	Join: func(ctx context.Context, cmd *cobra.Command, code identity.JoinCode, name string) (identity.ID, error) {
+		cfg, err := settings(cmd)
+		if err != nil {
+			return identity.ID{}, err
+		}
+		cfg.Name = cmp.Or(name, cfg.Name)
+		return agent.Join(ctx, cfg, code)
+	},
 }
 
-func checkCommand() *cobra.Command {
-	var reference bool
-	cmd := &cobra.Command{
-		Use: "check", Short: "Tell all that is wrong with the configuration, without starting anything", Args: cli.Words(),
-		Example: "  prime-spark-agent check --config agent.yaml\n  prime-spark-agent check --print-default > agent.yaml",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if reference {
-				_, err := bytes.NewReader(config.Reference).WriteTo(cmd.OutOrStdout())
-				return err
-			}
-			cfg, err := settings(cmd)
-			if err != nil {
-				return err
-			}
-			out := cli.Output(cmd)
-			return out.Data(map[string]any{"ok": true, "name": cfg.Name}, func() {
-				out.Line("The configuration is good; this node is %s.", cfg.Name)
-			})
-		},
-	}
-	cmd.Flags().BoolVar(&reference, "print-default", false, "print the commented file of all keys at their defaults")
-	cli.JSON(cmd)
-	return cmd
+func joinCommand() *cobra.Command {
+	return daemon.JoinCommand("Make this node part of a cluster, with a join code",
+		`Makes this node part of a cluster. The code comes from an operator, who made it with
+prime-spark join-code create --role agent. The node makes its own key, checks that it
+talks to the cluster of the code before it sends the code's secret, and keeps the
+certificate that it gets in its state directory. Start or restart the agent afterwards.`)
 }
+
+func checkCommand() *cobra.Command { return daemon.CheckCommand() }
 
 func inferCommand() *cobra.Command {
 	var model string

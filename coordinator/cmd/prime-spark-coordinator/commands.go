@@ -1,13 +1,15 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
+	"context"
 
 	"github.com/spf13/cobra"
 
 	"primespark/coordinator"
 	"primespark/coordinator/config"
 	"primespark/shared/cli"
+	"primespark/shared/identity"
 )
 
 // settings reads the configuration that cmd was told to use. A file that was
@@ -83,69 +85,31 @@ coordinator afterwards.`,
 	return cmd
 }
 
-func joinCommand() *cobra.Command {
-	var file, name string
-	cmd := &cobra.Command{
-		Use: "join [CODE]", Short: "Make this host a coordinator of a cluster, with a join code", Args: cobra.ArbitraryArgs,
-		Long: `Makes this host a coordinator of a cluster. The code comes from an operator, who made
-it with prime-spark join-code create --role coordinator. It first follows the group
-and becomes a voter once it runs and has caught up.`,
-		Example: "  prime-spark-coordinator join --code-file code.txt\n  echo CODE | prime-spark-coordinator join --code-file -",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := settings(cmd)
-			if err != nil {
-				return err
-			}
-			if name != "" {
-				cfg.Name = name
-			}
-			code, err := cli.JoinCode(cmd, args, file)
-			if err != nil {
-				return err
-			}
-			done := cli.Progress(cmd, "Joining")
-			id, err := coordinator.Join(cmd.Context(), cfg, code)
-			done()
-			if err != nil {
-				return err
-			}
-			out := cli.Output(cmd)
-			return out.Data(map[string]string{"cluster": id.Cluster, "name": id.Name}, func() {
-				out.Line("%s is now a coordinator of cluster %s.", id.Name, id.Cluster)
-				out.Line("Start it with prime-spark-coordinator run, or systemctl restart prime-spark-coordinator.")
-			})
-		},
-	}
-	cmd.Flags().StringVar(&file, "code-file", "", "`file` that holds the join code; - for standard input")
-	cmd.Flags().StringVar(&name, "name", "", "`name` in the fleet, instead of the configured one")
-	cli.JSON(cmd)
-	return cmd
+// daemon is this program to the commands that both daemons have.
+var daemon = cli.Daemon{
+	Program: "prime-spark-coordinator", Noun: "a coordinator", Role: "coordinator", Reference: config.Reference,
+	Name: func(cmd *cobra.Command) (string, error) {
+		cfg, err := settings(cmd)
+		return cfg.Name, err
+	},
+	Join: func(ctx context.Context, cmd *cobra.Command, code identity.JoinCode, name string) (identity.ID, error) {
+		cfg, err := settings(cmd)
+		if err != nil {
+			return identity.ID{}, err
+		}
+		cfg.Name = cmp.Or(name, cfg.Name)
+		return coordinator.Join(ctx, cfg, code)
+	},
 }
 
-func checkCommand() *cobra.Command {
-	var reference bool
-	cmd := &cobra.Command{
-		Use: "check", Short: "Tell all that is wrong with the configuration, without starting anything", Args: cli.Words(),
-		Example: "  prime-spark-coordinator check --config coordinator.yaml\n  prime-spark-coordinator check --print-default > coordinator.yaml",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if reference {
-				_, err := bytes.NewReader(config.Reference).WriteTo(cmd.OutOrStdout())
-				return err
-			}
-			cfg, err := settings(cmd)
-			if err != nil {
-				return err
-			}
-			out := cli.Output(cmd)
-			return out.Data(map[string]any{"ok": true, "name": cfg.Name}, func() {
-				out.Line("The configuration is good; this coordinator is %s.", cfg.Name)
-			})
-		},
-	}
-	cmd.Flags().BoolVar(&reference, "print-default", false, "print the commented file of all keys at their defaults")
-	cli.JSON(cmd)
-	return cmd
+func joinCommand() *cobra.Command {
+	return daemon.JoinCommand("Make this host a coordinator of a cluster, with a join code",
+		`Makes this host a coordinator of a cluster. The code comes from an operator, who made
+it with prime-spark join-code create --role coordinator. It first follows the group
+and becomes a voter once it runs and has caught up.`)
 }
+
+func checkCommand() *cobra.Command { return daemon.CheckCommand() }
 
 func resetCommand() *cobra.Command {
 	var rejoin bool
