@@ -7,7 +7,6 @@ import (
 	_ "embed"
 	"fmt"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -122,17 +121,7 @@ func Default() Config {
 
 // Load reads the file at path; if must is false, a file that is not there is an
 // empty one.
-func Load(path string, must bool) (Config, error) {
-	data, err := conf.ReadFile(path, must)
-	if err != nil {
-		return Default(), err
-	}
-	c, err := Parse(data)
-	if err != nil {
-		return c, fmt.Errorf("%s:\n%w", path, err)
-	}
-	return c, nil
-}
+func Load(path string, must bool) (Config, error) { return conf.Load(path, must, Parse) }
 
 // Parse returns the configuration in data over the defaults. Its error, a
 // conf.Faults, lists all that is wrong.
@@ -141,7 +130,7 @@ func Parse(data []byte) (Config, error) {
 	f := conf.Decode(data, &c)
 	c.check(f)
 	if c.Name == "" {
-		c.Name = hostName()
+		c.Name = conf.HostName()
 		if !fleet.ValidName(c.Name) {
 			f.Bad("name", "this host's name, %q, cannot name a node; give one of 1 to 32 of a-z, 0-9 and hyphen, as in pi-kitchen", c.Name)
 		}
@@ -150,17 +139,6 @@ func Parse(data []byte) (Config, error) {
 		c.Models.Dir = filepath.Join(c.StateDir, "models")
 	}
 	return c, f.Err()
-}
-
-// hostName is the host's name as a node can bear it: its first label, in small
-// letters.
-func hostName() string {
-	h, err := os.Hostname()
-	if err != nil {
-		return ""
-	}
-	h, _, _ = strings.Cut(strings.ToLower(h), ".")
-	return h
 }
 
 func (c Config) check(f *conf.File) {

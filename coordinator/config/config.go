@@ -6,7 +6,6 @@ package config
 import (
 	_ "embed"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -93,17 +92,7 @@ func Default() Config {
 
 // Load reads the file at path; if must is false, a file that is not there is an
 // empty one.
-func Load(path string, must bool) (Config, error) {
-	data, err := conf.ReadFile(path, must)
-	if err != nil {
-		return Default(), err
-	}
-	c, err := Parse(data)
-	if err != nil {
-		return c, fmt.Errorf("%s:\n%w", path, err)
-	}
-	return c, nil
-}
+func Load(path string, must bool) (Config, error) { return conf.Load(path, must, Parse) }
 
 // Parse returns the configuration in data over the defaults. Its error, a
 // conf.Faults, lists all that is wrong.
@@ -112,13 +101,9 @@ func Parse(data []byte) (Config, error) {
 	f := conf.Decode(data, &c)
 	c.check(f)
 	if c.Name == "" {
-		h, err := os.Hostname()
-		if err == nil {
-			h, _, _ = strings.Cut(strings.ToLower(h), ".")
-		}
-		c.Name = h
-		if !fleet.ValidName(h) {
-			f.Bad("name", "this host's name, %q, cannot name a node; give one of 1 to 32 of a-z, 0-9 and hyphen, as in c1", h)
+		c.Name = conf.HostName()
+		if !fleet.ValidName(c.Name) {
+			f.Bad("name", "this host's name, %q, cannot name a node; give one of 1 to 32 of a-z, 0-9 and hyphen, as in c1", c.Name)
 		}
 	}
 	return c, f.Err()

@@ -32,6 +32,32 @@ func ReadFile(path string, must bool) ([]byte, error) {
 	return data, nil
 }
 
+// Load reads the file at path and parses it; if must is false, a file that is
+// not there is an empty one. An error names the file.
+func Load[C any](path string, must bool, parse func([]byte) (C, error)) (C, error) {
+	data, err := ReadFile(path, must)
+	if err != nil {
+		var none C
+		return none, err
+	}
+	c, err := parse(data)
+	if err != nil {
+		return c, fmt.Errorf("%s:\n%w", path, err)
+	}
+	return c, nil
+}
+
+// HostName is this host's name as a node can bear it: its first label, in small
+// letters. Empty if the host has none.
+func HostName() string {
+	h, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	h, _, _ = strings.Cut(strings.ToLower(h), ".")
+	return h
+}
+
 // CheckListen wants an address to listen on: a port, and before it an IP
 // address, localhost or nothing.
 func (f *File) CheckListen(key, addr string) {
