@@ -17,6 +17,10 @@ var ErrBusy = errors.New("inference queue is full")
 // ErrClosed means that the session was closed, because its model was unloaded.
 var ErrClosed = errors.New("model is not loaded")
 
+// ErrBroken means that the session met a fault of its engine and gives no answer
+// any more; it is to be closed.
+var ErrBroken = errors.New("model is broken")
+
 // A Backend makes sessions out of model files. One Backend serves one kind of
 // engine; it is safe to share.
 type Backend interface {

@@ -7,7 +7,6 @@ import (
 
 	"primespark/agent/infer/builtin/kernel"
 	"primespark/agent/infer/builtin/onnx"
-	"primespark/shared/tensor"
 )
 
 // An opFunc checks one node of the model, works out the types and shapes of its
@@ -144,7 +143,7 @@ func (c *call) give(i int, typ onnx.Type, shape ...int) (*value, error) {
 	if len(shape) > onnx.MaxRank {
 		return nil, fmt.Errorf("an output of %d dimensions", len(shape))
 	}
-	if _, err := tensor.Count(shape); err != nil {
+	if err := checked(shape); err != nil {
 		return nil, err
 	}
 	for len(c.out) <= i {

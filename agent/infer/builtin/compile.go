@@ -8,7 +8,6 @@ import (
 
 	"primespark/agent/infer/builtin/kernel"
 	"primespark/agent/infer/builtin/onnx"
-	"primespark/shared/tensor"
 )
 
 // options are what a Backend gives to its sessions.
@@ -102,6 +101,9 @@ func constant(t *onnx.Tensor) (*value, error) {
 	if elementType(t.Type) == "" {
 		return nil, fmt.Errorf("%s has elements of %v, which are not supported", t.Name, t.Type)
 	}
+	if err := checked(t.Shape); err != nil {
+		return nil, fmt.Errorf("%s: %w", t.Name, err)
+	}
 	v := &value{typ: t.Type, shape: t.Shape, constant: true}
 	var err error
 	if t.Type.IsFloat() {
@@ -151,7 +153,7 @@ func (c *compiler) openInputs(g *onnx.Graph) error {
 			}
 			v.shape = append(v.shape, int(n))
 		}
-		if _, err := tensor.Count(v.shape); err != nil {
+		if err := checked(v.shape); err != nil {
 			return fmt.Errorf("input %d (%s): %w", i, in.Name, err)
 		}
 		if err := c.define(in.Name, v); err != nil {

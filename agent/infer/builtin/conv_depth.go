@@ -1,6 +1,11 @@
 package builtin
 
-import "primespark/agent/infer/builtin/kernel"
+import (
+	"fmt"
+
+	"primespark/agent/infer/builtin/kernel"
+	"primespark/shared/tensor"
+)
 
 // A plane is where a depthwise convolution puts one padded channel: each row
 // parted into the columns that are sw apart, so that neighbours in the result are
@@ -18,13 +23,17 @@ func (k *conv) plane() plane {
 }
 
 // planDepth emits a convolution of which each channel has filters of its own.
-func (k *conv) planDepth() {
+func (k *conv) planDepth() error {
+	if h, w := k.padded(); checked([]int{h + 1, w + k.sw}) != nil {
+		return fmt.Errorf("an image of %d by %d with its padding: %w", h, w, tensor.ErrTooLarge)
+	}
 	p := k.plane()
 	lanes := k.c.kernels().Tile().Lanes
 	row := (k.ow + lanes - 1) / lanes * lanes
 	// The plane, and a few rows of the result that cannot go straight to their place.
 	k.node.scratch = p.size + slack + k.oh*k.ow + 2*row
 	k.c.emit(func() []step { return k.depthSteps(p, row) })
+	return nil
 }
 
 // A depthTask is what the tasks of one depthwise convolution share.

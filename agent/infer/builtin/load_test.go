@@ -182,6 +182,9 @@ func FuzzLoad(f *testing.F) {
 	f.Add(imageModel().ints("a", 1, 2).ints("b", 8, 7).ints("c", 2, 3).ints("d", 2, -1).node("Slice", in("x", "a", "b", "c", "d"), "y").file())
 	f.Add(imageModel().floats("s", 2, 4).node("Resize", in("x", "", "s"), "y", "mode", "linear").file())
 	f.Add(imageModel().floats("w", 1, 512, 10).node("Flatten", in("x"), "z").node("Gemm", in("z", "w"), "y").file())
+	for _, h := range hostile() {
+		f.Add(h.model.file())
+	}
 	seeds, err := filepath.Glob(nodeTests + "/test_[crsp]*/model.onnx")
 	if err != nil {
 		f.Fatal(err)

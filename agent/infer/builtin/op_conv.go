@@ -43,8 +43,7 @@ func opConv(c *call) error {
 	c.node.macs = int64(k.y.len()) * int64(product(w.shape[1:]))
 	k.fusable(w, b, k.out)
 	if k.depthwise() {
-		k.planDepth()
-		return nil
+		return k.planDepth()
 	}
 	return k.planGemm()
 }

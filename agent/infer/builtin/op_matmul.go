@@ -6,14 +6,7 @@ import (
 	"slices"
 
 	"primespark/agent/infer/builtin/kernel"
-	"primespark/shared/tensor"
 )
-
-// checked is an error for a shape of too many elements.
-func checked(shape []int) error {
-	_, err := tensor.Count(shape)
-	return err
-}
 
 // A matrix is a matrix of a tensor, with the steps along its rows and columns.
 type matrix struct {

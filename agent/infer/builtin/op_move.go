@@ -357,8 +357,11 @@ func opTile(c *call) error {
 		if repeats[i] < 1 {
 			return fmt.Errorf("repeats %v", repeats)
 		}
-		apart, steps = append(apart, repeats[i], x.shape[i]), append(steps, 0, s)
-		shape = append(shape, min(repeats[i], maxNumber)*x.shape[i])
+		n, err := times(repeats[i], x.shape[i])
+		if err != nil {
+			return err
+		}
+		apart, steps, shape = append(apart, repeats[i], x.shape[i]), append(steps, 0, s), append(shape, n)
 	}
 	y, err := c.give(0, x.typ, shape...)
 	if err != nil {

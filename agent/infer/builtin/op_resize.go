@@ -56,6 +56,11 @@ func opPad(c *call) error {
 		if shape[d] < 0 || shape[d] > maxWindow {
 			return fmt.Errorf("pads %v of shape %v", pads, x.shape)
 		}
+	}
+	if err := checked(shape); err != nil {
+		return err
+	}
+	for d, n := range x.shape {
 		tables[d] = make([]int, shape[d])
 		for i := range tables[d] {
 			if tables[d][i], err = padded(mode, i-pads[d], n); err != nil {
@@ -171,6 +176,9 @@ func opResize(c *call) error {
 	if c.int("antialias", 0) != 0 || c.int("exclude_outside", 0) != 0 || c.src.Attr("axes") != nil ||
 		c.str("keep_aspect_ratio_policy", "stretch") != "stretch" {
 		return errors.New("antialias, exclude_outside, axes and keep_aspect_ratio_policy are not supported")
+	}
+	if err := checked(shape); err != nil {
+		return err
 	}
 	switch mode := c.str("mode", "nearest"); mode {
 	case "nearest":

@@ -53,7 +53,7 @@ func opReshape(c *call) error {
 		case d < 0:
 			return fmt.Errorf("shape %v", shape)
 		}
-		if known *= shape[i]; known > x.len() && x.len() > 0 || known < 0 {
+		if known, err = times(known, shape[i]); err != nil {
 			return fmt.Errorf("shape %v for %d elements", shape, x.len())
 		}
 	}

@@ -15,8 +15,12 @@ type pool struct {
 	next    atomic.Int64
 	current *step           // written before wake, read after
 	ctx     context.Context // of the Infer that is under way
+	fault   atomic.Pointer[fault]
 	ended   sync.WaitGroup
 }
+
+// A fault is what the first task that panicked said.
+type fault struct{ said any }
 
 // newPool starts n-1 goroutines, which close ends and waits for.
 func newPool(n int) *pool {
@@ -34,7 +38,8 @@ func newPool(n int) *pool {
 	return p
 }
 
-// run does all tasks of a step and returns when they are done, or soon after ctx ends.
+// run does all tasks of a step and returns when they are done, or soon after ctx ends or
+// one of them panics, which is kept in p.fault.
 func (p *pool) run(ctx context.Context, s *step) {
 	p.current, p.ctx = s, ctx
 	p.next.Store(0)
@@ -49,10 +54,17 @@ func (p *pool) run(ctx context.Context, s *step) {
 }
 
 func (p *pool) work(w *worker) {
+	// The last guard: all that tasks do was checked when the model was loaded, and no
+	// panic is known. Should there be one yet, it costs this model and not the daemon.
+	defer func() {
+		if said := recover(); said != nil {
+			p.fault.CompareAndSwap(nil, &fault{said})
+		}
+	}()
 	s := p.current
 	for {
 		task := int(p.next.Add(1)) - 1
-		if task >= s.tasks || p.ctx.Err() != nil {
+		if task >= s.tasks || p.ctx.Err() != nil || p.fault.Load() != nil {
 			return
 		}
 		s.run(task, w)

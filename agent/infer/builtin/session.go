@@ -15,12 +15,19 @@ import (
 type Session struct {
 	inputs, outputs []tensor.Spec
 	in, out         []*value
-	steps           []step
+	steps           []stage
 	pool            *pool
 	stats           Stats
 
 	mu     sync.Mutex // held by Infer and Close
 	closed bool
+	broken error // wraps infer.ErrBroken: a fault was met
+}
+
+// A stage is a step and the node that it belongs to, for errors.
+type stage struct {
+	step
+	op, label string
 }
 
 // Stats tell what a session costs.
@@ -45,7 +52,7 @@ func newSession(c *compiler, p plan) *Session {
 		s.stats.MACs += n.macs
 		for _, step := range n.bind() {
 			if step.tasks > 0 {
-				s.steps = append(s.steps, step)
+				s.steps = append(s.steps, stage{step, n.op, n.label})
 			}
 		}
 	}
@@ -91,6 +98,9 @@ func (s *Session) Infer(ctx context.Context, in, out []tensor.Tensor) error {
 	if s.closed {
 		return infer.ErrClosed
 	}
+	if s.broken != nil {
+		return s.broken
+	}
 	if err := match("input", s.inputs, in); err != nil {
 		return err
 	}
@@ -104,7 +114,12 @@ func (s *Session) Infer(ctx context.Context, in, out []tensor.Tensor) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		s.pool.run(ctx, &s.steps[i])
+		at := &s.steps[i]
+		s.pool.run(ctx, &at.step)
+		if f := s.pool.fault.Load(); f != nil {
+			s.broken = fmt.Errorf("%w: a fault of the builtin engine in node %s (%s): %v; please report it with the model", infer.ErrBroken, at.label, at.op, f.said)
+			return s.broken
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		return err // the last step may have been cut short

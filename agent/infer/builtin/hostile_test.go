@@ -1,0 +1,87 @@
+package builtin
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"primespark/agent/infer"
+	"primespark/agent/infer/builtin/onnx"
+)
+
+// hostile are models whose numbers are made to overflow or to cost much, each with what
+// is said when it is refused.
+func hostile() map[string]struct {
+	model *draft
+	want  string
+} {
+	vector := func(n int) *draft { return (&draft{}).input("x", onnx.Float, n).output("y") }
+	return map[string]struct {
+		model *draft
+		want  string
+	}{
+		// 2^24 elements 2^40 times are 2^64, which is 0.
+		"tile": {vector(1<<24).ints("r", 1<<40).node("Tile", in("x", "r"), "t").node("Concat", in("t", "x"), "y", "axis", 0), "too many elements"},
+		// Dimensions behind a 0 multiply to nothing, and by themselves to too much.
+		"flatten": {
+			(&draft{}).input("x", onnx.Float, 1).output("y").ints("s", 0, 1<<40, 1<<40).node("ConstantOfShape", in("s"), "c").
+				node("Flatten", in("c"), "y"), "too many elements",
+		},
+		"reshape": {vector(4).ints("s", 1<<32, 1<<32).node("Reshape", in("x", "s"), "y"), "shape [4294967296 4294967296] for 4 elements"},
+		"empty":   {vector(4).ints("z", 0).node("ConstantOfShape", in("z"), "c").ints("s", 0, 1<<33, 1<<33).node("Reshape", in("c", "s"), "y", "allowzero", 1), "too many elements"},
+		"pad":     {vector(4).ints("p", 1<<40, 1<<40).node("Pad", in("x", "p"), "y"), "pads"},
+		"pads": {
+			(&draft{}).input("x", onnx.Float, 1, 1, 1, 1).output("y").ints("p", 0, 1<<19, 1<<19, 1<<19, 0, 0, 0, 0).node("Pad", in("x", "p"), "y"),
+			"too many elements",
+		},
+		"expand":  {vector(1).ints("s", 1<<40, 1<<40).node("Expand", in("x", "s"), "y"), "too many elements"},
+		"resizes": {(&draft{}).input("x", onnx.Float, 1, 1, 1, 1).output("y").ints("s", 1<<20, 1<<20, 1<<20, 1<<20).node("Resize", in("x", "", "", "s"), "y"), "too many elements"},
+		"range":   {vector(1).ints("a", -1<<40).ints("b", 1<<40).ints("c", 1).node("Range", in("a", "b", "c"), "y"), "too many elements"},
+		"depthwise": {
+			(&draft{}).input("x", onnx.Float, 1, 2, 1, 1).output("y").floats("w", 1, 2, 1, 32, 32).
+				node("Conv", in("x", "w"), "y", "group", 2, "auto_pad", "SAME_UPPER", "dilations", []int{1 << 20, 1 << 20}),
+			"too many elements",
+		},
+		"transposed": {
+			(&draft{}).input("x", onnx.Float, 1, 1, 1<<20, 1).output("y").floats("w", 1, 1, 1, 1, 1).
+				node("ConvTranspose", in("x", "w"), "y", "strides", []int{1 << 20, 1 << 20}),
+			"too many elements",
+		},
+	}
+}
+
+// TestHostile loads models that would overflow, exhaust memory or never end.
+func TestHostile(t *testing.T) {
+	for name, test := range hostile() {
+		t.Run(name, func(t *testing.T) {
+			s, err := Backend{Threads: 2}.LoadBytes(t.Context(), test.model.file())
+			if err == nil {
+				s.Close()
+			}
+			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "fault") {
+				t.Errorf("error %v, want one with %q", err, test.want)
+			}
+		})
+	}
+}
+
+// TestFault lets tasks of a session panic, on a worker and on the caller's goroutine.
+func TestFault(t *testing.T) {
+	s, in, out := open(t, Backend{Threads: 2}, network().file(), reference{Scale: 1})
+	s.steps[3].tasks, s.steps[3].run = 64, func(int, *worker) { panic("a mistake") }
+	for range 2 {
+		err := s.Infer(t.Context(), in, out)
+		if !errors.Is(err, infer.ErrBroken) || !strings.Contains(err.Error(), s.steps[3].op) || !strings.Contains(err.Error(), "a mistake") {
+			t.Fatalf("Infer = %v, want infer.ErrBroken with the node", err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Infer(ctx, in, out); !errors.Is(err, infer.ErrBroken) {
+		t.Errorf("Infer = %v, want infer.ErrBroken", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
