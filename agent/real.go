@@ -20,6 +20,8 @@ import (
 type Outside struct {
 	Log    *slog.Logger
 	Listen func(ctx context.Context, network, address string) (net.Listener, error)
+	// Dial connects to the coordinators.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Backends are the engines that the node has; the built-in one, if nil.
 	Backends []infer.Backend
 	// Gossip changes how gossip reaches the others; nil for real sockets.
@@ -54,5 +56,6 @@ func Real(cfg config.Config, stderr io.Writer) Outside {
 	return Outside{
 		Log:    logs.New(stderr, logs.Options{Format: logs.Format(cfg.Log.Format), Level: level}),
 		Listen: listen.Listen,
+		Dial:   new(net.Dialer).DialContext,
 	}
 }
