@@ -273,7 +273,7 @@ func (c *compiler) fold(k *call) bool {
 		v.alloc()
 		v.constant = true
 	}
-	w := worker{scratch: make([]float32, n.scratch)}
+	w := worker{scratch: make([]float32, max(n.scratch, minScratch)+slack)}
 	for _, s := range n.bind() {
 		for task := range s.tasks {
 			s.run(task, &w)

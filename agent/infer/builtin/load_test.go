@@ -72,6 +72,21 @@ func TestConstantTooLarge(t *testing.T) {
 	}
 }
 
+// TestFoldStrided works out a slice with a step while compiling, as a session would.
+func TestFoldStrided(t *testing.T) {
+	d := (&draft{}).input("x", onnx.Float, 1).output("y").ints("s", 8).node("ConstantOfShape", in("s"), "c").
+		ints("a", 0).ints("b", 8).ints("e", 0).ints("d", 2).node("Slice", in("c", "a", "b", "e", "d"), "z").node("Add", in("x", "z"), "y")
+	for _, set := range kernel.Sets() {
+		s, in, out := open(t, Backend{Kernels: &set}, d.file(), reference{Scale: 1})
+		if err := s.Infer(t.Context(), in, out); err != nil {
+			t.Fatal(err)
+		}
+		if y, x := out[0].Float32s(), in[0].Float32s()[0]; len(y) != 4 || y[0] != x || y[3] != x {
+			t.Errorf("%v: %v plus zeros is %v", set, x, y)
+		}
+	}
+}
+
 // network is a small model with a convolution, a shortcut, a concatenation of
 // results that are used elsewhere, and element-wise layers.
 func network() *draft {
