@@ -52,6 +52,7 @@ var PrimeSpark = Rules{
 		"agent/infer/infertest": {"agent/infer"},
 		"agent/models":          {"agent/infer", "agent/infer/image"},
 		"agent/api":             {"agent/infer"},
+		"agent/duties":          {"agent/infer"},
 
 		// What is agreed on: fsm is plain state; the others work on it.
 		"coordinator/consensus": {"coordinator/fsm"},

@@ -1,0 +1,134 @@
+package duties
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"primespark/shared/fleet"
+	"primespark/shared/task"
+	"primespark/shared/wire"
+)
+
+// Times by which a coordinator shows that it is there. One that lost its power
+// answers nothing, not even with a refusal.
+const (
+	connectTime = time.Second     // twice: TCP, then TLS
+	pingAfter   = 3 * time.Second // HTTP/2: of silence, until a sign of life is asked for
+	pingTime    = 2 * time.Second // and waited for
+)
+
+// A Remote is the task queue of the coordinators that are in sight.
+type Remote struct {
+	node string
+	find func() []string
+	http *http.Client
+
+	mu     sync.Mutex
+	known  []string // the addresses that client was made for, sorted
+	client *wire.Client
+}
+
+// NewRemote returns the queue for a node. find tells the addresses of the
+// coordinators at any time (see Coordinators); dial and client connect to them.
+func NewRemote(node string, find func() []string, dial func(ctx context.Context, network, address string) (net.Conn, error), client *tls.Config) *Remote {
+	return &Remote{node: node, find: find, http: &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, connectTime)
+			defer cancel()
+			return dial(ctx, network, address)
+		},
+		TLSClientConfig: client, TLSHandshakeTimeout: connectTime, ForceAttemptHTTP2: true,
+		HTTP2:           &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTime},
+		IdleConnTimeout: time.Minute,
+	}}}
+}
+
+// Close gives the connections back.
+func (r *Remote) Close() { r.http.CloseIdleConnections() }
+
+// Coordinators are the addresses to ask at: those of the coordinators that are
+// alive or, if there is none, those that the node was told of when it joined.
+// An isolated node, which sees nobody at all, has none: it would wait in vain.
+func Coordinators(self string, view fleet.View, told []string) (addresses []string) {
+	alone := true
+	for _, n := range view {
+		if n.Name == self || n.Liveness != fleet.Alive {
+			continue
+		}
+		alone = false
+		if n.Role == fleet.Coordinator && n.API != "" {
+			addresses = append(addresses, n.API)
+		}
+	}
+	if len(addresses) == 0 && !alone {
+		return told
+	}
+	return addresses
+}
+
+// api is a client of the coordinators that are in sight now. Nodes begin with
+// different ones of them.
+func (r *Remote) api() (*wire.Client, error) {
+	addresses := slices.Sorted(slices.Values(r.find()))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(addresses) == 0 {
+		return nil, errNobody
+	}
+	if r.client == nil || !slices.Equal(addresses, r.known) {
+		r.known, r.client = addresses, &wire.Client{HTTP: r.http}
+		for _, i := range rand.Perm(len(addresses)) {
+			r.client.BaseURLs = append(r.client.BaseURLs, "https://"+addresses[i])
+		}
+	}
+	return r.client, nil
+}
+
+// Lease is that of Queue.
+func (r *Remote) Lease(ctx context.Context, models []string, wait time.Duration) (*wire.Leased, error) {
+	c, err := r.api()
+	if err != nil {
+		return nil, err
+	}
+	got, err := c.LeaseTasks(ctx, wire.LeaseRequest{Node: r.node, Kinds: task.Kinds[:], Models: models, Max: 1, Wait: wait.String()})
+	if err != nil || len(got) == 0 {
+		return nil, err
+	}
+	return &got[0], nil
+}
+
+// Renew is that of Queue.
+func (r *Remote) Renew(ctx context.Context, t *wire.Leased) (time.Duration, error) {
+	c, err := r.api()
+	if err != nil {
+		return 0, err
+	}
+	return c.RenewTask(ctx, t.ID, t.Lease)
+}
+
+// Complete is that of Queue.
+func (r *Remote) Complete(ctx context.Context, t *wire.Leased, result json.RawMessage) error {
+	c, err := r.api()
+	if err != nil {
+		return err
+	}
+	_, err = c.CompleteTask(ctx, t.ID, wire.CompleteRequest{Lease: t.Lease, Result: result})
+	return err
+}
+
+// Fail is that of Queue.
+func (r *Remote) Fail(ctx context.Context, t *wire.Leased, f Failure) error {
+	c, err := r.api()
+	if err != nil {
+		return err
+	}
+	_, err = c.FailTask(ctx, t.ID, wire.FailRequest{Lease: t.Lease, Error: f.Reason, Permanent: f.Permanent, Release: f.Release})
+	return err
+}
