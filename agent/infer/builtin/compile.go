@@ -26,7 +26,8 @@ type compiler struct {
 	nodes   []*node
 	inputs  []*value
 	outputs []*value
-	fixed   int64 // bytes of constants
+	fixed   int64 // bytes charged so far
+	weights int64 // bytes of constants among them
 	folded  int   // elements worked out while compiling
 }
 
@@ -83,35 +84,34 @@ func (c *compiler) constants(g *onnx.Graph) error {
 	return nil
 }
 
-// constant decodes a tensor of the file, unless it would be too large: a byte of
-// the file can become an int64.
-func (c *compiler) constant(t *onnx.Tensor) (*value, error) {
-	if size := c.fixed + 8*int64(t.Len()); !t.Type.IsFloat() && size > c.options.memory {
-		return nil, c.tooLarge()
-	}
-	return constant(t)
-}
-
-func (c *compiler) tooLarge() error {
-	return fmt.Errorf("the constants need more than the %d MiB that a model may use", c.options.memory>>20)
-}
-
 // constant decodes a tensor of the file.
-func constant(t *onnx.Tensor) (*value, error) {
+func (c *compiler) constant(t *onnx.Tensor) (v *value, err error) {
 	if elementType(t.Type) == "" {
 		return nil, fmt.Errorf("%s has elements of %v, which are not supported", t.Name, t.Type)
 	}
 	if err := checked(t.Shape); err != nil {
 		return nil, fmt.Errorf("%s: %w", t.Name, err)
 	}
-	v := &value{typ: t.Type, shape: t.Shape, constant: true}
-	var err error
+	v = &value{typ: t.Type, shape: t.Shape, constant: true}
+	if err := c.chargeConstant(v); err != nil {
+		return nil, err
+	}
 	if t.Type.IsFloat() {
 		v.f, err = t.Float32s()
 	} else {
 		v.i, err = t.Int64s()
 	}
 	return v, err
+}
+
+// chargeConstant is charge for the elements of a constant.
+func (c *compiler) chargeConstant(v *value) error {
+	size := 8 * int64(v.len())
+	if v.isFloat() {
+		size /= 2
+	}
+	c.weights += size
+	return c.charge(size)
 }
 
 // define gives a value its name, which must be new: a graph is in SSA form.
@@ -121,12 +121,6 @@ func (c *compiler) define(name string, v *value) error {
 	}
 	if c.values[name] != nil {
 		return fmt.Errorf("%q is defined twice", name)
-	}
-	if v.constant {
-		c.fixed += int64(4*len(v.f) + 8*len(v.i))
-		if c.fixed > c.options.memory {
-			return c.tooLarge()
-		}
 	}
 	v.name, v.uses = name, c.uses[name]
 	c.values[name] = v
@@ -228,9 +222,18 @@ func (c *compiler) adopt(k *call) error {
 			n.out = append(n.out, v)
 		}
 	}
-	if len(n.out) > 0 && !c.fold(k) {
-		n.index, n.call = len(c.nodes), k
-		c.nodes = append(c.nodes, n)
+	if err := c.charge(n.keeps + nodeBytes); err != nil {
+		return err
+	}
+	if len(n.out) > 0 {
+		folded, err := c.fold(k)
+		if err != nil {
+			return err
+		}
+		if !folded {
+			n.index, n.call = len(c.nodes), k
+			c.nodes = append(c.nodes, n)
+		}
 	}
 	for i, name := range k.src.Out {
 		if name == "" {
@@ -251,13 +254,13 @@ func (c *compiler) adopt(k *call) error {
 const foldLimit = 1 << 22
 
 // fold computes the outputs now if all inputs are constant and it is cheap.
-func (c *compiler) fold(k *call) bool {
+func (c *compiler) fold(k *call) (bool, error) {
 	n := k.node
 	cost := 0
 	for _, v := range k.in {
 		if v != nil {
 			if !v.constant {
-				return false
+				return false, nil
 			}
 			cost += v.len()
 		}
@@ -266,10 +269,13 @@ func (c *compiler) fold(k *call) bool {
 		cost += v.len()
 	}
 	if n.macs > 0 || n.heavy || n.temp != nil || c.folded+cost > foldLimit {
-		return false
+		return false, nil
 	}
 	c.folded += cost
 	for _, v := range n.out {
+		if err := c.chargeConstant(v); err != nil {
+			return false, err
+		}
 		v.alloc()
 		v.constant = true
 	}
@@ -279,5 +285,5 @@ func (c *compiler) fold(k *call) bool {
 			s.run(task, &w)
 		}
 	}
-	return true
+	return true, nil
 }

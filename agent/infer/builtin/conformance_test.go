@@ -176,7 +176,7 @@ func testTensors(dir, kind string, specs []tensor.Spec) ([]tensor.Tensor, error)
 		if err := spec.Fits(elementType(t.Type), t.Shape); err != nil {
 			return nil, err
 		}
-		v, err := constant(t)
+		v, err := (&compiler{options: options{memory: DefaultMemory}}).constant(t)
 		if err != nil {
 			return nil, err
 		}

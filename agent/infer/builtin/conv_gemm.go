@@ -12,7 +12,11 @@ func (k *conv) planGemm() error {
 	depth := k.depth()
 	k.node.scratch = depth*tile.Cols() + 2*tile.Cols() + tile.Rows*tile.Cols()
 	blocks := (k.out/k.groups + tile.Rows - 1) / tile.Rows
-	k.node.keeps = 4 * int64(k.groups) * int64(blocks*tile.Rows) * int64(depth+1)
+	const headers = 48 // of the slices of a group
+	k.node.keeps = int64(k.groups)*(4*int64(blocks*tile.Rows)*int64(depth+1)+headers) + 8*int64(depth)
+	if k.x.constant && !k.pads() {
+		k.node.keeps += 4 * int64(k.x.len()+slack) // a copy, with slack behind it
+	}
 	if k.pads() {
 		h, w := k.padded()
 		k.node.temp = &value{typ: k.x.typ, shape: []int{k.batch * k.channels, h, w}}

@@ -11,7 +11,8 @@ type fusable struct {
 	can      bool
 	rows     int       // channels of the output; scaling and shifting go by channel
 	weights  *value    // constant, or no scaling
-	bias     []float32 // nil when it is not a constant
+	own      bool      // the weights' elements are the node's own, not those of the constant
+	bias     []float32 // the node's own; nil when it is not a constant
 	shortcut *value
 	act      activation
 }
@@ -52,15 +53,18 @@ func (c *call) fuseScale(x *value, scale, shift []float32) bool {
 	if n == nil || n.fuse.weights == nil || n.fuse.bias == nil || n.fuse.shortcut != nil || len(scale) != n.fuse.rows {
 		return false
 	}
-	w := *n.fuse.weights
-	w.f = slices.Clone(w.f)
+	w, bias := n.fuse.weights, n.fuse.bias
+	if !n.fuse.own {
+		if c.charge(4*int64(len(w.f))) != nil {
+			return false // whatever is charged next is refused
+		}
+		w.f, n.fuse.own = slices.Clone(w.f), true
+	}
 	per := len(w.f) / n.fuse.rows
-	bias := make([]float32, n.fuse.rows)
 	for r := range bias {
 		c.kernels().Affine(w.f[r*per:(r+1)*per], w.f[r*per:(r+1)*per], scale[r], 0, -inf, inf)
-		bias[r] = n.fuse.bias[r]*scale[r] + shift[r]
+		bias[r] = bias[r]*scale[r] + shift[r]
 	}
-	*n.fuse.weights, n.fuse.bias = w, bias
 	c.takeOver(x)
 	return true
 }
@@ -73,11 +77,9 @@ func (c *call) fuseAdd(a, b *value) bool {
 		return false
 	}
 	if b.constant && n.fuse.bias != nil && n.fuse.shortcut == nil && perChannel(a, b, n.fuse.rows) {
-		bias := slices.Clone(n.fuse.bias)
-		for i := range bias {
-			bias[i] += b.f[i%len(b.f)]
+		for i := range n.fuse.bias {
+			n.fuse.bias[i] += b.f[i%len(b.f)]
 		}
-		n.fuse.bias = bias
 		c.takeOver(a)
 		return true
 	}
@@ -151,6 +153,9 @@ func opBatchNorm(c *call) error {
 		if v.len() != channels {
 			return errChannels(v, channels)
 		}
+	}
+	if err := c.charge(8 * int64(channels)); err != nil {
+		return err
 	}
 	eps := float64(c.float("epsilon", 1e-5))
 	scale, shift := make([]float32, channels), make([]float32, channels)

@@ -3,6 +3,8 @@ package builtin
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -11,11 +13,25 @@ import (
 )
 
 // hostile are models whose numbers are made to overflow or to cost much, each with what
-// is said when it is refused.
+// is said when it is refused; "" for one that may load.
 func hostile() map[string]struct {
 	model *draft
 	want  string
 } {
+	// Each node keeps something of 4 to 16 MiB, in a file of a few kilobytes.
+	resizes := (&draft{}).input("v0", onnx.Float, 1, 1, 1, 1).output("v300").ints("s", 1, 1, 1<<20, 1)
+	blends := (&draft{}).input("v0", onnx.Float, 1, 1, 1, 1).output("v300").ints("s", 1, 1, 1<<20, 1)
+	pads := (&draft{}).input("v0", onnx.Float, 1<<19).output("v300").ints("p", 1, 1)
+	biases := (&draft{}).input("x", onnx.Float, 1, 1, 1, 1).output("v300").ints("s", 1<<20, 1, 1, 1).node("ConstantOfShape", in("s"), "w")
+	folds := (&draft{}).input("x", onnx.Float, 1).output("x").ints("s", 1<<19).ints("e", 1<<19)
+	for i := range 300 {
+		from, to := fmt.Sprint("v", i), fmt.Sprint("v", i+1)
+		resizes.node("Resize", in(from, "", "", "s"), to)
+		blends.node("Resize", in(from, "", "", "s"), to, "mode", "linear")
+		pads.node("Pad", in(from, "p"), to)
+		biases.node("Conv", in("x", "w"), to)
+		folds.node("ConstantOfShape", in("s"), to)
+	}
 	vector := func(n int) *draft { return (&draft{}).input("x", onnx.Float, n).output("y") }
 	return map[string]struct {
 		model *draft
@@ -35,9 +51,14 @@ func hostile() map[string]struct {
 			(&draft{}).input("x", onnx.Float, 1, 1, 1, 1).output("y").ints("p", 0, 1<<19, 1<<19, 1<<19, 0, 0, 0, 0).node("Pad", in("x", "p"), "y"),
 			"too many elements",
 		},
-		"expand":  {vector(1).ints("s", 1<<40, 1<<40).node("Expand", in("x", "s"), "y"), "too many elements"},
-		"resizes": {(&draft{}).input("x", onnx.Float, 1, 1, 1, 1).output("y").ints("s", 1<<20, 1<<20, 1<<20, 1<<20).node("Resize", in("x", "", "", "s"), "y"), "too many elements"},
-		"range":   {vector(1).ints("a", -1<<40).ints("b", 1<<40).ints("c", 1).node("Range", in("a", "b", "c"), "y"), "too many elements"},
+		"expand":           {vector(1).ints("s", 1<<40, 1<<40).node("Expand", in("x", "s"), "y"), "too many elements"},
+		"resizes":          {(&draft{}).input("x", onnx.Float, 1, 1, 1, 1).output("y").ints("s", 1<<20, 1<<20, 1<<20, 1<<20).node("Resize", in("x", "", "", "s"), "y"), "too many elements"},
+		"tables of Resize": {resizes, "MiB of memory"},
+		"blends of Resize": {blends, "MiB of memory"},
+		"tables of Pad":    {pads, "MiB of memory"},
+		"biases":           {biases, "MiB of memory"},
+		"folds":            {folds, ""},
+		"range":            {vector(1).ints("a", -1<<40).ints("b", 1<<40).ints("c", 1).node("Range", in("a", "b", "c"), "y"), "too many elements"},
 		"depthwise": {
 			(&draft{}).input("x", onnx.Float, 1, 2, 1, 1).output("y").floats("w", 1, 2, 1, 32, 32).
 				node("Conv", in("x", "w"), "y", "group", 2, "auto_pad", "SAME_UPPER", "dilations", []int{1 << 20, 1 << 20}),
@@ -55,11 +76,19 @@ func hostile() map[string]struct {
 func TestHostile(t *testing.T) {
 	for name, test := range hostile() {
 		t.Run(name, func(t *testing.T) {
-			s, err := Backend{Threads: 2}.LoadBytes(t.Context(), test.model.file())
+			const memory = 64 << 20
+			file := test.model.file()
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			s, err := Backend{Threads: 2, Memory: memory}.LoadBytes(t.Context(), file)
+			runtime.ReadMemStats(&after)
+			if took := after.TotalAlloc - before.TotalAlloc; took > memory+8<<20 {
+				t.Errorf("it took %d MiB", took>>20)
+			}
 			if err == nil {
 				s.Close()
 			}
-			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "fault") {
+			if err == nil != (test.want == "") || err != nil && (!strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "fault")) {
 				t.Errorf("error %v, want one with %q", err, test.want)
 			}
 		})

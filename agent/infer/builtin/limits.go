@@ -19,6 +19,20 @@ func checked(shape []int) error {
 	return nil
 }
 
+// charge counts memory that the session is about to take while it is compiled: constants,
+// tables, copies and packed weights. It is an error when the sum is more than the session
+// may use; whoever charges does so before allocating.
+func (c *compiler) charge(bytes int64) error {
+	if c.fixed += bytes; c.fixed > c.options.memory {
+		return fmt.Errorf("the model needs more than the %d MiB of memory that it may use; declare resources.memory in its manifest, or run it on another engine",
+			c.options.memory>>20)
+	}
+	return nil
+}
+
+// nodeBytes is about what a node takes by itself: its calls, values and steps.
+const nodeBytes = 1 << 10
+
 // times multiplies two numbers of elements, neither negative, into one that a tensor can have.
 func times(a, b int) (int, error) {
 	if b > 0 && a > tensor.MaxElements/b {

@@ -41,7 +41,9 @@ func opConv(c *call) error {
 		return err
 	}
 	c.node.macs = int64(k.y.len()) * int64(product(w.shape[1:]))
-	k.fusable(w, b, k.out)
+	if err := k.fusable(w, b, k.out); err != nil {
+		return err
+	}
 	if k.depthwise() {
 		return k.planDepth()
 	}
@@ -49,7 +51,10 @@ func opConv(c *call) error {
 }
 
 // fusable opens the node for what follows it.
-func (k *conv) fusable(w, b *value, rows int) {
+func (k *conv) fusable(w, b *value, rows int) error {
+	if err := k.c.charge(4 * int64(rows)); err != nil {
+		return err
+	}
 	f := fusable{can: true, rows: rows, act: noActivation}
 	switch {
 	case b == nil:
@@ -65,6 +70,7 @@ func (k *conv) fusable(w, b *value, rows int) {
 		k.weight = &own
 	}
 	k.node.fuse = f
+	return nil
 }
 
 func (k *conv) depthwise() bool {

@@ -119,9 +119,10 @@ func (m *matmul) emit(shape []int) (err error) {
 	if err := checked(m.node.temp.shape); err != nil {
 		return err
 	}
+	m.node.keeps = 4 * int64(full) // a bias of zeros
 	if m.fixedB() {
 		panels := (m.cols + tile.Cols() - 1) / tile.Cols()
-		m.node.keeps = 4 * int64(panels) * int64(m.k) * int64(tile.Cols())
+		m.node.keeps += 4 * int64(panels) * int64(m.k) * int64(tile.Cols())
 	}
 	m.c.emit(m.steps)
 	return nil

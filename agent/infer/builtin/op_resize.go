@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"unsafe"
 )
 
 // opPad is Pad in its modes constant, reflect and edge.
@@ -57,7 +58,7 @@ func opPad(c *call) error {
 			return fmt.Errorf("pads %v of shape %v", pads, x.shape)
 		}
 	}
-	if err := checked(shape); err != nil {
+	if err := c.chargeTables(shape); err != nil {
 		return err
 	}
 	for d, n := range x.shape {
@@ -69,6 +70,19 @@ func opPad(c *call) error {
 		}
 	}
 	return c.tabled(x, tables, shape, fill)
+}
+
+// chargeTables checks the shape of a result that is made by way of a table for each of its
+// dimensions, and counts the tables.
+func (c *call) chargeTables(shape []int) error {
+	if err := checked(shape); err != nil {
+		return err
+	}
+	entries := 0
+	for _, n := range shape {
+		entries += n
+	}
+	return c.charge(int64(entries) * int64(unsafe.Sizeof(blend{})))
 }
 
 // padded is the element of n that stands for place i, -1 for none.
@@ -177,7 +191,7 @@ func opResize(c *call) error {
 		c.str("keep_aspect_ratio_policy", "stretch") != "stretch" {
 		return errors.New("antialias, exclude_outside, axes and keep_aspect_ratio_policy are not supported")
 	}
-	if err := checked(shape); err != nil {
+	if err := c.chargeTables(shape); err != nil {
 		return err
 	}
 	switch mode := c.str("mode", "nearest"); mode {

@@ -157,7 +157,7 @@ func (c *call) known(v []int64, shape ...int) error {
 		return err
 	}
 	y.constant, y.i = true, v
-	return nil
+	return c.chargeConstant(y)
 }
 
 func opShape(c *call) error {
@@ -222,7 +222,7 @@ func (c *call) knownFloats(v []float32, shape ...int) error {
 		return err
 	}
 	y.constant, y.f = true, v
-	return nil
+	return c.chargeConstant(y)
 }
 
 func opConstantOfShape(c *call) error {

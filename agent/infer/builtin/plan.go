@@ -34,13 +34,11 @@ func (c *compiler) plan() (plan, error) {
 		}
 	}
 	p.floats, p.ints = arrange(floats), arrange(ints)
-	kept := c.fixed
 	for _, n := range c.nodes {
 		p.scratch = max(p.scratch, n.scratch)
-		kept += n.keeps
 	}
-	if need := p.bytes(c.options.threads) + kept; need > c.options.memory {
-		return p, fmt.Errorf("the model needs %d MiB of memory, more than the %d MiB that it may use; raise the limit or run it on another engine",
+	if need := p.bytes(c.options.threads) + c.fixed; need > c.options.memory {
+		return p, fmt.Errorf("the model needs %d MiB of memory, more than the %d MiB that it may use; declare resources.memory in its manifest, or run it on another engine",
 			need>>20, c.options.memory>>20)
 	}
 	return p, nil

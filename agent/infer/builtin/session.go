@@ -39,13 +39,14 @@ type Stats struct {
 	Arena   int64 // bytes of the tensors' shared memory
 	Scratch int64 // bytes of all workers' scratch memory
 	Weights int64 // bytes of the model's constants, as they stand in the file
+	Fixed   int64 // bytes of constants, tables and packed weights, at most
 }
 
 func newSession(c *compiler, p plan) *Session {
 	s := &Session{in: c.inputs, out: c.outputs, inputs: specs(c.inputs), outputs: specs(c.outputs)}
 	c.place(p)
 	s.stats = Stats{
-		Kernels: c.options.kernels, Threads: c.options.threads, Nodes: len(c.nodes), Weights: c.fixed,
+		Kernels: c.options.kernels, Threads: c.options.threads, Nodes: len(c.nodes), Weights: c.weights, Fixed: c.fixed,
 		Arena: int64(p.floats+slack)*4 + int64(p.ints)*8, Scratch: int64(c.options.threads) * int64(p.scratch+slack) * 4,
 	}
 	for _, n := range c.nodes {
@@ -89,6 +90,10 @@ func (s *Session) Outputs() []tensor.Spec { return s.outputs }
 
 // Stats tells what the session costs.
 func (s *Session) Stats() Stats { return s.stats }
+
+// Memory is how many bytes the session holds, at most: constants that were let go of
+// for packed ones are counted too.
+func (s *Session) Memory() int64 { return s.stats.Arena + s.stats.Scratch + s.stats.Fixed }
 
 // Infer runs the model. It allocates nothing unless it fails. The context is
 // looked at between tasks, the parts of a layer that workers share.

@@ -77,7 +77,7 @@ type node struct {
 	scratch int      // floats that each worker needs
 	inplace int      // 1 + the input that the first output may overwrite, 0 for none
 	gather  bool     // the inputs may live inside of the first output, one behind the other
-	keeps   int64    // bytes of packed weights that bind makes
+	keeps   int64    // bytes of packed weights and tables that bind makes
 	heavy   bool     // costs more than its elements tell: never worked out while compiling
 	macs    int64    // multiplications with addition
 	fuse    fusable
