@@ -34,6 +34,7 @@ type member struct {
 	dir  string
 	id   *identity.Identity
 	addr string
+	disk *gate
 	stop context.CancelFunc // ends KeepMembers
 	done chan struct{}
 }
@@ -70,7 +71,7 @@ func (g *group) dial(name string) func(ctx context.Context, network, address str
 // start opens a node, in the directory that it had before if there was one.
 func (g *group) start(name string) *member {
 	g.t.Helper()
-	m := &member{fsm: fsm.New(), done: make(chan struct{})}
+	m := &member{fsm: fsm.New(), done: make(chan struct{}), disk: &gate{}}
 	listen := "127.0.0.1:0"
 	if old := g.nodes[name]; old != nil {
 		m.dir, m.id, listen = old.dir, old.id, old.addr
@@ -94,7 +95,7 @@ func (g *group) start(name string) *member {
 	if g.net == nil {
 		m.addr = l.Addr().String()
 	}
-	m.Node, err = Open(Config{Dir: m.dir, Advertise: m.addr, Profile: profiles["lan"], Identity: m.id, Log: testLog()},
+	m.Node, err = Open(Config{Dir: m.dir, Advertise: m.addr, Profile: profiles["lan"], Identity: m.id, Log: testLog(), logs: m.disk.before},
 		m.fsm, Outside{Listener: l, Dial: g.dial(name)})
 	if err != nil {
 		g.t.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/hashicorp/raft"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -20,7 +19,7 @@ func (n *Node) register(r prometheus.Registerer) error {
 		read       func() float64
 	}{
 		{"primespark_raft_leader", "1 while this coordinator leads, else 0.", func() float64 {
-			if n.raft.State() == raft.Leader {
+			if n.leads() {
 				return 1
 			}
 			return 0

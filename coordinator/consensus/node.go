@@ -40,6 +40,8 @@ type Config struct {
 	Identity  *identity.Identity    // of a coordinator; its name is the raft server's ID
 	Log       *slog.Logger          // nil: none
 	Metrics   prometheus.Registerer // nil: none
+
+	logs func(raft.LogStore) raft.LogStore // what tests put between raft and the disk; nil for nothing
 }
 
 // Outside is what a Node touches of the world besides its directory.
@@ -67,6 +69,7 @@ type Node struct {
 	leader   *watch.Value[leadership]
 	sum      atomic.Pointer[statesum]
 	leading  *watch.Value[bool]
+	stance   *watch.Value[Stance]
 	barrier  atomic.Uint64 // term whose barrier has passed
 	vouchers *vouchers
 
@@ -124,7 +127,7 @@ func Open(cfg Config, f *fsm.FSM, out Outside) (*Node, error) {
 	n := &Node{
 		name: cfg.Identity.ID().Name, address: cfg.Advertise, profile: cfg.Profile, log: cfg.Log, fsm: f, store: st,
 		leader: watch.New(leadership{since: time.Now()}), leading: watch.New(false),
-		stop: make(chan struct{}),
+		stance: watch.New(Willing), stop: make(chan struct{}),
 	}
 	n.vouchers = newVouchers(n)
 	n.port = newPort(out.Listener, out.Dial, cfg.Identity, n.admit, cfg.Log)
@@ -149,7 +152,11 @@ func (n *Node) start(cfg Config) error {
 	if n.fresh, err = readFreshness(n.store); err != nil {
 		return err
 	}
-	cached, err := raft.NewLogCache(logCache, n.store)
+	var logs raft.LogStore = n.store
+	if cfg.logs != nil {
+		logs = cfg.logs(logs)
+	}
+	cached, err := raft.NewLogCache(logCache, logs)
 	if err != nil {
 		return fmt.Errorf("make log cache: %w", err)
 	}
@@ -168,7 +175,7 @@ func (n *Node) start(cfg Config) error {
 	c.ShutdownOnRemove = false // a node that was removed says so; it does not vanish
 	c.NoLegacyTelemetry = true
 	c.Logger = logger
-	guard := newGuard(n.trans, n.fresh)
+	guard := newGuard(n)
 	n.done.Go(func() { guard.pass(n.stop) })
 	n.raft, err = raft.NewRaft(c, n.fsm, cached, n.store, snapshots, guard)
 	if err != nil {
@@ -181,6 +188,7 @@ func (n *Node) start(cfg Config) error {
 	n.serveControl()
 	n.done.Go(n.port.accept)
 	n.done.Go(n.follow)
+	n.done.Go(n.yield)
 	if err := n.register(cfg.Metrics); err != nil {
 		return errors.Join(err, n.Close())
 	}
@@ -350,6 +358,7 @@ func (n *Node) follow() {
 	defer second.Stop()
 	for {
 		_, changed := n.fsm.State()
+		_, turned := n.stance.Load()
 		n.refresh()
 		n.matured()
 		n.port.sweep()
@@ -357,6 +366,7 @@ func (n *Node) follow() {
 		case <-n.stop:
 			return
 		case <-changed:
+		case <-turned:
 		case <-second.C:
 		case <-changes:
 		case <-n.raft.LeaderCh():
@@ -368,8 +378,7 @@ func (n *Node) follow() {
 
 // refresh takes over what raft says of the leadership now.
 func (n *Node) refresh() {
-	_, id := n.raft.LeaderWithID()
-	if now, was := string(id), n.leader.Get().name; now != was {
+	if now, was := n.leaderNow(), n.leader.Get().name; now != was {
 		n.leader.Store(leadership{now, time.Now()})
 		switch now {
 		case "":
@@ -378,7 +387,7 @@ func (n *Node) refresh() {
 			n.log.Info("leader found", "leader", now, "term", n.raft.CurrentTerm())
 		}
 	}
-	if lead := n.raft.State() == raft.Leader; lead != n.leading.Get() {
+	if lead := n.leads(); lead != n.leading.Get() {
 		n.leading.Store(lead)
 	}
 }

@@ -37,17 +37,19 @@ var roles = map[raft.RaftState]string{
 // Status looks at this coordinator alone; it never waits.
 func (n *Node) Status() Status {
 	state, _ := n.fsm.State()
-	_, leader := n.raft.LeaderWithID()
 	s := Status{
 		Name:     n.name,
 		Role:     roles[n.raft.State()],
-		Leader:   string(leader),
+		Leader:   n.leaderNow(),
 		Term:     n.raft.CurrentTerm(),
 		Applied:  state.Index,
 		Checksum: n.checksum(state),
 		Commit:   n.raft.CommitIndex(),
 		Last:     n.raft.LastIndex(),
 		Fresh:    n.fresh.is.Load(),
+	}
+	if s.Role == roles[raft.Leader] && !n.leads() {
+		s.Role = roles[raft.Follower] // silent, so it leads nobody
 	}
 	if s.Leader != n.name {
 		s.LastContact = -1

@@ -1,0 +1,97 @@
+package consensus
+
+import (
+	"io"
+
+	"github.com/hashicorp/raft"
+)
+
+// A guard stands between raft and its transport and keeps a node out of what it
+// must not take part in: a fresh one out of elections, a silent one out of
+// everything, a reluctant one out of leading.
+type guard struct {
+	*raft.NetworkTransport
+	node *Node
+	rpcs chan raft.RPC
+}
+
+func newGuard(n *Node) *guard { return &guard{n.trans, n, make(chan raft.RPC)} }
+
+// Consumer is where raft takes the others' requests from.
+func (g *guard) Consumer() <-chan raft.RPC { return g.rpcs }
+
+// pass hands requests on to raft until stop closes.
+func (g *guard) pass(stop <-chan struct{}) {
+	for {
+		select {
+		case rpc := <-g.NetworkTransport.Consumer():
+			if g.refuse(rpc) {
+				continue
+			}
+			select {
+			case g.rpcs <- rpc:
+			case <-stop:
+				rpc.Respond(nil, raft.ErrRaftShutdown)
+				return
+			}
+		case <-stop:
+			return
+		}
+	}
+}
+
+// refuse answers a request that this node must not act on.
+func (g *guard) refuse(rpc raft.RPC) bool {
+	stance := g.node.stance.Get()
+	dumb := stance == Silent || g.node.fresh.is.Load()
+	switch r := rpc.Command.(type) {
+	case *raft.RequestVoteRequest:
+		if dumb {
+			rpc.Respond(&raft.RequestVoteResponse{RPCHeader: r.RPCHeader, Term: r.Term}, nil)
+		}
+	case *raft.RequestPreVoteRequest:
+		if dumb {
+			rpc.Respond(&raft.RequestPreVoteResponse{RPCHeader: r.RPCHeader, Term: r.Term}, nil)
+		}
+	case *raft.TimeoutNowRequest:
+		if dumb = dumb || stance == Reluctant; dumb {
+			rpc.Respond(nil, errReluctant)
+		}
+	default:
+		return false
+	}
+	return dumb
+}
+
+// RequestVote asks another for its vote, if this node may stand.
+func (g *guard) RequestVote(id raft.ServerID, to raft.ServerAddress, args *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+	if err := g.node.stands(); err != nil {
+		return err
+	}
+	return g.NetworkTransport.RequestVote(id, to, args, resp)
+}
+
+// RequestPreVote asks another whether it would vote, if this node may stand.
+func (g *guard) RequestPreVote(id raft.ServerID, to raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	if err := g.node.stands(); err != nil {
+		return err
+	}
+	return g.NetworkTransport.RequestPreVote(id, to, args, resp)
+}
+
+// AppendEntries sends entries and heartbeats, unless this node is silent: the
+// others then elect another leader. There is no pipeline besides (start).
+func (g *guard) AppendEntries(id raft.ServerID, to raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if g.node.stance.Get() == Silent {
+		return errSilent
+	}
+	return g.NetworkTransport.AppendEntries(id, to, args, resp)
+}
+
+// InstallSnapshot sends a snapshot, unless this node is silent.
+func (g *guard) InstallSnapshot(id raft.ServerID, to raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
+	if g.node.stance.Get() == Silent {
+		return errSilent
+	}
+	return g.NetworkTransport.InstallSnapshot(id, to, args, resp, data)
+}
