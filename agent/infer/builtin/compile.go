@@ -26,6 +26,7 @@ type compiler struct {
 	nodes   []*node
 	inputs  []*value
 	outputs []*value
+	work    int64 // operations of one inference
 	fixed   int64 // bytes charged so far
 	weights int64 // bytes of constants among them
 	folded  int   // elements worked out while compiling
@@ -231,6 +232,9 @@ func (c *compiler) adopt(k *call) error {
 			return err
 		}
 		if !folded {
+			if err := c.toil(k); err != nil {
+				return err
+			}
 			n.index, n.call = len(c.nodes), k
 			c.nodes = append(c.nodes, n)
 		}

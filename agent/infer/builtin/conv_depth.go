@@ -63,7 +63,7 @@ func (k *conv) depthSteps(p plane, width int) []step {
 	per := max(1, min(32, total/(4*k.c.options.threads)))
 	return []step{{(total + per - 1) / per, func(task int, w *worker) {
 		clear(w.scratch[:p.size+slack]) // the padding; every channel writes the same places between
-		for i := task * per; i < min(total, (task+1)*per); i++ {
+		for i := task * per; i < min(total, (task+1)*per) && !w.stopped(); i++ {
 			t.channel(i, w.scratch)
 		}
 	}}}

@@ -154,7 +154,7 @@ func (t *gemmTask) run(image, first, last, row int, w *worker) {
 	p := panel{set: t.set, tile: t.tile, k: t.k, rows: rows, a: t.a[g][row*t.k:], bias: t.bias[g][row:], ldc: t.cols}
 	f := &t.node.fuse
 	p.lo, p.hi = f.act.lo, f.act.hi
-	for i := first; i < last; i++ {
+	for i := first; i < last && !w.stopped(); i++ {
 		c0 := i * width
 		p.cols = min(width, t.cols-c0)
 		p.b, p.ldb = w.scratch, width

@@ -7,8 +7,10 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"primespark/agent/infer"
+	"primespark/agent/infer/builtin/kernel"
 	"primespark/agent/infer/builtin/onnx"
 )
 
@@ -58,6 +60,7 @@ func hostile() map[string]struct {
 		"tables of Pad":    {pads, "MiB of memory"},
 		"biases":           {biases, "MiB of memory"},
 		"folds":            {folds, ""},
+		"average":          {(&draft{}).input("x", onnx.Float, 1, 1, 2048, 2048).output("y").node("AveragePool", in("x"), "y", "kernel_shape", []int{1024, 1024}), "billion operations"},
 		"range":            {vector(1).ints("a", -1<<40).ints("b", 1<<40).ints("c", 1).node("Range", in("a", "b", "c"), "y"), "too many elements"},
 		"depthwise": {
 			(&draft{}).input("x", onnx.Float, 1, 2, 1, 1).output("y").floats("w", 1, 2, 1, 32, 32).
@@ -112,5 +115,28 @@ func TestFault(t *testing.T) {
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestStops cancels inferences whose nodes are few and long: they end soon, and not only
+// between tasks.
+func TestStops(t *testing.T) {
+	image := func() *draft { return (&draft{}).input("x", onnx.Float, 1, 1, 1024, 1024).output("y") }
+	for name, d := range map[string]*draft{
+		"average":    image().node("AveragePool", in("x"), "y", "kernel_shape", []int{513, 513}),
+		"transposed": image().floats("w", 1, 1, 1, 128, 128).node("ConvTranspose", in("x", "w"), "y", "pads", []int{64, 64, 63, 63}),
+		"depthwise":  (&draft{}).input("x", onnx.Float, 1, 2, 1024, 1024).output("y").floats("w", 1, 2, 1, 32, 32).node("Conv", in("x", "w"), "y", "group", 2),
+		"norm":       (&draft{}).input("x", onnx.Float, 1, 1024, 64, 64).output("y").node("LRN", in("x"), "y", "size", 1024),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, in, out := open(t, Backend{Threads: 1, Kernels: new(kernel.Set)}, d.file(), reference{Scale: 1})
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
+			defer cancel()
+			start := time.Now()
+			err := s.Infer(ctx, in, out)
+			if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took > time.Second {
+				t.Errorf("Infer = %v after %v, want context.DeadlineExceeded soon", err, took)
+			}
+		})
 	}
 }

@@ -33,6 +33,27 @@ func (c *compiler) charge(bytes int64) error {
 // nodeBytes is about what a node takes by itself: its calls, values and steps.
 const nodeBytes = 1 << 10
 
+// maxWork bounds the operations of one inference: some minutes on the slowest machine that
+// the engine is meant for. Real models of its size stay below a hundredth of it.
+const maxWork = 1 << 40
+
+// toil counts the operations of a node.
+func (c *compiler) toil(k *call) error {
+	elements := int64(0)
+	for _, v := range k.in {
+		if v != nil {
+			elements += int64(v.len())
+		}
+	}
+	for _, v := range k.node.out {
+		elements += int64(v.len())
+	}
+	if c.work += max(k.node.macs, k.node.work, elements); c.work > maxWork {
+		return fmt.Errorf("an inference would take more than the %d billion operations that it may; run the model on another engine, or a smaller one", maxWork/1_000_000_000)
+	}
+	return nil
+}
+
 // times multiplies two numbers of elements, neither negative, into one that a tensor can have.
 func times(a, b int) (int, error) {
 	if b > 0 && a > tensor.MaxElements/b {

@@ -73,7 +73,13 @@ func (k *conv) fusable(w, b *value, rows int) error {
 	return nil
 }
 
+// depthwise reports whether the channels are to be convolved one by one: each has filters
+// of its own, and takes a moment only, since what one channel takes is one piece of work.
 func (k *conv) depthwise() bool {
+	const most = 1 << 28 // multiplications, some 20 ms
+	if c := k.out / k.groups; int64(k.oh*k.ow)*int64(k.kh*k.kw*c) > most {
+		return false
+	}
 	return k.groups == k.channels && k.groups > 1 && k.kh*k.kw <= 1<<10 && k.weight.constant && k.shift == nil
 }
 

@@ -27,12 +27,16 @@ func opLRN(c *call) error {
 	}
 	c.node.heavy = true
 	channels, plane := x.shape[1], product(x.shape[2:])
+	c.node.work = int64(x.len()) * int64(min(size, channels))
 	before, after := (size-1)/2, size-1-(size-1)/2
 	c.emit(func() []step {
-		return []step{{x.shape[0] * channels, func(i int, _ *worker) {
+		return []step{{x.shape[0] * channels, func(i int, w *worker) {
 			image, ch := i/channels*channels, i%channels
 			from, to := max(0, ch-before), min(channels-1, ch+after)
 			for p := range plane {
+				if w.stopped() {
+					return
+				}
 				sum := 0.0
 				for k := from; k <= to; k++ {
 					v := float64(x.f[(image+k)*plane+p])
@@ -112,7 +116,7 @@ func opConvTranspose(c *call) error {
 	c.node.macs = int64(x.len()) * int64(product(w.shape[1:]))
 	per, each := x.shape[1]/groups, w.shape[1]
 	c.emit(func() []step {
-		return []step{{g.batch * out, func(i int, _ *worker) {
+		return []step{{g.batch * out, func(i int, wk *worker) {
 			image, o := i/out, i%out
 			dst := y.f[i*g.oh*g.ow : (i+1)*g.oh*g.ow]
 			for j := range dst {
@@ -123,7 +127,7 @@ func opConvTranspose(c *call) error {
 			}
 			for ch := o / each * per; ch < (o/each+1)*per; ch++ {
 				src := x.f[(image*g.channels+ch)*g.h*g.w:]
-				g.scatter(dst, src[:g.h*g.w], w.f[(ch*each+o%each)*g.kh*g.kw:])
+				g.scatter(wk, dst, src[:g.h*g.w], w.f[(ch*each+o%each)*g.kh*g.kw:])
 			}
 		}}}
 	})
@@ -131,7 +135,7 @@ func opConvTranspose(c *call) error {
 }
 
 // scatter adds an image, spread by the window's weights, to a channel of the result.
-func (g *window) scatter(dst, src, weights []float32) {
+func (g *window) scatter(wk *worker, dst, src, weights []float32) {
 	for iy := range g.h {
 		for ky := range g.kh {
 			oy := iy*g.sh + ky*g.dh - g.top
@@ -139,6 +143,9 @@ func (g *window) scatter(dst, src, weights []float32) {
 				continue
 			}
 			for kx := range g.kw {
+				if wk.stopped() {
+					return
+				}
 				w, ox := weights[ky*g.kw+kx], kx*g.dw-g.left
 				for _, v := range src[iy*g.w : (iy+1)*g.w] {
 					if ox >= 0 && ox < g.ow {

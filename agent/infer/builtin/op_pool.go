@@ -2,6 +2,7 @@ package builtin
 
 import (
 	"fmt"
+	"math/bits"
 
 	"primespark/agent/infer/builtin/kernel"
 )
@@ -43,6 +44,8 @@ func opMaxPool(c *call) error {
 		return err
 	}
 	c.node.scratch = h*w + 2*g.ow + slack
+	passes := 2 + bits.Len(uint(g.kh)) + bits.Len(uint(g.kw))
+	c.node.work = int64(g.batch*g.channels) * int64(h*w) * int64(passes)
 	set := c.kernels()
 	c.emit(func() []step {
 		return []step{{g.batch * g.channels, func(i int, k *worker) {
@@ -54,8 +57,8 @@ func opMaxPool(c *call) error {
 				Count: g.h, N: g.w, Src: x.f[i*g.h*g.w : (i+1)*g.h*g.w], SrcStep: g.w,
 				Dst: plane[g.top*w+g.left:], DstStep: w,
 			})
-			spreadMax(set, plane, g.kw, g.dw)
-			spreadMax(set, plane, g.kh, g.dh*w)
+			spreadMax(set, k, plane, g.kw, g.dw)
+			spreadMax(set, k, plane, g.kh, g.dh*w)
 			pick(set, g, y.f[i*g.oh*g.ow:(i+1)*g.oh*g.ow], plane, w, k.scratch[h*w:])
 		}}}
 	})
@@ -64,9 +67,9 @@ func opMaxPool(c *call) error {
 
 // spreadMax sets each element to the largest of the k that stand step apart from it on,
 // doubling the span each time. Those near the end, which lack some, are of no use after.
-func spreadMax(set kernel.Set, v []float32, k, step int) {
+func spreadMax(set kernel.Set, w *worker, v []float32, k, step int) {
 	size := 1
-	for size < k {
+	for size < k && !w.stopped() {
 		more := min(size, k-size)
 		n := max(len(v)-more*step, 0)
 		set.Zip(kernel.Max, v[:n], v[:n], v[min(more*step, len(v)):])
@@ -99,13 +102,14 @@ func opAveragePool(c *call) error {
 		return err
 	}
 	withPads := c.int("count_include_pad", 0) != 0
+	window := min(g.kh, g.h) * min(g.kw, g.w) // elements of the image in one place of the window
+	c.node.work = int64(y.len()) * int64(window)
 	c.emit(func() []step {
-		return []step{{g.batch * g.channels, func(i int, _ *worker) {
-			src, dst := x.f[i*g.h*g.w:(i+1)*g.h*g.w], y.f[i*g.oh*g.ow:]
-			for oy := range g.oh {
-				for ox := range g.ow {
-					dst[oy*g.ow+ox] = g.average(src, oy*g.sh-g.top, ox*g.sw-g.left, withPads)
-				}
+		size, chunk := g.oh*g.ow, max(1, 1<<16/window)
+		return []step{{(y.len() + chunk - 1) / chunk, func(task int, w *worker) {
+			for i := task * chunk; i < min(y.len(), (task+1)*chunk) && !w.stopped(); i++ {
+				src := x.f[i/size*g.h*g.w : (i/size+1)*g.h*g.w]
+				y.f[i] = g.average(src, i%size/g.ow*g.sh-g.top, i%g.ow*g.sw-g.left, withPads)
 			}
 		}}}
 	})
@@ -115,29 +119,28 @@ func opAveragePool(c *call) error {
 // average is the mean of the window whose corner is at y0, x0. What lies in the
 // padding counts as zeros withPads, and not at all without.
 func (g *window) average(src []float32, y0, x0 int, withPads bool) float32 {
+	top, bottom, rows := covered(y0, g.kh, g.dh, g.h, g.bottom)
+	left, right, cols := covered(x0, g.kw, g.dw, g.w, g.end)
 	var sum float32
-	inside, padded := 0, 0
-	for ky := range g.kh {
-		y := y0 + ky*g.dh
-		if y >= g.h+g.bottom {
-			break
-		}
-		for kx := range g.kw {
-			x := x0 + kx*g.dw
-			if x >= g.w+g.end {
-				break
-			}
-			padded++
-			if y >= 0 && y < g.h && x >= 0 && x < g.w {
-				sum += src[y*g.w+x]
-				inside++
-			}
+	for ky := top; ky < bottom; ky++ {
+		row := src[(y0+ky*g.dh)*g.w:]
+		for kx := left; kx < right; kx++ {
+			sum += row[x0+kx*g.dw]
 		}
 	}
+	count := (bottom - top) * (right - left)
 	if withPads {
-		inside = padded
+		count = rows * cols
 	}
-	return sum / float32(max(inside, 1))
+	return sum / float32(max(count, 1))
+}
+
+// covered tells which of a window's k elements, step apart from at on, lie within an image
+// of n, and how many do not lie beyond the padding behind it.
+func covered(at, k, step, n, padding int) (from, to, padded int) {
+	before := func(end int) int { return min(k, max(0, (end-at+step-1)/step)) }
+	from = min(k, max(0, (step-1-at)/step))
+	return from, max(from, before(n)), before(n + padding)
 }
 
 // opGlobal is the average or the maximum of each channel.

@@ -328,9 +328,12 @@ func (c *call) linear(x *value, r resizer, scales []float64, shape []int) error 
 	ih, iw, oh, ow := x.shape[rank-2], x.shape[rank-1], shape[rank-2], shape[rank-1]
 	rows, cols := r.blends(oh, ih, scales[rank-2]), r.blends(ow, iw, scales[rank-1])
 	c.emit(func() []step {
-		return []step{{product(shape[:rank-2]), func(i int, _ *worker) {
+		return []step{{product(shape[:rank-2]), func(i int, w *worker) {
 			src, dst := x.f[i*ih*iw:(i+1)*ih*iw], y.f[i*oh*ow:(i+1)*oh*ow]
 			for oy, v := range rows {
+				if w.stopped() {
+					return
+				}
 				upper, lower := src[v.a*iw:(v.a+1)*iw], src[v.b*iw:(v.b+1)*iw]
 				for ox, h := range cols {
 					p := upper[h.a] + (upper[h.b]-upper[h.a])*h.part

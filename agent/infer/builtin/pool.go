@@ -62,6 +62,7 @@ func (p *pool) work(w *worker) {
 		}
 	}()
 	s := p.current
+	w.ctx = p.ctx
 	for {
 		task := int(p.next.Add(1)) - 1
 		if task >= s.tasks || p.ctx.Err() != nil || p.fault.Load() != nil {

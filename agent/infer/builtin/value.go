@@ -1,6 +1,8 @@
 package builtin
 
 import (
+	"context"
+
 	"primespark/agent/infer/builtin/onnx"
 )
 
@@ -80,6 +82,7 @@ type node struct {
 	keeps   int64    // bytes of packed weights and tables that bind makes
 	heavy   bool     // costs more than its elements tell: never worked out while compiling
 	macs    int64    // multiplications with addition
+	work    int64    // operations, where they are more than macs and elements read and written
 	fuse    fusable
 	bind    func() []step
 	call    *call
@@ -97,7 +100,12 @@ type step struct {
 type worker struct {
 	scratch []float32
 	packing packing
+	ctx     context.Context // of the task; nil for one that is never cut short
 }
+
+// stopped reports whether nobody waits for the task any more. Tasks that may take
+// longer than some milliseconds look at it and return.
+func (w *worker) stopped() bool { return w.ctx != nil && w.ctx.Err() != nil }
 
 // alloc makes the memory of a constant that is worked out while compiling.
 func (v *value) alloc() {
