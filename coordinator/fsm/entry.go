@@ -29,6 +29,7 @@ const (
 	KindRevoke    Kind = "node.revoke"     // NodeRevoke
 	KindToken     Kind = "token.create"    // TokenCreate
 	KindTokenDrop Kind = "token.revoke"    // TokenRevoke
+	KindBackup    Kind = "backup.record"   // BackupRecord
 )
 
 // handlers is the whole command set: a new command is a struct, a method and a
@@ -46,6 +47,7 @@ var handlers = map[Kind]handler{
 	KindRevoke:    on((*change).nodeRevoke),
 	KindToken:     on((*change).tokenCreate),
 	KindTokenDrop: on((*change).tokenRevoke),
+	KindBackup:    on((*change).backupRecord),
 }
 
 // A Command is the body of one of the kinds.

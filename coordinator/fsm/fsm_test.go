@@ -43,6 +43,7 @@ var samples = []Command{
 	TokenCreate{ID: "t2", Name: "ada", Hash: Hash("secret of t2"), Access: Viewer},
 	TokenRevoke{ID: "t2"},
 	Prune{},
+	BackupRecord{Node: "c1", At: noon, Verified: noon.Add(time.Second), Path: "/mnt/nas/prime-spark-home-20260601T120000Z.psb"},
 }
 
 // TestLogFormat pins the bytes of every command: they outlive this release on

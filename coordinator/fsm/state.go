@@ -26,6 +26,7 @@ type State struct {
 	Former  map[string]Former    `json:"former,omitempty"` // key hash -> whose it was, until its certificate expires
 	Seq     uint64               `json:"seq"`              // of the last event
 	Events  []Event              `json:"events,omitempty"` // the newest MaxEvents, oldest first
+	Backup  Backup               `json:"backup,omitzero"`
 }
 
 // Cluster is what the cluster as a whole is.
