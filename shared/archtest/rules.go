@@ -57,12 +57,14 @@ var PrimeSpark = Rules{
 		// What is agreed on: fsm is plain state; the others work on it.
 		"coordinator/consensus": {"coordinator/fsm"},
 		"coordinator/lead":      {"coordinator/fsm"},
+		"coordinator/backup":    {"coordinator/fsm", "coordinator/pki"},
 		"coordinator/enroll":    {"coordinator/fsm", "coordinator/pki"},
 		"coordinator/events":    {"coordinator/fsm"},
 		"coordinator/dispatch":  {"coordinator/route"},
 		"coordinator/api":       {"coordinator/fsm", "coordinator/route", "coordinator/events", "coordinator/status"},
 	},
 	Libraries: map[string][]string{
+		"filippo.io/age":                      {"coordinator/backup"},
 		"github.com/hashicorp/raft":           {"coordinator/fsm", "coordinator/consensus"},
 		"github.com/hashicorp/go-hclog":       {"coordinator/consensus"},
 		"go.etcd.io/bbolt":                    {"coordinator/consensus"},
