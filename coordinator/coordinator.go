@@ -52,6 +52,8 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		return fmt.Errorf("load the cluster's authority: %w", err)
 	}
 
+	authority.Life = out.CertificateLife
+
 	ports, err := listen(ctx, cfg, out)
 	if err != nil {
 		return err
@@ -129,6 +131,9 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		},
 		founding(identityDir(cfg), id, node),
 		announce(node, cfg.Name, ports.reached, part(log, "announce")),
+		&identity.Renewal{
+			Identity: id, Dir: identityDir(cfg), Ask: enroller.RenewOwn(id), Conditions: conditions, Log: part(log, "identity"),
+		},
 		lead.Part(node.Leading(), part(log, "lead"),
 			run.Func("membership", node.KeepMembers), lead.Prune(node, part(log, "prune"))),
 		&events.Watcher{

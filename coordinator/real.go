@@ -21,6 +21,9 @@ type Outside struct {
 	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
 	// Agents dials agents; it gives up on dead ones sooner than Dial. Dial, if nil.
 	Agents func(ctx context.Context, network, address string) (net.Conn, error)
+	// CertificateLife is how long certificates live that are issued here; 0 for
+	// pki.LeafLife. Tests that have no month give minutes.
+	CertificateLife time.Duration
 	// Gossip changes how gossip reaches the others; nil for real sockets.
 	Gossip func(*gossip.Config)
 }

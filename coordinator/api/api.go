@@ -57,6 +57,8 @@ type Enroller interface {
 	// NewCode makes a code that actor asked for; text is the secret that a node is given.
 	NewCode(ctx context.Context, actor string, spec CodeSpec) (text string, made fsm.Code, err error)
 	Join(ctx context.Context, remoteIP string, req identity.JoinRequest) (identity.JoinResponse, error)
+	// Renew gives node id another certificate; from is the hash of its present key.
+	Renew(ctx context.Context, id identity.ID, from string, req identity.RenewRequest) (identity.RenewResponse, error)
 }
 
 // A CodeSpec says what a new join code is for.
@@ -111,6 +113,8 @@ type API struct {
 	stopped chan struct{}       // closes when the streams must end
 	stop    func()              // closes it, once
 	spec    object              // /openapi.json
+	roster  roster              // of the plans
+	polls   polls               // for the plans
 
 	leaderless atomic.Pointer[time.Time] // since when no leader is known; nil if one is
 	sum        atomic.Pointer[checksum]  // of the newest state that somebody asked about

@@ -56,6 +56,9 @@ func (a *API) handler(d door) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Referrer-Policy", "no-referrer")
+		if ending(r.TLS, time.Now()) {
+			w.Header().Set("Connection", "close") // the caller has renewed it, and shows the new one on the next
+		}
 		if d.loopback && !loopbackHost(r.Host) {
 			a.fail(w, r, problem.New(problem.Forbidden, "Call it as localhost or 127.0.0.1.", "This listener is for the same machine only."))
 			return

@@ -126,6 +126,10 @@ func (enroller) Join(_ context.Context, ip string, r identity.JoinRequest) (iden
 	return identity.JoinResponse{}, problem.New(problem.Forbidden, "Get a code.", "The code %s of %s at %s is not known.", r.Code, r.Name, ip)
 }
 
+func (e enroller) Renew(_ context.Context, id identity.ID, from string, _ identity.RenewRequest) (identity.RenewResponse, error) {
+	return identity.RenewResponse{Certificate: id.String() + " " + from}, nil
+}
+
 func newLab(t *testing.T) *lab {
 	t.Helper()
 	g := &group{FSM: fsm.New()}

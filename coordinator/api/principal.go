@@ -35,6 +35,7 @@ const (
 	Infer      Permission = "infer"
 	Operate    Permission = "operate"
 	Administer Permission = "administer"
+	Belong     Permission = "belong" // what a node asks for itself
 )
 
 var granted = map[Permission][]Role{
@@ -43,6 +44,7 @@ var granted = map[Permission][]Role{
 	Infer:      {Operator, Admin, Node},
 	Operate:    {Operator, Admin},
 	Administer: {Admin},
+	Belong:     {Node},
 }
 
 func (p Permission) valid() bool { _, ok := granted[p]; return ok }

@@ -52,6 +52,8 @@ func routes() []Route {
 		{"POST", wire.PathNodes + "/{name}:revoke", Operate, "node.revoke", "Shut a node out: its certificate is refused everywhere. To revoke a coordinator takes an admin.", nil, nil, wire.NodeBody{}, action(wire.Revoke)},
 		{"POST", wire.PathJoinCodes, Operate, "join_code.create", "Make a code by which a node joins. One for a coordinator, which gets the cluster's keys, takes an admin.", nil, wire.JoinCodeRequest{}, wire.JoinCodeBody{}, (*API).createJoinCode},
 		{"POST", wire.PathJoin, Public, "node.join", "Join with a code; the code is the permission.", nil, identity.JoinRequest{}, identity.JoinResponse{}, (*API).join},
+		{"POST", identity.RenewPath, Belong, "node.renew", "Give the node whose certificate is shown another one, for a fresh key.", nil, identity.RenewRequest{}, identity.RenewResponse{}, (*API).renew},
+		{"GET", wire.PathPlan, Belong, "", "What was decided about the node whose certificate is shown, and which certificates it must refuse.", []Param{{"index", "of the last answer: wait for a newer one"}, {"wait", "at most so long, as in 60s"}}, nil, wire.PlanBody{}, (*API).plan},
 		{"POST", wire.PathTokens, Administer, "token.create", "Make a token for a person or a program.", nil, wire.TokenRequest{}, wire.TokenBody{}, (*API).createToken},
 		{"GET", wire.PathRoute, View, "", "Which agents would answer for a model, in which order, and why.", []Param{{"model", "name of the model"}}, nil, wire.RouteBody{}, (*API).route},
 		{"GET", wire.PathEvents, View, "", "What happened, newest last.", []Param{{"after", "id of an event: only later ones"}, {"limit", "at most so many, 1 to 1000; 100 if not given"}}, nil, wire.EventsBody{}, (*API).events},

@@ -50,6 +50,8 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"GET /livez": Public, "GET /readyz": Public, "GET /v1/version": Public, "POST /v1/join": Public,
 		"GET /login": Public, "POST /login": Public, "POST /logout": Public, "GET /static/{file}": Public,
 		"POST /v1/tokens":               Administer,
+		"POST /v1/renew":                Belong,
+		"GET /v1/plan":                  Belong,
 		"POST /v1/join-codes":           Operate,
 		"POST /v1/nodes/{name}:approve": Operate, "POST /v1/nodes/{name}:drain": Operate, "POST /v1/nodes/{name}:undrain": Operate, "POST /v1/nodes/{name}:revoke": Operate,
 		"POST /v2/models/{model}/infer": Infer, "POST /v2/models/{model}/versions/{version}/infer": Infer,

@@ -122,7 +122,8 @@ func (e *Enroller) Join(ctx context.Context, remoteIP string, req identity.JoinR
 		return identity.JoinResponse{}, err
 	}
 	e.wrong.give(remoteIP) // whoever has a code's secret guesses nothing
-	cert, key, err := e.issue(req)
+	id := identity.ID{Cluster: e.Authority.Cluster(), Role: req.Role, Name: req.Name}
+	cert, key, err := e.issue(req.CSR, id, req.Addresses)
 	if err != nil {
 		return identity.JoinResponse{}, err
 	}
@@ -143,8 +144,8 @@ func (e *Enroller) Join(ctx context.Context, remoteIP string, req identity.JoinR
 }
 
 // issue makes the certificate before the code is used up, so that a request
-// that cannot be signed costs nothing. Nobody gets it before the join is agreed.
-func (e *Enroller) issue(req identity.JoinRequest) (cert []byte, keyHash string, err error) {
+// that cannot be signed costs nothing. Nobody gets it before that is agreed.
+func (e *Enroller) issue(csr string, id identity.ID, at identity.Addresses) (cert []byte, keyHash string, err error) {
 	refuse := func(err error) error {
 		if !errors.Is(err, pki.ErrRequest) {
 			return err
@@ -154,11 +155,10 @@ func (e *Enroller) issue(req identity.JoinRequest) (cert []byte, keyHash string,
 			Remedy: "Check the node's name and addresses, and join with an unchanged program.",
 		}
 	}
-	if keyHash, err = pki.KeyHash([]byte(req.CSR)); err != nil {
+	if keyHash, err = pki.KeyHash([]byte(csr)); err != nil {
 		return nil, "", refuse(err)
 	}
-	id := identity.ID{Cluster: e.Authority.Cluster(), Role: req.Role, Name: req.Name}
-	cert, err = e.Authority.Issue([]byte(req.CSR), id, hosts(req.Name, req.Addresses), time.Now())
+	cert, err = e.Authority.Issue([]byte(csr), id, hosts(id.Name, at), time.Now())
 	if err != nil {
 		return nil, "", refuse(err)
 	}

@@ -25,7 +25,8 @@ type Founding struct {
 	Name      string // the first coordinator's name
 	Addresses identity.Addresses
 	Version   string
-	Codes     []CodeSpec // join codes to make; need Addresses.API
+	Codes     []CodeSpec    // join codes to make; need Addresses.API
+	Life      time.Duration // of the first coordinator's certificate; pki.LeafLife if 0
 }
 
 // Founded are the secrets of a new cluster that a person needs, shown once.
@@ -70,6 +71,7 @@ func Init(f Founding) (Founded, error) {
 	if err != nil {
 		return Founded{}, err
 	}
+	ca.Life = f.Life
 	credentials, err := f.credentials(ca, now)
 	if err != nil {
 		return Founded{}, err

@@ -47,8 +47,20 @@ const (
 
 // An Authority signs certificates of one cluster. It is safe to share.
 type Authority struct {
+	// Life is how long what it signs lives, if not LeafLife. Set it before use.
+	Life time.Duration
+
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
+}
+
+// life returns how long a certificate lives, and how far before its making it
+// begins, which never is much of that.
+func (a *Authority) life() (life, skew time.Duration) {
+	if a.Life == 0 {
+		return LeafLife, Skew
+	}
+	return a.Life, min(Skew, a.Life/20)
 }
 
 // Create makes the authority of a new cluster.
@@ -82,7 +94,7 @@ func Create(cluster string, now time.Time) (*Authority, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create authority: %w", err)
 	}
-	return &Authority{cert, key}, nil
+	return &Authority{cert: cert, key: key}, nil
 }
 
 // Load reads the authority from the directory of a coordinator's identity.
@@ -116,7 +128,7 @@ func Parse(cert, key []byte) (*Authority, error) {
 	if !ok || !k.PublicKey.Equal(c.PublicKey) {
 		return nil, fmt.Errorf("%s is not the key of %s; restore both from the same backup", keyFile, certFile)
 	}
-	return &Authority{c, k}, nil
+	return &Authority{cert: c, key: k}, nil
 }
 
 // Save writes the authority into dir, which it makes if need be.
@@ -178,11 +190,12 @@ func (a *Authority) Issue(csr []byte, id identity.ID, hosts []string, now time.T
 	if err != nil {
 		return nil, err
 	}
+	life, skew := a.life()
 	template := &x509.Certificate{
 		SerialNumber: serial,
 		Subject:      pkix.Name{CommonName: id.Name, Organization: []string{"Prime Spark"}},
-		NotBefore:    now.Add(-Skew),
-		NotAfter:     now.Add(LeafLife),
+		NotBefore:    now.Add(-skew),
+		NotAfter:     now.Add(life),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		URIs:         []*url.URL{id.URI()},

@@ -167,7 +167,7 @@ func (f *Fleet) Start(name string) {
 		if p.role == fleet.Coordinator {
 			err = coordinator.Run(ctx, p.coordinator(), coordinator.Outside{Log: log, Listen: p.host.Listen, Dial: p.host.Dial, Gossip: talk})
 		} else {
-			err = agent.Run(ctx, p.agent(), agent.Outside{Log: log, Listen: p.host.Listen, Gossip: talk})
+			err = agent.Run(ctx, p.agent(), agent.Outside{Log: log, Listen: p.host.Listen, Dial: p.host.Dial, Gossip: talk})
 		}
 		if err != nil && !p.killed.Load() {
 			f.t.Errorf("%s failed: %v", name, err)

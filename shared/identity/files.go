@@ -12,6 +12,8 @@ const (
 	caFile      = "ca.crt"      // the cluster's authority, PEM
 	certFile    = "node.crt"    // this node's certificate, then the authority's, PEM
 	keyFile     = "node.key"    // its private key, PEM
+	renewedFile = "renewed.pem" // after a renewal: key, certificate, the authority's; in place of the two above
+	nextFile    = "next.key"    // the key that a renewal is asked for with, PEM
 	gossipFile  = "gossip.key"  // 32 bytes
 	peersFile   = "peers.json"  // Peers, as of the join
 	caKeyFile   = "ca.key"      // the authority's private key, PEM; coordinators only

@@ -53,8 +53,10 @@ func (c Credentials) Save(dir string) error {
 	if err := os.Chmod(dir, 0o700); err != nil {
 		return fmt.Errorf("save identity: %w", err)
 	}
-	if err := os.Remove(filepath.Join(dir, certFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("save identity: %w", err)
+	for _, old := range []string{certFile, renewedFile, nextFile} {
+		if err := os.Remove(filepath.Join(dir, old)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("save identity: %w", err)
+		}
 	}
 	if err := SyncDir(dir); err != nil {
 		return fmt.Errorf("save identity: %w", err)
@@ -124,6 +126,12 @@ func Load(dir string) (*Identity, error) {
 			// %v: a file that is missing beside a certificate is damage, not "not joined".
 			return nil, fmt.Errorf("load identity: %v; restore the file or join again", err)
 		}
+	}
+	switch cert, key, err := renewed(dir); {
+	case err != nil:
+		return nil, fmt.Errorf("load identity: %w; restore the file or join again", err)
+	case key != nil:
+		c.Cert, c.Key = cert, key
 	}
 	// The addresses are a convenience: gossip and the configuration know them too.
 	if b, err := ReadFile(dir, peersFile); err == nil {
@@ -196,21 +204,11 @@ func (i *Identity) KeyHash() string { return KeyHash(i.cert.Load().Leaf) }
 // Renew puts another certificate of the same node in place of the present one.
 // Connections that are open stay; new ones use it.
 func (i *Identity) Renew(cert, key []byte) error {
-	pair, err := tls.X509KeyPair(cert, key)
+	pair, err := i.successor(cert, key)
 	if err != nil {
-		return fmt.Errorf("renew certificate: %w", err)
+		return err
 	}
-	id, err := OfCertificate(pair.Leaf)
-	if err != nil {
-		return fmt.Errorf("renew certificate: %w", err)
-	}
-	if id != i.id {
-		return fmt.Errorf("renew certificate: it is of %s, this node is %s", id, i.id)
-	}
-	if err := pair.Leaf.CheckSignatureFrom(i.ca); err != nil {
-		return fmt.Errorf("renew certificate: %w", err)
-	}
-	i.cert.Store(&pair)
+	i.cert.Store(pair)
 	return nil
 }
 

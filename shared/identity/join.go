@@ -131,25 +131,59 @@ func final(err error) bool {
 	return true
 }
 
-// newKey makes the node's key and the request to sign it, both PEM. The
-// authority takes no name from the request; the subject is for people.
+// newKey makes the node's key and the request to sign it, both PEM.
 func newKey(name string) (key []byte, csr string, err error) {
+	if key, err = makeKey(); err != nil {
+		return nil, "", err
+	}
+	csr, err = request(name, key)
+	return key, csr, err
+}
+
+// makeKey makes a private key, PEM.
+func makeKey() ([]byte, error) {
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, "", fmt.Errorf("make key: %w", err)
+		return nil, fmt.Errorf("make key: %w", err)
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(k)
 	if err != nil {
-		return nil, "", fmt.Errorf("make key: %w", err)
+		return nil, fmt.Errorf("make key: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
+}
+
+// parseKey reads what makeKey wrote.
+func parseKey(key []byte) (*ecdsa.PrivateKey, error) {
+	block, _ := pem.Decode(key)
+	if block == nil {
+		return nil, errors.New("no key in PEM form")
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("parse key: %w", err)
+	}
+	k, ok := parsed.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("a key of type %T, want ECDSA", parsed)
+	}
+	return k, nil
+}
+
+// request makes the request to sign a key, PEM. The authority takes no name from
+// it; the subject is for people.
+func request(name string, key []byte) (string, error) {
+	k, err := parseKey(key)
+	if err != nil {
+		return "", fmt.Errorf("make certificate request: %w", err)
 	}
 	template := x509.CertificateRequest{}
 	template.Subject.CommonName = name
-	request, err := x509.CreateCertificateRequest(rand.Reader, &template, k)
+	der, err := x509.CreateCertificateRequest(rand.Reader, &template, k)
 	if err != nil {
-		return nil, "", fmt.Errorf("make certificate request: %w", err)
+		return "", fmt.Errorf("make certificate request: %w", err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}),
-		string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: request})), nil
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})), nil
 }
 
 // NewKey makes a key and a request to sign it, both PEM, for a node that is not

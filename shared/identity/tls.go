@@ -86,7 +86,7 @@ func (i *Identity) verify(cs tls.ConnectionState, usage x509.ExtKeyUsage, accept
 	if id.Cluster != i.id.Cluster {
 		return fmt.Errorf("%s is of another cluster than %s", id, i.id.Cluster)
 	}
-	if deny := i.deny.Load(); deny != nil && (*deny)(id, KeyHash(cs.PeerCertificates[0])) {
+	if i.denied(id, cs.PeerCertificates[0]) {
 		return fmt.Errorf("%s is revoked", id)
 	}
 	return accept(id)
@@ -101,6 +101,24 @@ func verifyChain(chain []*x509.Certificate, pool *x509.CertPool, usage x509.ExtK
 		return ID{}, err
 	}
 	return OfCertificate(chain[0])
+}
+
+// Admitted is Peer for a connection that may be older than what was decided about
+// its other end: a node that has been revoked since is refused.
+func (i *Identity) Admitted(cs *tls.ConnectionState) (ID, error) {
+	id, err := Peer(cs)
+	if err != nil {
+		return ID{}, err
+	}
+	if i.denied(id, cs.PeerCertificates[0]) {
+		return ID{}, fmt.Errorf("%s is revoked", id)
+	}
+	return id, nil
+}
+
+func (i *Identity) denied(id ID, cert *x509.Certificate) bool {
+	deny := i.deny.Load()
+	return deny != nil && (*deny)(id, KeyHash(cert))
 }
 
 // Peer tells who is at the other end of a connection that was made with the
