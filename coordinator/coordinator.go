@@ -19,6 +19,7 @@ import (
 	"primespark/coordinator/broker"
 	"primespark/coordinator/config"
 	"primespark/coordinator/consensus"
+	"primespark/coordinator/disk"
 	"primespark/coordinator/dispatch"
 	"primespark/coordinator/enroll"
 	"primespark/coordinator/events"
@@ -60,7 +61,14 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	}
 	defer ports.Close()
 
-	profile, err := consensus.ProfileOf(cfg.Raft.Profile)
+	conditions := health.New(nil)
+	conditions.Set(health.Starting, health.Unready, "The coordinator is starting.", "Wait a few seconds.")
+	under, release := out.disk(cfg.StateDir)
+	defer release()
+	speed := disk.Measure(under)
+	quick := timing(cfg.Raft.Profile, speed)
+	tellSpeed(part(log, "disk"), conditions, cfg.Raft.Profile, quick, speed)
+	profile, err := consensus.ProfileOf(quick)
 	if err != nil {
 		return err
 	}
@@ -95,8 +103,6 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	defer talk.Close() // for when Run is never reached; otherwise it does nothing
 	ports.reached.Gossip = talk.Addr()
 
-	conditions := health.New(nil)
-	conditions.Set(health.Starting, health.Unready, "The coordinator is starting.", "Wait a few seconds.")
 	agents := out.Agents
 	if agents == nil {
 		agents = out.Dial
@@ -114,14 +120,21 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	front, err := api.New(api.Config{
 		Self: cfg.Name, Group: node, Standing: func() api.Standing { return apiStanding(node.Status()) },
 		Views: talk.View(), Gateway: dispatcher, Enroller: enrollment{enroller}, Events: history,
-		Health: conditions.Reasons, SessionKey: id.SessionKey(), MaxBody: int64(cfg.HTTP.MaxBody),
+		Health: conditions.All, SessionKey: id.SessionKey(), MaxBody: int64(cfg.HTTP.MaxBody),
 		Log: part(log, "api"), Registry: metrics,
 	})
 	if err != nil {
 		return err
 	}
 
+	reaction := disks{dir: cfg.StateDir, widened: quick != cfg.Raft.Profile, take: node.Take, conditions: conditions}
+	watchdog, err := disk.Watch(under, reaction.act, part(log, "disk"), metrics)
+	if err != nil {
+		return err
+	}
+
 	parts := []run.Part{
+		guarded(watchdog, out.Abort, part(log, "disk")), // stops last: the raft node's end waits for the disk
 		conditions,
 		node,
 		talk,

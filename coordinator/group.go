@@ -108,8 +108,8 @@ func (p pulse) beat() error {
 	if now := modeOf(p.name, group, p.view()); now != p.mode.Get() {
 		p.mode.Store(now)
 	}
-	reasons := p.conditions.Reasons()
-	return p.announce(fleet.Vital{Mode: p.mode.Get(), Ready: len(reasons) == 0, Reasons: reasons.Codes()})
+	wrong := p.conditions.All()
+	return p.announce(fleet.Vital{Mode: p.mode.Get(), Ready: len(wrong.Reasons()) == 0, Reasons: wrong.Codes()})
 }
 
 // announce keeps the agreed state's picture of this coordinator right: where it

@@ -5,9 +5,11 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"time"
 
 	"primespark/coordinator/config"
+	"primespark/coordinator/disk"
 	"primespark/coordinator/dispatch"
 	"primespark/shared/gossip"
 	"primespark/shared/logs"
@@ -26,6 +28,19 @@ type Outside struct {
 	CertificateLife time.Duration
 	// Gossip changes how gossip reaches the others; nil for real sockets.
 	Gossip func(*gossip.Config)
+	Disk   disk.Disk // under the state directory; nil for the real one
+	// Abort ends the process at once when its disk is lost. nil: Run returns
+	// instead, once the disk lets it.
+	Abort func()
+}
+
+// disk is the disk under a directory, and what gives it back.
+func (o Outside) disk(dir string) (under disk.Disk, release func()) {
+	if o.Disk != nil {
+		return o.Disk, func() {}
+	}
+	d := disk.At(dir)
+	return d, func() { _ = d.Close() } // nothing in the probe is worth an error
 }
 
 // Real is the world of a daemon: the host's network, and its log on stderr.
@@ -41,5 +56,6 @@ func Real(cfg config.Config, stderr io.Writer) Outside {
 		Listen: listen.Listen,
 		Dial:   dial.DialContext,
 		Agents: dispatch.Dial,
+		Abort:  func() { os.Exit(1) },
 	}
 }

@@ -95,7 +95,7 @@ type Config struct {
 	Gateway    Gateway
 	Enroller   Enroller
 	Events     *events.Log
-	Health     func() health.List // what makes this node unready
+	Health     func() health.List // what is wrong with this node
 	SessionKey []byte             // the cluster's, for the page's log-in; 32 bytes
 	MaxBody    int64              // of an inference request; 16 MiB if 0
 	Log        *slog.Logger

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"primespark/shared/health"
 	"primespark/shared/version"
 	"primespark/shared/wire"
 )
@@ -19,8 +20,14 @@ func (a *API) live(w http.ResponseWriter, _ *call) error {
 func (a *API) ready(w http.ResponseWriter, _ *call) error {
 	body := wire.ReadyBody{Ready: true, Reasons: []wire.Reason{}}
 	for _, c := range a.cfg.Health() {
-		body.Ready = false
-		body.Reasons = append(body.Reasons, wire.Reason{Code: string(c.Code), Detail: c.Detail, Remedy: c.Remedy, Since: c.Since})
+		r := wire.Reason{Code: string(c.Code), Detail: c.Detail, Remedy: c.Remedy, Since: c.Since}
+		switch c.Severity {
+		case health.Unready:
+			body.Ready = false
+			body.Reasons = append(body.Reasons, r)
+		case health.Warning:
+			body.Warnings = append(body.Warnings, r)
+		}
 	}
 	if !body.Ready {
 		w.Header().Set("Retry-After", "1")

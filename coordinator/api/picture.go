@@ -74,6 +74,7 @@ func (p picture) coordinators() []wire.Coordinator {
 		c.Alive = s.Name == p.self || seen && g.Liveness == fleet.Alive
 		if seen {
 			c.API, c.Version = or(g.API, c.API), or(g.Version, c.Version)
+			c.Conditions = g.Vital.Reasons
 		}
 		switch {
 		case s.Name == p.self:

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"strings"
 	"time"
 
 	"primespark/shared/fleet"
@@ -105,6 +106,14 @@ func (m Member) Contact() string {
 		return fmt.Sprintf("%d ms ago", *m.LastContactMS)
 	}
 	return span(time.Duration(*m.LastContactMS)*time.Millisecond) + " ago"
+}
+
+// Trouble is what a coordinator that can be reached says is wrong with itself.
+func (m Member) Trouble() string {
+	if m.Role == wire.RoleUnreachable {
+		return ""
+	}
+	return strings.ReplaceAll(strings.Join(m.Conditions, ", "), "_", " ")
 }
 
 // Recent are the last events, newest first.

@@ -51,6 +51,7 @@ type Fleet struct {
 	roots  *x509.CertPool
 	nodes  map[string]*process
 	log    *lockedBuffer
+	life   time.Duration // of certificates; 0: as always
 }
 
 // A process is one node, running or not.
@@ -61,6 +62,7 @@ type process struct {
 	stop      context.CancelFunc
 	done      chan struct{}
 	killed    *atomic.Bool // nobody minds what Run returns then
+	disk      Disk         // that the watchdog sees
 }
 
 // Test runs a story in a bubble with a fleet that has come up: all agents are
@@ -68,8 +70,15 @@ type process struct {
 // that failed, or a goroutine that stays, fails the test.
 func Test(t *testing.T, coordinators, agents int, story func(t *testing.T, f *Fleet)) {
 	t.Helper()
+	TestLife(t, 0, coordinators, agents, story)
+}
+
+// TestLife is Test with certificates that live so long instead of 30 days, of
+// which no test has the time.
+func TestLife(t *testing.T, life time.Duration, coordinators, agents int, story func(t *testing.T, f *Fleet)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		f := &Fleet{t: t, gossip: gossiptest.New(0, 1), dir: t.TempDir(), nodes: map[string]*process{}, log: &lockedBuffer{}}
+		f := &Fleet{t: t, gossip: gossiptest.New(0, 1), dir: t.TempDir(), nodes: map[string]*process{}, log: &lockedBuffer{}, life: life}
 		t.Cleanup(func() {
 			if t.Failed() {
 				t.Logf("the nodes' logs:\n%s", f.log)
@@ -93,7 +102,7 @@ func (f *Fleet) found() {
 	f.t.Helper()
 	p := f.process("c1", fleet.Coordinator)
 	made, err := enroll.Init(enroll.Founding{
-		Dir: filepath.Join(p.dir, "identity"), Cluster: "test", Name: p.name, Addresses: p.addresses(),
+		Dir: filepath.Join(p.dir, "identity"), Cluster: "test", Name: p.name, Addresses: p.addresses(), Life: f.life,
 	})
 	if err != nil {
 		f.t.Fatal(err)
@@ -165,7 +174,7 @@ func (f *Fleet) Start(name string) {
 		defer close(p.done)
 		var err error
 		if p.role == fleet.Coordinator {
-			err = coordinator.Run(ctx, p.coordinator(), coordinator.Outside{Log: log, Listen: p.host.Listen, Dial: p.host.Dial, Gossip: talk})
+			err = coordinator.Run(ctx, p.coordinator(), coordinator.Outside{Log: log, CertificateLife: f.life, Listen: p.host.Listen, Dial: p.host.Dial, Gossip: talk, Disk: &p.disk})
 		} else {
 			err = agent.Run(ctx, p.agent(), agent.Outside{Log: log, Listen: p.host.Listen, Dial: p.host.Dial, Gossip: talk})
 		}

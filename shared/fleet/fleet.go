@@ -73,7 +73,7 @@ type Vital struct {
 
 	Mode        Mode      `json:"mode,omitempty"`
 	Ready       bool      `json:"ready"`
-	Reasons     []string  `json:"reasons,omitempty"` // codes of /readyz that hold
+	Reasons     []string  `json:"reasons,omitempty"` // codes of /readyz that hold; warnings too, so a ready node may have some
 	Power       Power     `json:"power,omitzero"`
 	Temperature *float64  `json:"temperature,omitempty"` // °C of the processor
 	CPU         float64   `json:"cpu"`                   // 0 to 1, of all cores

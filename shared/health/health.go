@@ -31,7 +31,13 @@ const (
 	CorruptStore  Code = "corrupt_store"
 	Draining      Code = "draining" // asked to finish its work and take no more
 	LowBattery    Code = "low_battery"
-	NoModels      Code = "no_models" // an agent that can infer nothing
+	NoModels      Code = "no_models"    // an agent that can infer nothing
+	DiskStalled   Code = "disk_stalled" // the disk under the state does not answer
+)
+
+// The codes of conditions that a node goes on with.
+const (
+	SlowDisk Code = "slow_disk" // agreeing and replacing a leader take longer
 )
 
 // A Severity says what a condition does to the node.

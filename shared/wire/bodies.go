@@ -38,6 +38,8 @@ type Coordinator struct {
 	Alive         bool   `json:"alive"`
 	Version       string `json:"version,omitempty"`
 	LastContactMS *int64 `json:"last_contact_ms,omitempty"` // since word from the leader, where that is known
+
+	Conditions []string `json:"conditions,omitempty"` // what it says is wrong with itself: codes of /readyz, warnings too
 }
 
 // A Summary is the fleet in one sentence, and the numbers that it is made of.
@@ -152,11 +154,12 @@ type TokenBody struct {
 
 // ReadyBody answers GET /readyz, with status 200 or 503.
 type ReadyBody struct {
-	Ready   bool     `json:"ready"`
-	Reasons []Reason `json:"reasons"`
+	Ready    bool     `json:"ready"`
+	Reasons  []Reason `json:"reasons"`            // why it is not
+	Warnings []Reason `json:"warnings,omitempty"` // what it goes on with, less well than it should
 }
 
-// A Reason is why a node is not ready.
+// A Reason is why a node is not ready, or not as well as it should be.
 type Reason struct {
 	Code   string    `json:"code"`
 	Detail string    `json:"detail"`

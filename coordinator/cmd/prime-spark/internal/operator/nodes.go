@@ -198,6 +198,8 @@ func liveness(l fleet.Liveness) cli.Styled {
 
 func readiness(n wire.NodeBody) cli.Styled {
 	switch {
+	case n.Ready && len(n.Reasons) > 0:
+		return cli.Warn("yes, " + strings.Join(n.Reasons, " "))
 	case n.Ready:
 		return cli.Good("yes")
 	case len(n.Reasons) > 0:
