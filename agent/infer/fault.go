@@ -48,8 +48,8 @@ type faulty struct {
 	after int64
 }
 
-func (f faulty) Load(ctx context.Context, file *os.File, size int64) (Session, error) {
-	s, err := f.Backend.Load(ctx, file, size)
+func (f faulty) Load(ctx context.Context, file *os.File, size, memory int64) (Session, error) {
+	s, err := f.Backend.Load(ctx, file, size, memory)
 	if err != nil {
 		return nil, err
 	}

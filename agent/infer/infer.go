@@ -17,6 +17,9 @@ var ErrBusy = errors.New("inference queue is full")
 // ErrClosed means that the session was closed, because its model was unloaded.
 var ErrClosed = errors.New("model is not loaded")
 
+// ErrMemory means that a model needs more memory than it may take.
+var ErrMemory = errors.New("not enough memory for the model")
+
 // ErrBroken means that the session met a fault of its engine and gives no answer
 // any more; it is to be closed.
 var ErrBroken = errors.New("model is broken")
@@ -29,7 +32,9 @@ type Backend interface {
 	// Load makes a session of one model file. The file was opened and hashed by
 	// the caller and is only read during the call. A model that the engine cannot
 	// run is refused here, with the operator, the node and the opset named, never later.
-	Load(ctx context.Context, file *os.File, size int64) (Session, error)
+	// The session may hold memory bytes, 0 for as many as the engine finds right; a
+	// model that needs more is refused with ErrMemory, before it has taken much more.
+	Load(ctx context.Context, file *os.File, size, memory int64) (Session, error)
 }
 
 // A Session is a loaded model. It runs one inference at a time: callers queue
@@ -43,6 +48,9 @@ type Session interface {
 	// order of Outputs, whose types and shapes are those of Outputs. It keeps
 	// neither. It returns soon after ctx ends, with ctx's error.
 	Infer(ctx context.Context, in, out []tensor.Tensor) error
+	// Memory is how many bytes the session holds, or may come to hold, at most; the
+	// tensors that Infer is given are not among them.
+	Memory() int64
 	// Close frees what the session holds; a second Close does nothing.
 	Close() error
 }

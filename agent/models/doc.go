@@ -6,6 +6,11 @@
 // is not loaded, and the index says why. One package, BlazeFace, is part of the
 // binary, so that a node without network or disk has a model.
 //
+// What a model takes of memory counts from its manifest's resources.memory or, if that
+// is more, from what its session and tensors hold. Without that word in the manifest it
+// may take 64 MiB and 16 times the size of its file, and never more than is left of
+// models.memory.
+//
 // A model is ready only after it ran, and, if its manifest has a selftest, found
 // on the photo what it is to find. Models of the same engine share its queue.
 package models

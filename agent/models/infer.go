@@ -41,7 +41,11 @@ func (r *Registry) Infer(ctx context.Context, name, version string, req infer.Re
 			defer cancel()
 		}
 	}
-	return l.infer(ctx, req)
+	answer, err := l.infer(ctx, req)
+	if errors.Is(err, infer.ErrBroken) {
+		r.withdraw(l, err)
+	}
+	return answer, err
 }
 
 // A buffers is what one request works in, and the next one after it.

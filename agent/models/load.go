@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -94,7 +95,7 @@ func (r *Registry) replace(ctx context.Context, name string, from source) error 
 		r.ready(name, old) // the manifest names the network's sum, so that has not changed either
 		return nil
 	}
-	p, err := readPack(from, m, manifest)
+	p, err := readPack(ctx, from, m, manifest)
 	if err != nil {
 		return err
 	}
@@ -148,6 +149,21 @@ func (r *Registry) refuse(name string, err error) {
 		next.status.Reason = "a newer package was refused: " + err.Error()
 	}
 	r.models[name] = &next
+}
+
+// withdraw takes a model that is broken out of service.
+func (r *Registry) withdraw(l *live, err error) {
+	r.mu.Lock()
+	e := r.models[l.Name]
+	ours := e != nil && e.live == l
+	if ours {
+		r.models[l.Name] = &entry{status: model.Status{Name: l.Name, Version: l.Version, State: model.Unavailable, Reason: err.Error()}}
+	}
+	r.mu.Unlock()
+	if ours {
+		r.cfg.Log.Error("model withdrawn", "model", l.Name, "err", err, "remedy", "report it with the model, and load it again")
+		l.retire() // after its last answers; nobody waits for them
+	}
 }
 
 // Unload stops serving a model, once the answers under way are given; if ctx
@@ -222,13 +238,26 @@ func (r *Registry) variant(ctx context.Context, p *pack, v model.Variant, old *l
 	if n.file == nil {
 		return nil, errors.New("the file is missing from the package")
 	}
-	need := p.needs(v)
-	if err := r.room(p.Name, need, old); err != nil {
+	left, allowed := r.left(old), p.allowance(v)
+	if err := r.room(p.Name, int64(p.Resources.Memory), left); err != nil {
 		return nil, err
 	}
-	session, err := r.cfg.Backends[i].Load(ctx, n.file, n.size)
-	if err != nil {
+	session, err := r.cfg.Backends[i].Load(ctx, n.file, n.size, min(left, allowed))
+	switch {
+	case errors.Is(err, infer.ErrMemory) && left < allowed:
+		return nil, r.noRoom(p.Name, "more memory than is left", left, err)
+	case err != nil:
 		return nil, err
+	}
+	need, err := weigh(session)
+	if err == nil && need > allowed {
+		err = fmt.Errorf("it takes %v with its inputs and outputs, and may take %v; declare resources.memory in its manifest", whole(need), whole(allowed))
+	}
+	if need = max(need, int64(p.Resources.Memory)); err == nil {
+		err = r.room(p.Name, need, left)
+	}
+	if err != nil {
+		return nil, errors.Join(err, session.Close())
 	}
 	// It proves itself in queues of its own: that those of the node are full at
 	// this moment says nothing about the model.
@@ -244,36 +273,66 @@ func (r *Registry) variant(ctx context.Context, p *pack, v model.Variant, old *l
 	return l, nil
 }
 
-// room checks that the models stay within the memory that they may take.
-func (r *Registry) room(name string, need int64, old *live) error {
+// weigh is how much memory a session takes with one set of inputs and outputs, in bytes.
+func weigh(s infer.Session) (need int64, err error) {
+	all := slices.Concat(s.Inputs(), s.Outputs())
+	if err := fixed(all); err != nil {
+		return 0, err
+	}
+	need = s.Memory()
+	for _, spec := range all {
+		n, err := tensor.Count(spec.Shape)
+		if err != nil {
+			return 0, err
+		}
+		need += int64(n) * int64(spec.Type.Size())
+	}
+	return need, nil
+}
+
+// left is how much of the memory for models is left for one that replaces old, in bytes.
+func (r *Registry) left(old *live) int64 {
 	if r.cfg.Memory == 0 {
-		return nil
+		return math.MaxInt64
 	}
 	left := r.cfg.Memory
 	r.mu.RLock()
+	defer r.mu.RUnlock()
 	for _, e := range r.models {
 		if e.live != nil && e.live != old {
 			left -= e.live.memory
 		}
 	}
-	r.mu.RUnlock()
+	return max(left, 1) // 0 would be no bound
+}
+
+// room checks that a model stays within what is left.
+func (r *Registry) room(name string, need, left int64) error {
 	if need <= left {
 		return nil
 	}
-	return problem.New(problem.NoCapacity, "Unload another model, or raise models.memory.",
-		"Model %s needs %v, and %v of %v are left for models.", name, whole(need), whole(max(0, left)), whole(r.cfg.Memory))
+	return r.noRoom(name, whole(need).String(), left, nil)
+}
+
+// noRoom is the problem of a model that needs more memory than is left.
+func (r *Registry) noRoom(name, need string, left int64, err error) error {
+	return &problem.Error{
+		Code: problem.NoCapacity, Err: err,
+		Detail: fmt.Sprintf("Model %s needs %s, and %v of %v are left for models.", name, need, conf.Size(left>>20<<20), whole(r.cfg.Memory)),
+		Remedy: "Unload another model, or raise models.memory.",
+	}
 }
 
 // whole is a number of bytes in whole mebibytes, rounded up.
 func whole(bytes int64) conf.Size { return conf.Size((bytes + 1<<20 - 1) >> 20 << 20) }
 
+// proof is how long the first inference and the selftest may take together; what takes
+// longer is of no use to anyone who waits for an answer.
+const proof = time.Minute
+
 // prove checks that the session is what the manifest says, and that it works.
 func (l *live) prove(ctx context.Context) error {
-	in, out := l.session.Inputs(), l.session.Outputs()
-	if err := errors.Join(fixed(in), fixed(out)); err != nil {
-		return err
-	}
-	if err := l.match(in, out); err != nil {
+	if err := l.match(l.session.Inputs(), l.session.Outputs()); err != nil {
 		return err
 	}
 	if l.Preprocess != nil {
@@ -285,7 +344,7 @@ func (l *live) prove(ctx context.Context) error {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, proof)
 	defer cancel()
 	if err := l.warm(ctx); err != nil {
 		return fmt.Errorf("first inference: %w", err)

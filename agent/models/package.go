@@ -2,6 +2,7 @@ package models
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,10 +13,11 @@ import (
 	"primespark/shared/model"
 )
 
-// Bounds of the small files of a package, in bytes.
+// Bounds of the files of a package, in bytes.
 const (
-	maxLabels = 4 << 20
-	maxPhoto  = 16 << 20
+	maxLabels  = 4 << 20
+	maxPhoto   = 16 << 20
+	maxNetwork = 256 << 20
 )
 
 // A pack is a package that was checked: its files are those that the manifest
@@ -49,7 +51,7 @@ func readManifest(from source) (model.Manifest, []byte, error) {
 }
 
 // readPack reads and checks a package. The caller closes it.
-func readPack(from source, m model.Manifest, manifest []byte) (p *pack, err error) {
+func readPack(ctx context.Context, from source, m model.Manifest, manifest []byte) (p *pack, err error) {
 	p = &pack{Manifest: m, manifest: manifest, networks: map[string]network{}}
 	defer func() {
 		if err != nil {
@@ -58,7 +60,7 @@ func readPack(from source, m model.Manifest, manifest []byte) (p *pack, err erro
 		}
 	}()
 	for _, v := range m.Variants {
-		if err := p.open(from, v); err != nil {
+		if err := p.open(ctx, from, v); err != nil {
 			return p, err
 		}
 	}
@@ -81,7 +83,7 @@ func readPack(from source, m model.Manifest, manifest []byte) (p *pack, err erro
 
 // open opens a variant's file and compares it with the manifest, by what is in
 // the open file: nobody can put another one in its place afterwards.
-func (p *pack) open(from source, v model.Variant) error {
+func (p *pack) open(ctx context.Context, from source, v model.Variant) error {
 	n, seen := p.networks[v.File]
 	if !seen {
 		file, size, err := from.open(v.File)
@@ -98,7 +100,10 @@ func (p *pack) open(from source, v model.Variant) error {
 	if n.file == nil {
 		return nil
 	}
-	return checkSum(v.File, v.SHA256, io.NewSectionReader(n.file, 0, n.size))
+	if n.size > maxNetwork {
+		return fmt.Errorf("%s has %v; at most %v are read", v.File, whole(n.size), whole(maxNetwork))
+	}
+	return checkSum(v.File, v.SHA256, reader{ctx, io.NewSectionReader(n.file, 0, n.size)})
 }
 
 // small reads a file that is not a network, and compares it if the manifest has
@@ -117,13 +122,10 @@ func (p *pack) small(from source, name string, most int64) ([]byte, error) {
 	return data, nil
 }
 
-// needs is how much memory the model takes, in bytes: what its manifest says, or
-// its file thrice, for the weights, what the engine makes of them and its tensors.
-func (p *pack) needs(v model.Variant) int64 {
-	if p.Resources.Memory > 0 {
-		return int64(p.Resources.Memory)
-	}
-	return 3 * p.networks[v.File].size
+// allowance is how much memory the model may take, in bytes: what its manifest says, or
+// more if it says little. That of a tiny file is small whatever it would make of itself.
+func (p *pack) allowance(v model.Variant) int64 {
+	return max(64<<20+16*p.networks[v.File].size, int64(p.Resources.Memory))
 }
 
 func (p *pack) close() error {

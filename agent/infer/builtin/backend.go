@@ -19,7 +19,7 @@ type Backend struct {
 	// the model is loaded.
 	Threads int
 	// Memory bounds what one session may use for weights, tensors and scratch, in
-	// bytes; 0 is DefaultMemory.
+	// bytes, where Load names no bound; 0 is DefaultMemory.
 	Memory int64
 	// Kernels names a set to work with instead of the fastest: kernel.Plain for
 	// plain Go. nil is kernel.Best.
@@ -36,7 +36,10 @@ func (Backend) Engine() string { return "builtin" }
 
 // Load reads, checks and compiles an ONNX file. What the engine cannot run is
 // refused here, with the node, its operator and the opset named.
-func (b Backend) Load(ctx context.Context, file *os.File, size int64) (infer.Session, error) {
+func (b Backend) Load(ctx context.Context, file *os.File, size, memory int64) (infer.Session, error) {
+	if memory > 0 {
+		b.Memory = memory
+	}
 	if size < 0 || size > onnx.MaxFile {
 		return nil, fmt.Errorf("ONNX model of %d bytes: at most %d are read", size, onnx.MaxFile)
 	}

@@ -3,6 +3,7 @@ package builtin
 import (
 	"fmt"
 
+	"primespark/agent/infer"
 	"primespark/shared/tensor"
 )
 
@@ -24,8 +25,8 @@ func checked(shape []int) error {
 // may use; whoever charges does so before allocating.
 func (c *compiler) charge(bytes int64) error {
 	if c.fixed += bytes; c.fixed > c.options.memory {
-		return fmt.Errorf("the model needs more than the %d MiB of memory that it may use; declare resources.memory in its manifest, or run it on another engine",
-			c.options.memory>>20)
+		return fmt.Errorf("%w: more than the %d MiB of memory that it may use; declare resources.memory in its manifest, or run it on another engine",
+			infer.ErrMemory, c.options.memory>>20)
 	}
 	return nil
 }

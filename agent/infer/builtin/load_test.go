@@ -13,6 +13,7 @@ import (
 	"primespark/agent/infer"
 	"primespark/agent/infer/builtin/kernel"
 	"primespark/agent/infer/builtin/onnx"
+	"primespark/agent/infer/infertest"
 	"primespark/shared/tensor"
 )
 
@@ -130,6 +131,11 @@ func TestSharing(t *testing.T) {
 	}
 }
 
+// TestPromises holds the engine to what every backend promises.
+func TestPromises(t *testing.T) {
+	infertest.TestBackend(t, Backend{Threads: 2}, network().file())
+}
+
 func TestSession(t *testing.T) {
 	var backend infer.Backend = Backend{Threads: 3}
 	name := filepath.Join(t.TempDir(), "m.onnx")
@@ -142,10 +148,10 @@ func TestSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	if s, err := backend.Load(t.Context(), file, int64(len(data))+1); err == nil || s != nil {
+	if s, err := backend.Load(t.Context(), file, int64(len(data))+1, 0); err == nil || s != nil {
 		t.Fatalf("a file shorter than its size gave %v and %v", s, err)
 	}
-	s, err := backend.Load(t.Context(), file, int64(len(data)))
+	s, err := backend.Load(t.Context(), file, int64(len(data)), 0)
 	if err != nil {
 		t.Fatal(err)
 	}

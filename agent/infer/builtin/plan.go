@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"primespark/agent/infer"
 )
 
 // A plan is the memory of a session: where in the two arenas every value lives.
@@ -38,8 +40,8 @@ func (c *compiler) plan() (plan, error) {
 		p.scratch = max(p.scratch, n.scratch)
 	}
 	if need := p.bytes(c.options.threads) + c.fixed; need > c.options.memory {
-		return p, fmt.Errorf("the model needs %d MiB of memory, more than the %d MiB that it may use; declare resources.memory in its manifest, or run it on another engine",
-			need>>20, c.options.memory>>20)
+		return p, fmt.Errorf("%w: %d MiB, more than the %d MiB of memory that it may use; declare resources.memory in its manifest, or run it on another engine",
+			infer.ErrMemory, need>>20, c.options.memory>>20)
 	}
 	return p, nil
 }

@@ -24,6 +24,7 @@ type Fake struct {
 	Name            string // of the engine; "fake" if empty
 	Inputs, Outputs []tensor.Spec
 	Cost            time.Duration // of one inference
+	Holds           int64         // bytes that a session says it holds; 1024 if 0
 	// Answer fills out, if set. It is never called twice at a time for one session.
 	Answer func(in, out []tensor.Tensor) error
 }
@@ -37,15 +38,25 @@ func (f *Fake) Engine() string {
 }
 
 // Load makes a session of a file that begins with Model.
-func (f *Fake) Load(ctx context.Context, file *os.File, size int64) (infer.Session, error) {
+func (f *Fake) Load(ctx context.Context, file *os.File, _, memory int64) (infer.Session, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	if memory > 0 && f.holds() > memory {
+		return nil, fmt.Errorf("%w: %d bytes, and it may take %d", infer.ErrMemory, f.holds(), memory)
 	}
 	head := make([]byte, len(Model))
 	if _, err := file.ReadAt(head, 0); err != nil || !bytes.Equal(head, []byte(Model)) {
 		return nil, errors.New("not a model of the fake engine")
 	}
 	return &fakeSession{fake: f}, nil
+}
+
+func (f *Fake) holds() int64 {
+	if f.Holds == 0 {
+		return 1 << 10
+	}
+	return f.Holds
 }
 
 type fakeSession struct {
@@ -56,6 +67,7 @@ type fakeSession struct {
 
 func (s *fakeSession) Inputs() []tensor.Spec  { return s.fake.Inputs }
 func (s *fakeSession) Outputs() []tensor.Spec { return s.fake.Outputs }
+func (s *fakeSession) Memory() int64          { return s.fake.holds() }
 
 func (s *fakeSession) Infer(ctx context.Context, in, out []tensor.Tensor) error {
 	s.mu.Lock()

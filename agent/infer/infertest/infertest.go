@@ -72,11 +72,25 @@ func TestBackend(t *testing.T, backend infer.Backend, model []byte) {
 		}
 	})
 	t.Run("close during an inference", func(t *testing.T) { testClose(t, backend, model) })
+	t.Run("memory is bounded", func(t *testing.T) {
+		need := Load(t, backend, model).Memory()
+		if need < 1 {
+			t.Fatalf("a session holds %d bytes", need)
+		}
+		s, err := open(t, backend, model, need)
+		if err != nil {
+			t.Fatalf("with as much memory as it holds: %v", err)
+		}
+		must(t, s.Close())
+		if s, err := open(t, backend, model, need-1); !errors.Is(err, infer.ErrMemory) {
+			t.Errorf("with less memory than it holds: %v and %v, want infer.ErrMemory", s, err)
+		}
+	})
 	t.Run("broken files are refused", func(t *testing.T) {
 		for name, bad := range map[string][]byte{
 			"empty": {}, "noise": bytes.Repeat([]byte{0xff}, 64), "half": model[:len(model)/2],
 		} {
-			if s, err := open(t, backend, bad); err == nil {
+			if s, err := open(t, backend, bad, 0); err == nil {
 				t.Errorf("a file that is %s was loaded", name)
 				must(t, s.Close())
 			}
@@ -145,7 +159,7 @@ func testClose(t *testing.T, backend infer.Backend, model []byte) {
 // Load makes a session of a model's bytes and closes it at the end of the test.
 func Load(t testing.TB, backend infer.Backend, model []byte) infer.Session {
 	t.Helper()
-	s, err := open(t, backend, model)
+	s, err := open(t, backend, model, 0)
 	if err != nil {
 		t.Fatalf("load: %v", err)
 	}
@@ -153,14 +167,14 @@ func Load(t testing.TB, backend infer.Backend, model []byte) infer.Session {
 	return s
 }
 
-func open(t testing.TB, backend infer.Backend, model []byte) (infer.Session, error) {
+func open(t testing.TB, backend infer.Backend, model []byte, memory int64) (infer.Session, error) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "model")
 	must(t, os.WriteFile(path, model, 0o600))
 	f, err := os.Open(path)
 	must(t, err)
 	defer f.Close()
-	return backend.Load(context.Background(), f, int64(len(model)))
+	return backend.Load(context.Background(), f, int64(len(model)), memory)
 }
 
 // Inputs returns tensors that s takes, filled with a pattern of small numbers.
