@@ -12,11 +12,14 @@ import (
 
 	"primespark/agent/api"
 	"primespark/agent/config"
+	"primespark/agent/duties"
 	"primespark/agent/models"
+	"primespark/agent/plan"
 	"primespark/agent/record"
 	"primespark/agent/sensors"
 	"primespark/shared/fleet"
 	"primespark/shared/health"
+	"primespark/shared/identity"
 	"primespark/shared/logs"
 	"primespark/shared/netaddr"
 	"primespark/shared/run"
@@ -79,6 +82,12 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		parts = append(parts, run.Restart(monitor, part(log, "battery")))
 	}
 
+	var follower *plan.Follower
+	if id != nil { // before the doors open: it knows whom to refuse
+		follower = plan.New(plan.Config{
+			Identity: id, Dir: cfg.StateDir, View: func() fleet.View { return self.view() }, Dial: out.Dial, Conditions: conditions, Log: part(log, "plan"),
+		})
+	}
 	doors, err := open(ctx, cfg.HTTP, id, out)
 	if err != nil {
 		return err
@@ -88,9 +97,12 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	if id != nil {
 		place := &presence{
 			cfg: cfg, id: id, door: doors[len(doors)-1], out: out, log: part(log, "gossip"), metrics: metrics, own: netaddr.Own,
+			seeds: follower.Seeds,
 		}
 		announce, self.view, self.addresses = place.Announce, place.View, place.Addresses
-		parts = append(parts, run.Restart(place, part(log, "gossip")))
+		parts = append(parts, run.Restart(place, part(log, "gossip")), follower, &identity.Renewal{
+			Identity: id, Dir: identityDir(cfg), Ask: follower.Renew, Conditions: conditions, Log: part(log, "identity"),
+		})
 		if cfg.MQTT.Broker != "" {
 			up, err := newUplink(cfg.MQTT, id, recorder, part(log, "uplink"), metrics)
 			if err != nil {
@@ -111,6 +123,15 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		return err
 	}
 	parts = append(parts, vitals{self.collect, self.vital, announce, part(log, "vitals")}, front)
+	if id != nil { // last, so that it ends first: tasks are given back while the others can still be reached
+		queue := duties.NewRemote(cfg.Name, func() []string { return duties.Coordinators(cfg.Name, self.view(), id.Peers().API) }, out.Dial, id.ClientTLS(fleet.Coordinator))
+		defer queue.Close()
+		work, err := duties.New(queue, self.able, duties.Work(registry.Infer, cfg.Infer.Deadline.D()), part(log, "duties"), metrics)
+		if err != nil {
+			return err
+		}
+		parts = append(parts, run.Restart(work, part(log, "duties")))
+	}
 
 	log.Info("node is up", "doors", addresses(doors), "joined", id != nil, "models_dir", cfg.Models.Dir, "version", version.Get().String())
 	if id != nil && cfg.MQTT.Broker == "" {
@@ -123,3 +144,15 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 
 // part names the part in its log.
 func part(log *slog.Logger, name string) *slog.Logger { return log.With(logs.PartKey, name) }
+
+// able are the models with which the node can do tasks now: none while it is not
+// ready, or while requests wait, which somebody else waits for in turn.
+func (n node) able() (models []string) {
+	if len(n.conditions.Reasons()) > 0 || n.registry.Queue() > 0 {
+		return nil
+	}
+	for _, m := range n.registry.Serving() {
+		models = append(models, m.Name)
+	}
+	return models
+}

@@ -45,7 +45,7 @@ func open(ctx context.Context, cfg config.HTTP, id *identity.Identity, out Outsi
 		if err != nil {
 			return all, inUse("http.listen", cfg.Listen, err)
 		}
-		all = append(all, api.Listener{Listener: l, TLS: id.ServerTLS(tls.VerifyClientCertIfGiven), Authorize: member})
+		all = append(all, api.Listener{Listener: l, TLS: id.ServerTLS(tls.VerifyClientCertIfGiven), Authorize: member(id)})
 	}
 	if len(all) == 0 {
 		return nil, problem.New(problem.Invalid, "Set http.socket or http.loopback, or join a cluster with prime-spark-agent join.",
@@ -71,16 +71,18 @@ func addresses(doors []api.Listener) []string {
 }
 
 // member lets in the nodes of this cluster. The handshake has checked their
-// certificate, if they showed one.
-func member(r *http.Request) error {
-	if _, err := identity.Peer(r.TLS); err != nil {
-		return &problem.Error{
-			Code: problem.Unauthorized, Err: err,
-			Detail: "This agent answers the nodes of its cluster only.",
-			Remedy: "Ask a coordinator instead, which passes the request on; programs on the agent's host use its socket.",
+// certificate, if they showed one; whether they were revoked since is asked anew.
+func member(id *identity.Identity) func(*http.Request) error {
+	return func(r *http.Request) error {
+		if _, err := id.Admitted(r.TLS); err != nil {
+			return &problem.Error{
+				Code: problem.Unauthorized, Err: err,
+				Detail: "This agent answers the nodes of its cluster only.",
+				Remedy: "Ask a coordinator instead, which passes the request on; programs on the agent's host use its socket.",
+			}
 		}
+		return nil
 	}
-	return nil
 }
 
 // socket listens on a Unix socket. A file that a crashed agent left is replaced;

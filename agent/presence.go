@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -36,6 +37,7 @@ type presence struct {
 	log     *slog.Logger
 	metrics prometheus.Registerer
 	own     func() ([]netip.Addr, error)
+	seeds   func() []string             // where the coordinators gossip, as the plan says
 	now     atomic.Pointer[incarnation] // nil before the first
 }
 
@@ -94,7 +96,7 @@ func (p *presence) once(ctx context.Context) error {
 	c := gossip.Config{
 		Self:    fleet.Member{Name: p.cfg.Name, Role: fleet.Agent, API: reached, Version: version.Number},
 		Cluster: p.id.ID().Cluster, Key: p.id.GossipKey(), Bind: p.cfg.Gossip.Listen, Advertise: p.cfg.Gossip.Advertise,
-		Seeds: func() []string { return append(p.id.Peers().Gossip, p.cfg.Gossip.Seeds...) },
+		Seeds: func() []string { return slices.Concat(p.id.Peers().Gossip, p.cfg.Gossip.Seeds, p.seeds()) },
 	}
 	if p.out.Gossip != nil {
 		p.out.Gossip(&c)

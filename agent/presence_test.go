@@ -39,7 +39,8 @@ func TestPresenceFollowsTheAddress(t *testing.T) {
 		cfg.Name = "pi-1"
 		metrics := prometheus.NewRegistry()
 		p := &presence{
-			cfg: cfg, id: identitytest.New(t, "home").Node(fleet.Agent, "pi-1"), door: api.Listener{Listener: everywhere{}},
+			seeds: func() []string { return nil },
+			cfg:   cfg, id: identitytest.New(t, "home").Node(fleet.Agent, "pi-1"), door: api.Listener{Listener: everywhere{}},
 			log: slog.New(slog.DiscardHandler), metrics: metrics,
 			own: func() ([]netip.Addr, error) { return *own.Load(), nil },
 			out: Outside{Gossip: func(c *gossip.Config) {
