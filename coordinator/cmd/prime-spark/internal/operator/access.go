@@ -19,6 +19,7 @@ func joinCodeCommand(s *session) *cobra.Command {
 	var role string
 	var ttl time.Duration
 	var uses int
+	var rejoin bool
 	cmd := &cobra.Command{
 		Use: "create", Short: "Make a code with which a node can join", Args: cli.Words(),
 		Long: `Make a code with which a node can join. The code is a secret and shown once:
@@ -36,7 +37,7 @@ standard output has the code alone, so that it can go straight into a file.`,
 				return cli.Misuse(cmd, "--uses is %d; give 1 or more.", uses)
 			}
 			b, err := ask(cmd, s, "asking for a code", func(ctx context.Context, c *wire.Client) (wire.JoinCodeBody, error) {
-				return c.CreateJoinCode(ctx, wire.JoinCodeRequest{Role: fleet.Role(role), TTL: ttl.String(), Uses: uses})
+				return c.CreateJoinCode(ctx, wire.JoinCodeRequest{Role: fleet.Role(role), TTL: ttl.String(), Uses: uses, Rejoin: rejoin})
 			})
 			if err != nil {
 				return err
@@ -51,6 +52,7 @@ standard output has the code alone, so that it can go straight into a file.`,
 	cmd.Flags().StringVar(&role, "role", "", "what the node is to be: agent or coordinator")
 	cmd.Flags().DurationVar(&ttl, "ttl", 15*time.Minute, "how long the code is good for")
 	cmd.Flags().IntVar(&uses, "uses", 1, "how many nodes may join with it")
+	cmd.Flags().BoolVar(&rejoin, "rejoin", false, "let the node take over the name of a member, whose keys are then denied")
 	cli.JSON(cmd)
 	return cmd
 }
