@@ -4,7 +4,8 @@
 // A package is a folder with a manifest, model.yaml, and the files that it names.
 // What is not as the manifest says, because it was half copied or tampered with,
 // is not loaded, and the index says why. One package, BlazeFace, is part of the
-// binary, so that a node without network or disk has a model.
+// binary, so that a node without network or disk has a model. A folder of its name
+// comes first; if that is refused, the embedded one answers and the index says so.
 //
 // What a model takes of memory counts from its manifest's resources.memory or, if that
 // is more, from what its session and tensors hold. Without that word in the manifest it

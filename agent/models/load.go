@@ -68,6 +68,9 @@ func (r *Registry) Load(ctx context.Context, name string) error {
 	}
 	if r.refuse(name, err); ctx.Err() == nil {
 		r.cfg.Log.Warn("model refused", "model", name, "err", err, "remedy", "mend its package and load it again")
+		if _, own := from.(embedded); !own {
+			r.fallBack(ctx, name, err)
+		}
 	}
 	if _, ok := errors.AsType[*problem.Error](err); ok {
 		return err
@@ -77,6 +80,26 @@ func (r *Registry) Load(ctx context.Context, name string) error {
 		Detail: fmt.Sprintf("Model %s cannot be loaded: %s.", name, strings.TrimSuffix(err.Error(), ".")),
 		Remedy: "Mend its package and load it again.",
 		Err:    err,
+	}
+}
+
+// fallBack serves the embedded package of a model whose folder was refused, if there is
+// one and nothing answers yet: a broken copy does not leave a node without its own model.
+func (r *Registry) fallBack(ctx context.Context, name string, refused error) {
+	files, ok := r.cfg.Embedded[name]
+	if !ok || r.Ready(name, "") {
+		return
+	}
+	if err := r.replace(ctx, name, embedded(files)); err != nil {
+		r.refuse(name, fmt.Errorf("%w; and the embedded package: %w", refused, err))
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e := r.models[name]; e.live != nil {
+		next := *e
+		next.status.Reason = "the embedded package answers, since that of the folder was refused: " + refused.Error()
+		r.models[name] = &next
 	}
 }
 

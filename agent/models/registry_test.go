@@ -370,6 +370,32 @@ func TestFolder(t *testing.T) {
 	}
 }
 
+func TestEmbeddedAnswersForABrokenFolder(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "pets"), edited("net.fake", func(b []byte) []byte { return b[:len(b)/2] }))
+	r := started(t, models.Config{Backends: []infer.Backend{engine("")}, Dir: dir, Embedded: map[string]models.Files{"pets": pets()}})
+	s := r.Index()[0]
+	if s.State != model.Ready || !strings.Contains(s.Reason, "the embedded package answers") || !strings.Contains(s.Reason, "net.fake is not the file") {
+		t.Errorf("Index = %+v, want READY with the reason why it is the embedded one", s)
+	}
+	if got := look(t, r, "pets", testphoto.Astronaut()); len(got) != 1 {
+		t.Errorf("found %+v, want a dog", got)
+	}
+	// Mended, the folder takes its place.
+	write(t, filepath.Join(dir, "pets"), replaced(`"3"`, `"4"`))
+	if err := r.Load(t.Context(), "pets"); err != nil || !r.Ready("pets", "4") || r.Index()[0].Reason != "" {
+		t.Errorf("Load = %v, index %+v", err, r.Index())
+	}
+	// Asked for by name, a broken folder is told of, also when the embedded one answers.
+	write(t, filepath.Join(dir, "pets"), models.Files{"model.yaml": []byte("kind: Model")})
+	if err := r.Unload(t.Context(), "pets"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Load(t.Context(), "pets"); !problem.Is(err, problem.Conflict) || !r.Ready("pets", "3") {
+		t.Errorf("Load = %v, index %+v", err, r.Index())
+	}
+}
+
 func TestMemoryIsBounded(t *testing.T) {
 	metrics := prometheus.NewRegistry()
 	r := started(t, models.Config{
