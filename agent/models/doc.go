@@ -12,6 +12,9 @@
 // may take 64 MiB and 16 times the size of its file, and never more than is left of
 // models.memory.
 //
+// The manifest's resources.deadline is how long one inference may take on the device,
+// without the wait for its turn; a request's own deadline holds besides.
+//
 // A model is ready only after it ran, and, if its manifest has a selftest, found
 // on the photo what it is to find. Models of the same engine share its queue.
 package models

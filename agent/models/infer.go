@@ -34,13 +34,6 @@ func (r *Registry) Infer(ctx context.Context, name, version string, req infer.Re
 		return infer.Response{}, err
 	}
 	defer l.users.leave()
-	if limit := l.Resources.Deadline.D(); limit > 0 {
-		if _, has := ctx.Deadline(); !has {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, limit)
-			defer cancel()
-		}
-	}
 	answer, err := l.infer(ctx, req)
 	if errors.Is(err, infer.ErrBroken) {
 		r.withdraw(l, err)
@@ -220,13 +213,22 @@ func (l *live) decode(ctx context.Context, priority int, photo []byte, in tensor
 	return fit, err
 }
 
-// run waits for the engine and lets it work.
+// run waits for the engine and lets it work: until the request's deadline, and for no
+// longer than the manifest's resources.deadline, which counts from its turn.
 func (l *live) run(ctx context.Context, priority int, in, out []tensor.Tensor, t *infer.Timing) error {
 	var failed error // of the engine, as opposed to the queue's word
+	late := false    // by the manifest's measure, not the request's
+	limit := l.Resources.Deadline.D()
 	waited, err := l.queue.Do(ctx, priority, func() error {
+		work, cancel := ctx, context.CancelFunc(func() {})
+		if limit > 0 {
+			work, cancel = context.WithTimeout(ctx, limit)
+		}
+		defer cancel()
 		start := time.Now()
-		failed = l.session.Infer(ctx, in, out)
+		failed = l.session.Infer(work, in, out)
 		t.Infer = time.Since(start)
+		late = work.Err() != nil && ctx.Err() == nil
 		return failed
 	})
 	t.Queue += waited
@@ -238,6 +240,12 @@ func (l *live) run(ctx context.Context, priority int, in, out []tensor.Tensor, t
 		return err
 	case ctx.Err() != nil:
 		return ended(ctx, "The deadline passed while model "+l.Name+" was at work.")
+	case late:
+		return &problem.Error{
+			Code: problem.Deadline, Err: failed,
+			Detail: "Model " + l.Name + " was at work for longer than the " + limit.String() + " that its manifest gives one inference.",
+			Remedy: "Send the request to another node, or raise resources.deadline in the manifest.",
+		}
 	}
 	return &problem.Error{
 		Code: problem.Unexpected, Err: failed,

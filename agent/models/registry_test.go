@@ -257,6 +257,42 @@ func TestFaultsOfTheEngine(t *testing.T) {
 	}
 }
 
+// TestDeadlineOfTheManifest holds an inference to what the manifest gives it, however long
+// the request would wait, and does not count the queue.
+func TestDeadlineOfTheManifest(t *testing.T) {
+	photo := infer.Request{Inputs: []tensor.Tensor{tensor.FromBytes("image", testphoto.Astronaut())}}
+	files := replaced("memory: 10MiB", "memory: 10MiB, deadline: 3s")
+	synctest.Test(t, func(t *testing.T) {
+		r := served(t, files, infer.Faulty(engine(""), infer.Hang, 2))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		start := time.Now()
+		_, err := r.Infer(ctx, "pets", "", photo)
+		if took := time.Since(start); !problem.Is(err, problem.Deadline) || !strings.Contains(err.Error(), "longer than the 3s") || took != 3*time.Second {
+			t.Errorf("Infer = %v after %v, want Deadline after 3s", err, took)
+		}
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := r.Infer(short, "pets", "", photo); !problem.Is(err, problem.Deadline) || strings.Contains(err.Error(), "manifest") {
+			t.Errorf("Infer = %v, want the request's own deadline", err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		slow := engine("")
+		slow.Cost = 2 * time.Second
+		r := served(t, files, slow)
+		var wg sync.WaitGroup
+		for range 3 { // the last one waits for 4 s
+			wg.Go(func() {
+				if _, err := r.Infer(t.Context(), "pets", "", photo); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
 func TestFullQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := engine("")
