@@ -1,8 +1,10 @@
 package coordinator
 
 import (
+	"errors"
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -39,6 +41,32 @@ func TestTiming(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A hanging disk does so until it is released.
+type hanging chan struct{}
+
+func (h hanging) Sync() error { <-h; return nil }
+
+func (hanging) Space() (free, size uint64, err error) { return 1 << 30, 2 << 30, nil }
+
+// TestLostDisk: the process ends by itself ten seconds after the last success,
+// without waiting for anything that waits for the disk.
+func TestLostDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := make(hanging)
+		defer close(h)
+		log := slog.New(slog.DiscardHandler)
+		w, err := disk.Watch(h, func(disk.State) {}, log, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin, aborted := time.Now(), time.Duration(0)
+		err = guarded(w, func() { aborted = time.Since(begin) }, log).Run(t.Context())
+		if !errors.Is(err, disk.ErrLost) || aborted < 9*time.Second || aborted > 11*time.Second {
+			t.Errorf("aborted after %v, and %v; want the disk lost after 10 s", aborted, err)
+		}
+	})
 }
 
 func TestDiskConditions(t *testing.T) {

@@ -224,6 +224,11 @@ func TestReadiness(t *testing.T) {
 	if w := l.do(l.as("", "GET", "/livez", "")); w.Code != 200 {
 		t.Errorf("livez: %d", w.Code)
 	}
+	l.sick.Store(health.List{{Code: health.SlowDisk, Severity: health.Warning, Detail: "Slow.", Remedy: "Take an SSD.", Since: noon}})
+	w, b = l.do(l.as("", "GET", "/readyz", "")), wire.ReadyBody{}
+	if err := json.Unmarshal(w.Body.Bytes(), &b); err != nil || w.Code != 200 || !b.Ready || len(b.Reasons) != 0 || len(b.Warnings) != 1 || b.Warnings[0].Code != "slow_disk" {
+		t.Errorf("with a warning only: %d %s", w.Code, w.Body)
+	}
 }
 
 func TestMetrics(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
 )
 
@@ -156,6 +157,8 @@ func (f *fake) Sync() error {
 	return err
 }
 
+func (f *fake) count() (n int) { f.set(func(f *fake) { n = f.syncs }); return n }
+
 func (f *fake) Space() (free, size uint64, err error) { return gib, 2 * gib, nil }
 
 func TestMeasure(t *testing.T) {
@@ -228,15 +231,14 @@ func TestHangs(t *testing.T) {
 		f := &fake{took: 5 * time.Millisecond}
 		state, ended := watch(t, f)
 		time.Sleep(time.Hour + 100*time.Millisecond) // 100 ms after a probe
-		if s := state(); s.Hung() || s.Full || s.Slow || f.syncs < 3600 || f.syncs > 3601 {
-			t.Fatalf("after an hour: %+v, %d probes", s, f.syncs)
+		if s, n := state(), f.count(); s.Hung() || s.Full || s.Slow || n < 3600 || n > 3601 {
+			t.Fatalf("after an hour: %+v, %d probes", s, n)
 		}
 		hang := make(chan struct{})
 		f.set(func(f *fake) { f.hang = hang })
 		for end := time.Now().Add(time.Minute); !state().Hung() && time.Now().Before(end); {
 			time.Sleep(50 * time.Millisecond)
 		}
-		time.Sleep(0)
 		if s := state(); !s.Hung() || s.Silence != hungAfter {
 			t.Fatalf("silent for %v only after a minute", s.Silence)
 		}
@@ -259,20 +261,59 @@ func TestHangs(t *testing.T) {
 	})
 }
 
+func TestMetrics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := prometheus.NewRegistry()
+		w, err := Watch(&fake{took: 20 * time.Millisecond}, func(State) {}, slog.New(slog.DiscardHandler), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 9500*time.Millisecond)
+		defer cancel()
+		if err := w.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		families, err := r.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			switch m := f.GetMetric()[0]; f.GetName() {
+			case "primespark_disk_fsync_seconds":
+				if h := m.GetHistogram(); h.GetSampleCount() != 10 || h.GetSampleSum() < 0.199 || h.GetSampleSum() > 0.201 {
+					t.Errorf("%d probes of %v s together, want 10 of 0.2", h.GetSampleCount(), h.GetSampleSum())
+				}
+			case "primespark_disk_free_bytes":
+				if free := m.GetGauge().GetValue(); free != float64(gib) {
+					t.Errorf("%v bytes free", free)
+				}
+			default:
+				t.Errorf("a metric %s", f.GetName())
+			}
+		}
+		if len(families) != 2 {
+			t.Errorf("%d metrics", len(families))
+		}
+		if _, err := Watch(&fake{}, nil, nil, r); err == nil {
+			t.Error("the same metrics twice")
+		}
+	})
+}
+
 // TestHungSoonEnough has the disk hang at any moment between two probes.
 func TestHungSoonEnough(t *testing.T) {
-	for offset := time.Duration(0); offset < every; offset += 70 * time.Millisecond {
+	for offset := 10 * time.Millisecond; offset < every; offset += 70 * time.Millisecond {
 		synctest.Test(t, func(t *testing.T) {
 			f := &fake{took: time.Millisecond}
 			state, _ := watch(t, f)
 			time.Sleep(time.Minute + offset)
 			hang := make(chan struct{})
 			f.set(func(f *fake) { f.hang = hang })
-			time.Sleep(2 * time.Second)
+			time.Sleep(1900 * time.Millisecond)
 			if state().Hung() {
-				t.Errorf("offset %v: hung after 2 s", offset)
+				t.Errorf("offset %v: hung after 1.9 s", offset)
 			}
-			time.Sleep(time.Second + look)
+			time.Sleep(1100*time.Millisecond + look)
 			if !state().Hung() {
 				t.Errorf("offset %v: not hung after 3 s", offset)
 			}
@@ -299,8 +340,8 @@ func TestReadOnlyDisk(t *testing.T) {
 			t.Errorf("Run = %v, want that the disk is lost, being read-only", err)
 		}
 		within{lostAfter - look, lostAfter + look}.check(t, time.Since(start))
-		if f.syncs < 9 {
-			t.Errorf("%d tries", f.syncs)
+		if n := f.count(); n < 9 {
+			t.Errorf("%d tries", n)
 		}
 	})
 }

@@ -67,6 +67,7 @@ func trouble() View {
 	v := healthy()
 	v.Status.Mode, v.Status.Leader, v.Status.Coordinators = fleet.Degraded, "", group("", "c1", "c3")
 	v.Status.Coordinators[1].Role, v.Status.Coordinators[1].LastContactMS = wire.RoleCandidate, new(int64(193_000))
+	v.Status.Coordinators[1].Conditions = []string{"no_quorum", "slow_disk"}
 	v.Status.Summary = wire.Summary{Sentence: "1 of 5 agents healthy, no quorum (1/3), 1 on battery, 42 min left.", AgentsTotal: 5, AgentsHealthy: 1, QuorumHave: 1, QuorumNeed: 2, Voters: 3, OnBattery: 1}
 	battery, hot, dead, pending, revoked := agent("pi-1"), agent("pi-2"), agent("pi-3"), agent("pi-4"), agent("pi-9")
 	battery.Power = fleet.Power{Source: fleet.Battery, Charge: new(0.17), Minutes: new(42.0)}
