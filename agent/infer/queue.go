@@ -21,7 +21,8 @@ type Queue struct {
 	mean   Mean
 
 	mu      sync.Mutex
-	running int
+	running int                        // callers being served
+	taken   int                        // slots that they have
 	waiting [MaxPriority + 1][]*waiter // each in order of arrival
 	closed  bool
 	idle    chan struct{} // closed once the queue is closed and nothing runs
@@ -31,6 +32,7 @@ type Queue struct {
 // "your turn", or why that will never come.
 type waiter struct {
 	ctx     context.Context // of the caller, who stands waiting as long as this is kept
+	slots   int             // that it wants
 	verdict chan error
 }
 
@@ -48,12 +50,22 @@ func NewQueue(device string, slots, bound int) *Queue {
 // wrapping ErrBusy), if the deadline of ctx passes (Deadline) or if the queue is
 // closed (NotReady, wrapping ErrClosed). If ctx is cancelled, that is its cause.
 func (q *Queue) Do(ctx context.Context, priority int, work func() error) (waited time.Duration, err error) {
+	return q.do(ctx, priority, 1, work)
+}
+
+// DoAlone is Do for work that takes all slots, so that nothing else runs beside it. Those
+// who come after it wait for it, even if there is a slot for them.
+func (q *Queue) DoAlone(ctx context.Context, priority int, work func() error) (waited time.Duration, err error) {
+	return q.do(ctx, priority, q.slots, work)
+}
+
+func (q *Queue) do(ctx context.Context, priority, slots int, work func() error) (waited time.Duration, err error) {
 	start := time.Now()
-	if err := q.enter(ctx, priority); err != nil {
+	if err := q.enter(ctx, priority, slots); err != nil {
 		return time.Since(start), err
 	}
 	begin := time.Now()
-	defer q.leave() // also if work panics: the device is free again
+	defer q.leave(slots) // also if work panics: the device is free again
 	if err = work(); err == nil {
 		q.mean.Add(time.Since(begin))
 	}
@@ -101,13 +113,13 @@ func (q *Queue) Close() error {
 }
 
 // enter returns nil once the caller has a slot.
-func (q *Queue) enter(ctx context.Context, priority int) error {
+func (q *Queue) enter(ctx context.Context, priority, slots int) error {
 	if overdue(ctx, time.Now()) {
 		return q.ended(ctx)
 	}
 	q.mu.Lock()
-	if q.running < q.slots && !q.closed {
-		q.running++
+	if q.fits(slots) && q.length() == 0 && !q.closed {
+		q.serve(slots)
 		q.mu.Unlock()
 		return nil
 	}
@@ -115,7 +127,7 @@ func (q *Queue) enter(ctx context.Context, priority int) error {
 		q.mu.Unlock()
 		return err
 	}
-	w := &waiter{ctx, make(chan error, 1)}
+	w := &waiter{ctx, slots, make(chan error, 1)}
 	p := min(max(priority, 0), MaxPriority)
 	q.waiting[p] = append(q.waiting[p], w)
 	q.mu.Unlock()
@@ -132,44 +144,65 @@ func (q *Queue) enter(ctx context.Context, priority int) error {
 	}
 }
 
-// forget takes w out of the queue. If its turn came at the same moment, the
-// slot goes to the next one.
+// forget takes w out of the queue, and lets those behind it on. If its turn came at the
+// same moment, the slots go to the next ones.
 func (q *Queue) forget(w *waiter, p int) {
 	q.mu.Lock()
 	if i := slices.Index(q.waiting[p], w); i >= 0 {
 		q.waiting[p] = slices.Delete(q.waiting[p], i, i+1)
+		q.next()
 		q.mu.Unlock()
 		return
 	}
 	q.mu.Unlock()
 	if <-w.verdict == nil {
-		q.leave()
+		q.leave(w.slots)
 	}
 }
 
-// leave hands the slot to the first in the queue who still wants it.
-func (q *Queue) leave() {
+// leave gives slots back.
+func (q *Queue) leave(slots int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.closed {
-		now := time.Now()
-		for p := range q.waiting {
-			for len(q.waiting[p]) > 0 {
-				w := q.waiting[p][0]
-				q.waiting[p] = slices.Delete(q.waiting[p], 0, 1)
-				if overdue(w.ctx, now) {
-					w.verdict <- errOverdue
-					continue
-				}
-				w.verdict <- nil
-				return
-			}
-		}
-	}
 	q.running--
+	q.taken -= slots
 	if q.closed && q.running == 0 {
 		close(q.idle)
+		return
 	}
+	q.next()
+}
+
+// next hands free slots to the first in the queue who still want them, for as long as
+// there are enough for the very first. It wants the lock, as do fits and serve.
+func (q *Queue) next() {
+	if q.closed {
+		return
+	}
+	now := time.Now()
+	for p := range q.waiting {
+		for len(q.waiting[p]) > 0 {
+			w := q.waiting[p][0]
+			late := overdue(w.ctx, now)
+			if !late && !q.fits(w.slots) {
+				return
+			}
+			q.waiting[p] = slices.Delete(q.waiting[p], 0, 1)
+			if late {
+				w.verdict <- errOverdue
+				continue
+			}
+			q.serve(w.slots)
+			w.verdict <- nil
+		}
+	}
+}
+
+func (q *Queue) fits(slots int) bool { return q.taken+slots <= q.slots }
+
+func (q *Queue) serve(slots int) {
+	q.running++
+	q.taken += slots
 }
 
 // errOverdue is the verdict for a waiter whose context has ended; enter tells
@@ -203,7 +236,7 @@ func (q *Queue) refusal() error {
 		}
 	}
 	n := q.length()
-	if q.running < q.slots || n < q.bound {
+	if n == 0 && q.taken < q.slots || n < q.bound {
 		return nil
 	}
 	return &problem.Error{

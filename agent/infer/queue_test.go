@@ -196,3 +196,62 @@ func TestQueueSurvivesAPanic(t *testing.T) {
 		}
 	})
 }
+
+// TestQueueAlone runs work that takes all slots between work that takes one: never beside
+// it, and in its turn.
+func TestQueueAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := infer.NewQueue("cpu", 2, 8)
+		begin := time.Now()
+		var mu sync.Mutex
+		var order []string
+		var wg sync.WaitGroup
+		add := func(name string, do func(context.Context, int, func() error) (time.Duration, error)) {
+			wg.Go(func() {
+				_, err := do(t.Context(), 0, func() error {
+					mu.Lock()
+					order = append(order, fmt.Sprintf("%s@%v", name, time.Since(begin)))
+					mu.Unlock()
+					time.Sleep(time.Second)
+					return nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		add("small", q.Do)
+		add("large", q.DoAlone) // a slot is free, but not all
+		add("later", q.Do)      // and this one does not overtake
+		add("other", q.Do)
+		add("large", q.DoAlone)
+		if running, waiting := q.Load(); running != 1 || waiting != 4 {
+			t.Errorf("Load = %d, %d, want 1, 4", running, waiting)
+		}
+		wg.Wait()
+		slices.Sort(order[2:4]) // these two run side by side
+		if want := []string{"small@0s", "large@1s", "later@2s", "other@2s", "large@3s"}; !slices.Equal(order, want) {
+			t.Errorf("served %v, want %v", order, want)
+		}
+	})
+}
+
+// TestQueueAloneGivesUp lets on those who wait behind work that wanted all slots and left.
+func TestQueueAloneGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := infer.NewQueue("cpu", 2, 8)
+		go q.Do(t.Context(), 0, busyFor(time.Minute)) //nolint:errcheck // it only keeps a slot
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		go q.DoAlone(ctx, 0, func() error { t.Error("it ran"); return nil }) //nolint:errcheck // it has no time
+		synctest.Wait()
+		if waited, err := q.Do(t.Context(), 0, func() error { return nil }); err != nil || waited != time.Second {
+			t.Errorf("Do waited %v and gave %v, want 1s and nil", waited, err)
+		}
+		if err := q.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}

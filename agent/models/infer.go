@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -198,15 +199,30 @@ func (l *live) misfit(want tensor.Spec, err error) error {
 	return p
 }
 
+// largeImage is from how many bytes of decoding on an image is decoded alone, and its
+// memory given back at once: a photo of 4 megapixels as PNG, or 10 as baseline JPEG.
+const largeImage = 16e6
+
 // decode makes the input of a photo.
 func (l *live) decode(ctx context.Context, priority int, photo []byte, in tensor.Tensor, t *infer.Timing) (fit image.Fit, err error) {
-	waited, err := l.decoders.Do(ctx, priority, func() error {
+	turn, large := l.decoders.Do, l.limits.Cost(photo) > largeImage
+	if large {
+		turn = l.decoders.DoAlone
+	}
+	waited, err := turn(ctx, priority, func() error {
 		start := time.Now()
 		img, err := l.limits.Decode(photo)
 		if err == nil {
 			fit, err = l.converter.Convert(img, in)
 		}
 		t.Decode = time.Since(start)
+		if large {
+			// Left to the collector, several of them would pile up before it runs, and
+			// what they took would stay the process's for minutes. It takes a few
+			// milliseconds, and decoding some hundred.
+			img = nil
+			debug.FreeOSMemory()
+		}
 		return err
 	})
 	t.Queue += waited

@@ -1,9 +1,14 @@
 package models_test
 
 import (
+	"bytes"
 	"fmt"
+	"image"
+	"image/png"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -100,5 +105,26 @@ func TestBrokenModelIsWithdrawn(t *testing.T) {
 	}
 	if s := r.Index()[0]; s.State != model.Unavailable || !strings.Contains(s.Reason, "node 7") {
 		t.Errorf("Index = %+v, want UNAVAILABLE because of node 7", s)
+	}
+}
+
+// TestLargeImagesLeaveNothing sends an image that takes 18 MB to decode, and looks at what
+// the process still has of the system's memory.
+func TestLargeImagesLeaveNothing(t *testing.T) {
+	var photo bytes.Buffer
+	if err := png.Encode(&photo, image.NewRGBA(image.Rect(0, 0, 2100, 2100))); err != nil {
+		t.Fatal(err)
+	}
+	r := served(t, pets(), engine(""))
+	retained := func() int64 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapSys - m.HeapReleased)
+	}
+	debug.FreeOSMemory()
+	before := retained()
+	look(t, r, "pets", photo.Bytes())
+	if more := retained() - before; more > 9<<20 {
+		t.Errorf("%d MiB are left", more>>20)
 	}
 }

@@ -62,6 +62,25 @@ func (l Limits) Decode(data []byte) (img *Image, err error) {
 	return newImage(m, orientation(f.exif(data))), nil
 }
 
+// Cost estimates what Decode takes of memory for data, in bytes, by its header alone: 0
+// for what it refuses.
+func (l Limits) Cost(data []byte) (cost int) {
+	f, ok := sniff(data)
+	if !ok || len(data) > l.Bytes {
+		return 0
+	}
+	defer func() {
+		if recover() != nil { // as in Decode, which says so
+			cost = 0
+		}
+	}()
+	c, err := f.config(bytes.NewReader(data))
+	if err != nil || l.check(f, c, data) != nil {
+		return 0
+	}
+	return int(f.need(c, data))
+}
+
 // A format is one of the kinds of file that are taken.
 type format struct {
 	name   string
@@ -69,6 +88,11 @@ type format struct {
 	decode func(*bytes.Reader) (image.Image, error)
 	exif   func([]byte) []byte
 	cost   func(image.Config, []byte) float64 // bytes of memory for a pixel
+}
+
+// need is what an image takes to decode, in bytes.
+func (f format) need(c image.Config, data []byte) float64 {
+	return f.cost(c, data) * float64(c.Width) * float64(c.Height)
 }
 
 func sniff(data []byte) (format, bool) {
@@ -106,7 +130,7 @@ func (l Limits) check(f format, c image.Config, data []byte) error {
 		return problem.New(problem.TooLarge, "Scale it down; models see no more than a few hundred pixels a side.",
 			"The image has %d × %d pixels; at most %d a side and %d together are taken.", c.Width, c.Height, l.Side, l.Pixels)
 	}
-	if need := f.cost(c, data) * float64(c.Width) * float64(c.Height); need > float64(l.Memory) {
+	if need := f.need(c, data); need > float64(l.Memory) {
 		return problem.New(problem.TooLarge, "Scale it down, or send it as a baseline JPEG, which takes the least.",
 			"The %s of %d × %d pixels would take %.0f MB to decode; at most %.0f are given.", f.name, c.Width, c.Height, need/1e6, float64(l.Memory)/1e6)
 	}

@@ -179,3 +179,21 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestCost(t *testing.T) {
+	for name, test := range map[string]struct {
+		data []byte
+		want int
+	}{
+		"a text":              {[]byte("hello, world"), 0},
+		"a cut-off head":      {testphoto.Astronaut()[:20], 0},
+		"a PNG bomb":          {bomb(20000, 20000, 2), 0},
+		"a PNG of 12 MP":      {bomb(4000, 3000, 2), 48e6},
+		"a baseline of 12 MP": {frameOf(0xc0, 4000, 3000), 18e6},
+		"a gray PNG":          {bomb(100, 100, 0), 1e4},
+	} {
+		if got := image.Default().Cost(test.data); got != test.want {
+			t.Errorf("%s costs %d, want %d", name, got, test.want)
+		}
+	}
+}
