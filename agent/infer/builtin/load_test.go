@@ -3,6 +3,7 @@ package builtin
 import (
 	"context"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -48,6 +49,7 @@ func TestRefused(t *testing.T) {
 		"product": {(&draft{}).ints("s", 1<<40, 1<<40).node("ConstantOfShape", in("s"), "c").output("c"), "too many elements"},
 		"memory":  {(&draft{}).input("x", onnx.Float, 1, 1<<26).output("y").node("Relu", in("x"), "z").node("Add", in("x", "z"), "y"), "MiB of memory"},
 		"axis":    {imageModel().node("Softmax", in("x"), "y", "axis", 4), "axis 4 of a tensor of 4 dimensions"},
+		"bound":   {imageModel().node("Clip", in("x"), "y", "max", float32(math.NaN())), "not a number"},
 		"missing": {imageModel().node("Conv", in("x"), "y"), "1 inputs, want 2"},
 	} {
 		t.Run(name, func(t *testing.T) {

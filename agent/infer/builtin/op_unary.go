@@ -157,6 +157,9 @@ func opClip(c *call) error {
 			*bound = float32(v.i[0])
 		}
 	}
+	if lo != lo || hi != hi {
+		return errors.New("a bound that is not a number")
+	}
 	if !c.in[0].isFloat() {
 		return c.unaryInts(func(x int64) int64 { return int64(min(max(float32(x), lo), hi)) })
 	}

@@ -10,7 +10,8 @@
 // the magnitudes of the terms (a matrix product or a depthwise convolution adds
 // in another order and may keep a product unrounded), and a relative 1e-6 for
 // Exp, Sigmoid and SiLU. Exp holds its argument between -87 and 88, so that its
-// result is neither 0 nor infinite. What comes of a NaN differs between sets.
+// result is neither 0 nor infinite. A NaN stays one through every kernel, clamps and Max
+// and Min too; only the bounds of Gemm and Depth may not be NaN.
 //
 // Every method checks the lengths of the slices it is given before assembly
 // runs, and panics as an index out of range would. Where a kernel reads or writes

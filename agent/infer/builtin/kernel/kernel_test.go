@@ -277,3 +277,72 @@ func TestGenerated(t *testing.T) {
 		}
 	}
 }
+
+// TestNaN puts what is no number into one element of each kernel's input: it comes out
+// again, wherever it meets a clamp or stands beside a number.
+func TestNaN(t *testing.T) {
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	eachSet(t, func(t *testing.T, s Set, r *rand.Rand) {
+		check := func(what string, v []float32, at int) {
+			t.Helper()
+			for i, x := range v {
+				if (x != x) != (i == at) {
+					t.Errorf("%s: element %d is %v, and the NaN went in at %d", what, i, x, at)
+				}
+			}
+		}
+		for _, at := range []int{0, 5, 34} { // within vectors, and in the tail of some
+			n := 35
+			clean, bad, out := random(r, n), random(r, n), make([]float32, n)
+			bad[at] = nan
+			for op := Add; op <= Min; op++ {
+				s.Zip(op, out, bad, clean)
+				check(fmt.Sprint("left of ", op), out, at)
+				s.Zip(op, out, clean, bad)
+				check(fmt.Sprint("right of ", op), out, at)
+				s.Zip(op, out, bad, bad)
+				check(fmt.Sprint("both of ", op), out, at)
+			}
+			for _, bounds := range [][2]float32{{-inf, inf}, {0, inf}, {0, 6}, {-inf, 1}} {
+				s.Affine(out, bad, 2, 1, bounds[0], bounds[1])
+				check(fmt.Sprint("affine within ", bounds), out, at)
+			}
+			s.Leaky(out, bad, 0.1)
+			check("leaky", out, at)
+			for name, f := range map[string]func(dst, a []float32){"exp": s.Exp, "sigmoid": s.Sigmoid, "SiLU": s.SiLU} {
+				f(out, bad)
+				check(name, out, at)
+			}
+		}
+		for i, bounds := range [][2]float32{{nan, inf}, {-inf, nan}, {nan, nan}} {
+			out := make([]float32, 35)
+			s.Affine(out, random(r, 35), 1, 0, bounds[0], bounds[1])
+			for j, x := range out {
+				if x == x {
+					t.Errorf("affine within bounds %d: element %d is %v", i, j, x)
+				}
+			}
+		}
+
+		tile := s.Tile()
+		for _, bounds := range [][2]float32{{-inf, inf}, {0, 6}} {
+			width := tile.Cols()
+			g := Gemm{
+				K: 2, Rows: tile.Rows, Vecs: tile.Vecs, A: random(r, 2*tile.Rows), B: random(r, 2*width), LDB: width,
+				C: make([]float32, tile.Rows*width), LDC: width, Bias: random(r, tile.Rows), Lo: bounds[0], Hi: bounds[1],
+			}
+			g.B[1] = nan
+			s.Gemm(&g)
+			for row := range tile.Rows {
+				check("matrix product", g.C[row*width:(row+1)*width], 1)
+			}
+			d := Depth{
+				Offs: []int{0}, W: []float32{1}, Src: random(r, 3*tile.Lanes), Dst: make([]float32, 3*tile.Lanes),
+				Rows: 1, Vecs: 3, SrcStep: 1, DstStep: 1, Lo: bounds[0], Hi: bounds[1],
+			}
+			d.Src[2] = nan
+			s.Depth(&d)
+			check("depthwise convolution", d.Dst, 2)
+		}
+	})
+}

@@ -77,36 +77,36 @@ bare3:
 	WORD $0x4e040610 // dup v16.4s, v16.s[0]
 	FMOVS 76(R11), F17
 	WORD $0x4e040631 // dup v17.4s, v17.s[0]
-	WORD $0x4e30f400 // fmax v0.4s, v0.4s, v16.4s
-	WORD $0x4eb1f400 // fmin v0.4s, v0.4s, v17.4s
+	WORD $0x4e20f600 // fmax v0.4s, v16.4s, v0.4s
+	WORD $0x4ea0f620 // fmin v0.4s, v17.4s, v0.4s
 	FMOVQ F0, 0(R2)
 	ADD R5, R2
-	WORD $0x4e30f442 // fmax v2.4s, v2.4s, v16.4s
-	WORD $0x4eb1f442 // fmin v2.4s, v2.4s, v17.4s
+	WORD $0x4e22f602 // fmax v2.4s, v16.4s, v2.4s
+	WORD $0x4ea2f622 // fmin v2.4s, v17.4s, v2.4s
 	FMOVQ F2, 0(R2)
 	ADD R5, R2
-	WORD $0x4e30f484 // fmax v4.4s, v4.4s, v16.4s
-	WORD $0x4eb1f484 // fmin v4.4s, v4.4s, v17.4s
+	WORD $0x4e24f604 // fmax v4.4s, v16.4s, v4.4s
+	WORD $0x4ea4f624 // fmin v4.4s, v17.4s, v4.4s
 	FMOVQ F4, 0(R2)
 	ADD R5, R2
-	WORD $0x4e30f4c6 // fmax v6.4s, v6.4s, v16.4s
-	WORD $0x4eb1f4c6 // fmin v6.4s, v6.4s, v17.4s
+	WORD $0x4e26f606 // fmax v6.4s, v16.4s, v6.4s
+	WORD $0x4ea6f626 // fmin v6.4s, v17.4s, v6.4s
 	FMOVQ F6, 0(R2)
 	ADD R5, R2
-	WORD $0x4e30f508 // fmax v8.4s, v8.4s, v16.4s
-	WORD $0x4eb1f508 // fmin v8.4s, v8.4s, v17.4s
+	WORD $0x4e28f608 // fmax v8.4s, v16.4s, v8.4s
+	WORD $0x4ea8f628 // fmin v8.4s, v17.4s, v8.4s
 	FMOVQ F8, 0(R2)
 	ADD R5, R2
-	WORD $0x4e30f54a // fmax v10.4s, v10.4s, v16.4s
-	WORD $0x4eb1f54a // fmin v10.4s, v10.4s, v17.4s
+	WORD $0x4e2af60a // fmax v10.4s, v16.4s, v10.4s
+	WORD $0x4eaaf62a // fmin v10.4s, v17.4s, v10.4s
 	FMOVQ F10, 0(R2)
 	ADD R5, R2
-	WORD $0x4e30f58c // fmax v12.4s, v12.4s, v16.4s
-	WORD $0x4eb1f58c // fmin v12.4s, v12.4s, v17.4s
+	WORD $0x4e2cf60c // fmax v12.4s, v16.4s, v12.4s
+	WORD $0x4eacf62c // fmin v12.4s, v17.4s, v12.4s
 	FMOVQ F12, 0(R2)
 	ADD R5, R2
-	WORD $0x4e30f5ce // fmax v14.4s, v14.4s, v16.4s
-	WORD $0x4eb1f5ce // fmin v14.4s, v14.4s, v17.4s
+	WORD $0x4e2ef60e // fmax v14.4s, v16.4s, v14.4s
+	WORD $0x4eaef62e // fmin v14.4s, v17.4s, v14.4s
 	FMOVQ F14, 0(R2)
 	ADD R5, R2
 	ADD $32, R3
@@ -222,60 +222,60 @@ bare6:
 	WORD $0x4e040610 // dup v16.4s, v16.s[0]
 	FMOVS 76(R11), F17
 	WORD $0x4e040631 // dup v17.4s, v17.s[0]
-	WORD $0x4e30f400 // fmax v0.4s, v0.4s, v16.4s
-	WORD $0x4eb1f400 // fmin v0.4s, v0.4s, v17.4s
+	WORD $0x4e20f600 // fmax v0.4s, v16.4s, v0.4s
+	WORD $0x4ea0f620 // fmin v0.4s, v17.4s, v0.4s
 	FMOVQ F0, 0(R2)
-	WORD $0x4e30f421 // fmax v1.4s, v1.4s, v16.4s
-	WORD $0x4eb1f421 // fmin v1.4s, v1.4s, v17.4s
+	WORD $0x4e21f601 // fmax v1.4s, v16.4s, v1.4s
+	WORD $0x4ea1f621 // fmin v1.4s, v17.4s, v1.4s
 	FMOVQ F1, 16(R2)
 	ADD R5, R2
-	WORD $0x4e30f442 // fmax v2.4s, v2.4s, v16.4s
-	WORD $0x4eb1f442 // fmin v2.4s, v2.4s, v17.4s
+	WORD $0x4e22f602 // fmax v2.4s, v16.4s, v2.4s
+	WORD $0x4ea2f622 // fmin v2.4s, v17.4s, v2.4s
 	FMOVQ F2, 0(R2)
-	WORD $0x4e30f463 // fmax v3.4s, v3.4s, v16.4s
-	WORD $0x4eb1f463 // fmin v3.4s, v3.4s, v17.4s
+	WORD $0x4e23f603 // fmax v3.4s, v16.4s, v3.4s
+	WORD $0x4ea3f623 // fmin v3.4s, v17.4s, v3.4s
 	FMOVQ F3, 16(R2)
 	ADD R5, R2
-	WORD $0x4e30f484 // fmax v4.4s, v4.4s, v16.4s
-	WORD $0x4eb1f484 // fmin v4.4s, v4.4s, v17.4s
+	WORD $0x4e24f604 // fmax v4.4s, v16.4s, v4.4s
+	WORD $0x4ea4f624 // fmin v4.4s, v17.4s, v4.4s
 	FMOVQ F4, 0(R2)
-	WORD $0x4e30f4a5 // fmax v5.4s, v5.4s, v16.4s
-	WORD $0x4eb1f4a5 // fmin v5.4s, v5.4s, v17.4s
+	WORD $0x4e25f605 // fmax v5.4s, v16.4s, v5.4s
+	WORD $0x4ea5f625 // fmin v5.4s, v17.4s, v5.4s
 	FMOVQ F5, 16(R2)
 	ADD R5, R2
-	WORD $0x4e30f4c6 // fmax v6.4s, v6.4s, v16.4s
-	WORD $0x4eb1f4c6 // fmin v6.4s, v6.4s, v17.4s
+	WORD $0x4e26f606 // fmax v6.4s, v16.4s, v6.4s
+	WORD $0x4ea6f626 // fmin v6.4s, v17.4s, v6.4s
 	FMOVQ F6, 0(R2)
-	WORD $0x4e30f4e7 // fmax v7.4s, v7.4s, v16.4s
-	WORD $0x4eb1f4e7 // fmin v7.4s, v7.4s, v17.4s
+	WORD $0x4e27f607 // fmax v7.4s, v16.4s, v7.4s
+	WORD $0x4ea7f627 // fmin v7.4s, v17.4s, v7.4s
 	FMOVQ F7, 16(R2)
 	ADD R5, R2
-	WORD $0x4e30f508 // fmax v8.4s, v8.4s, v16.4s
-	WORD $0x4eb1f508 // fmin v8.4s, v8.4s, v17.4s
+	WORD $0x4e28f608 // fmax v8.4s, v16.4s, v8.4s
+	WORD $0x4ea8f628 // fmin v8.4s, v17.4s, v8.4s
 	FMOVQ F8, 0(R2)
-	WORD $0x4e30f529 // fmax v9.4s, v9.4s, v16.4s
-	WORD $0x4eb1f529 // fmin v9.4s, v9.4s, v17.4s
+	WORD $0x4e29f609 // fmax v9.4s, v16.4s, v9.4s
+	WORD $0x4ea9f629 // fmin v9.4s, v17.4s, v9.4s
 	FMOVQ F9, 16(R2)
 	ADD R5, R2
-	WORD $0x4e30f54a // fmax v10.4s, v10.4s, v16.4s
-	WORD $0x4eb1f54a // fmin v10.4s, v10.4s, v17.4s
+	WORD $0x4e2af60a // fmax v10.4s, v16.4s, v10.4s
+	WORD $0x4eaaf62a // fmin v10.4s, v17.4s, v10.4s
 	FMOVQ F10, 0(R2)
-	WORD $0x4e30f56b // fmax v11.4s, v11.4s, v16.4s
-	WORD $0x4eb1f56b // fmin v11.4s, v11.4s, v17.4s
+	WORD $0x4e2bf60b // fmax v11.4s, v16.4s, v11.4s
+	WORD $0x4eabf62b // fmin v11.4s, v17.4s, v11.4s
 	FMOVQ F11, 16(R2)
 	ADD R5, R2
-	WORD $0x4e30f58c // fmax v12.4s, v12.4s, v16.4s
-	WORD $0x4eb1f58c // fmin v12.4s, v12.4s, v17.4s
+	WORD $0x4e2cf60c // fmax v12.4s, v16.4s, v12.4s
+	WORD $0x4eacf62c // fmin v12.4s, v17.4s, v12.4s
 	FMOVQ F12, 0(R2)
-	WORD $0x4e30f5ad // fmax v13.4s, v13.4s, v16.4s
-	WORD $0x4eb1f5ad // fmin v13.4s, v13.4s, v17.4s
+	WORD $0x4e2df60d // fmax v13.4s, v16.4s, v13.4s
+	WORD $0x4eadf62d // fmin v13.4s, v17.4s, v13.4s
 	FMOVQ F13, 16(R2)
 	ADD R5, R2
-	WORD $0x4e30f5ce // fmax v14.4s, v14.4s, v16.4s
-	WORD $0x4eb1f5ce // fmin v14.4s, v14.4s, v17.4s
+	WORD $0x4e2ef60e // fmax v14.4s, v16.4s, v14.4s
+	WORD $0x4eaef62e // fmin v14.4s, v17.4s, v14.4s
 	FMOVQ F14, 0(R2)
-	WORD $0x4e30f5ef // fmax v15.4s, v15.4s, v16.4s
-	WORD $0x4eb1f5ef // fmin v15.4s, v15.4s, v17.4s
+	WORD $0x4e2ff60f // fmax v15.4s, v16.4s, v15.4s
+	WORD $0x4eaff62f // fmin v15.4s, v17.4s, v15.4s
 	FMOVQ F15, 16(R2)
 	ADD R5, R2
 	ADD $32, R3
@@ -323,11 +323,11 @@ tap11:
 	ADD $4, R7
 	SUB $1, R8
 	CBNZ R8, tap11
-	WORD $0x4e23f400 // fmax v0.4s, v0.4s, v3.4s
-	WORD $0x4ea4f400 // fmin v0.4s, v0.4s, v4.4s
+	WORD $0x4e20f460 // fmax v0.4s, v3.4s, v0.4s
+	WORD $0x4ea0f480 // fmin v0.4s, v4.4s, v0.4s
 	FMOVQ F0, 0(R5)
-	WORD $0x4e23f421 // fmax v1.4s, v1.4s, v3.4s
-	WORD $0x4ea4f421 // fmin v1.4s, v1.4s, v4.4s
+	WORD $0x4e21f461 // fmax v1.4s, v3.4s, v1.4s
+	WORD $0x4ea1f481 // fmin v1.4s, v4.4s, v1.4s
 	FMOVQ F1, 16(R5)
 	ADD $32, R4
 	ADD $32, R5
@@ -350,8 +350,8 @@ tap12:
 	ADD $4, R7
 	SUB $1, R8
 	CBNZ R8, tap12
-	WORD $0x4e23f400 // fmax v0.4s, v0.4s, v3.4s
-	WORD $0x4ea4f400 // fmin v0.4s, v0.4s, v4.4s
+	WORD $0x4e20f460 // fmax v0.4s, v3.4s, v0.4s
+	WORD $0x4ea0f480 // fmin v0.4s, v4.4s, v0.4s
 	FMOVQ F0, 0(R5)
 	ADD $16, R4
 	ADD $16, R5
@@ -469,11 +469,11 @@ two14:
 	ADD R4, R9, R12
 	FMOVQ 16(R12), F6
 	WORD $0x4e2fccc1 // fmla v1.4s, v6.4s, v15.4s
-	WORD $0x4e23f400 // fmax v0.4s, v0.4s, v3.4s
-	WORD $0x4ea4f400 // fmin v0.4s, v0.4s, v4.4s
+	WORD $0x4e20f460 // fmax v0.4s, v3.4s, v0.4s
+	WORD $0x4ea0f480 // fmin v0.4s, v4.4s, v0.4s
 	FMOVQ F0, 0(R5)
-	WORD $0x4e23f421 // fmax v1.4s, v1.4s, v3.4s
-	WORD $0x4ea4f421 // fmin v1.4s, v1.4s, v4.4s
+	WORD $0x4e21f461 // fmax v1.4s, v3.4s, v1.4s
+	WORD $0x4ea1f481 // fmin v1.4s, v4.4s, v1.4s
 	FMOVQ F1, 16(R5)
 	ADD $32, R4
 	ADD $32, R5
@@ -518,8 +518,8 @@ one15:
 	ADD R4, R9, R12
 	FMOVQ 0(R12), F5
 	WORD $0x4e2fcca0 // fmla v0.4s, v5.4s, v15.4s
-	WORD $0x4e23f400 // fmax v0.4s, v0.4s, v3.4s
-	WORD $0x4ea4f400 // fmin v0.4s, v0.4s, v4.4s
+	WORD $0x4e20f460 // fmax v0.4s, v3.4s, v0.4s
+	WORD $0x4ea0f480 // fmin v0.4s, v4.4s, v0.4s
 	FMOVQ F0, 0(R5)
 	ADD $16, R4
 	ADD $16, R5
@@ -841,8 +841,8 @@ vector37:
 	ADD $16, R2
 	VMOV V5.B16, V1.B16
 	WORD $0x4e24cc01 // fmla v1.4s, v0.4s, v4.4s
-	WORD $0x4e26f421 // fmax v1.4s, v1.4s, v6.4s
-	WORD $0x4ea7f420 // fmin v0.4s, v1.4s, v7.4s
+	WORD $0x4e21f4c1 // fmax v1.4s, v6.4s, v1.4s
+	WORD $0x4ea1f4e0 // fmin v0.4s, v7.4s, v1.4s
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
@@ -861,8 +861,8 @@ TEXT ·leakyNEON(SB), NOSPLIT, $0-8
 vector38:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
-	WORD $0x4ea5f401 // fmin v1.4s, v0.4s, v5.4s
-	WORD $0x4e25f400 // fmax v0.4s, v0.4s, v5.4s
+	WORD $0x4ea0f4a1 // fmin v1.4s, v5.4s, v0.4s
+	WORD $0x4e20f4a0 // fmax v0.4s, v5.4s, v0.4s
 	WORD $0x4e24cc20 // fmla v0.4s, v1.4s, v4.4s
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
@@ -904,8 +904,8 @@ TEXT ·expNEON(SB), NOSPLIT, $0-8
 vector39:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
-	WORD $0x4e30f401 // fmax v1.4s, v0.4s, v16.4s
-	WORD $0x4eb1f421 // fmin v1.4s, v1.4s, v17.4s
+	WORD $0x4e20f601 // fmax v1.4s, v16.4s, v0.4s
+	WORD $0x4ea1f621 // fmin v1.4s, v17.4s, v1.4s
 	WORD $0x6e32dc22 // fmul v2.4s, v1.4s, v18.4s
 	WORD $0x4e218842 // frintn v2.4s, v2.4s
 	WORD $0x4eb3cc41 // fmls v1.4s, v2.4s, v19.4s
@@ -969,8 +969,8 @@ vector40:
 	ADD $16, R2
 	VEOR V4.B16, V4.B16, V4.B16
 	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
-	WORD $0x4e30f401 // fmax v1.4s, v0.4s, v16.4s
-	WORD $0x4eb1f421 // fmin v1.4s, v1.4s, v17.4s
+	WORD $0x4e20f601 // fmax v1.4s, v16.4s, v0.4s
+	WORD $0x4ea1f621 // fmin v1.4s, v17.4s, v1.4s
 	WORD $0x6e32dc22 // fmul v2.4s, v1.4s, v18.4s
 	WORD $0x4e218842 // frintn v2.4s, v2.4s
 	WORD $0x4eb3cc41 // fmls v1.4s, v2.4s, v19.4s
@@ -1038,8 +1038,8 @@ vector41:
 	VMOV V0.B16, V6.B16
 	VEOR V4.B16, V4.B16, V4.B16
 	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
-	WORD $0x4e30f401 // fmax v1.4s, v0.4s, v16.4s
-	WORD $0x4eb1f421 // fmin v1.4s, v1.4s, v17.4s
+	WORD $0x4e20f601 // fmax v1.4s, v16.4s, v0.4s
+	WORD $0x4ea1f621 // fmin v1.4s, v17.4s, v1.4s
 	WORD $0x6e32dc22 // fmul v2.4s, v1.4s, v18.4s
 	WORD $0x4e218842 // frintn v2.4s, v2.4s
 	WORD $0x4eb3cc41 // fmls v1.4s, v2.4s, v19.4s

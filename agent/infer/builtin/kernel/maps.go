@@ -74,6 +74,9 @@ func (s Set) vectors(n int) int {
 // Affine sets dst[i] to min(max(a[i]*scale + shift, lo), hi).
 func (s Set) Affine(dst, a []float32, scale, shift, lo, hi float32) {
 	a = a[:len(dst)]
+	if lo != lo || hi != hi {
+		shift = float32(math.NaN()) // the instructions pass over a bound that is no number
+	}
 	done := s.vectors(len(dst))
 	if done > 0 {
 		asmAffine(s, &mapArgs{n: done / s.Tile().Lanes, dst: &dst[0], a: &a[0], s0: scale, s1: shift, s2: lo, s3: hi})

@@ -57,8 +57,8 @@ func depthwise(m machine, taps int) {
 			}
 		}
 		for i, v := range acc {
-			m.arith(opMax, v, v, lo)
-			m.arith(opMin, v, v, hi)
+			m.arith(opMax, v, lo, v)
+			m.arith(opMin, v, hi, v)
 			m.store(v, d, i*wide)
 		}
 		m.addImm(s, len(acc)*wide)

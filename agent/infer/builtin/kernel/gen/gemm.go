@@ -66,8 +66,8 @@ func gemm(m machine, vecs int) {
 	m.argAll(first+1, gemmHi)
 	for r := range acc {
 		for i, v := range acc[r] {
-			m.arith(opMax, v, v, first)
-			m.arith(opMin, v, v, first+1)
+			m.arith(opMax, v, first, v)
+			m.arith(opMin, v, first+1, v)
 			m.store(v, c, 4*t.lanes*i)
 		}
 		m.add(c, ldc)

@@ -41,7 +41,11 @@ type machine interface {
 	storeOne(v vec, p gp, off int)
 
 	set(d, s vec)
+	// arith does the operation. What comes of a NaN in a is the machine's affair for opMax
+	// and opMin; one in b stays, so that a clamp takes its bound as a. extreme is opMax or
+	// opMin for which both stay.
 	arith(op arith, d, a, b vec)
+	extreme(op arith, d, a, b, free vec)
 	fma(acc, a, b vec) // acc += a*b
 	fms(acc, a, b vec) // acc -= a*b
 	round(d, s vec)    // to the nearest integer, ties to even

@@ -35,7 +35,13 @@ func each(m machine, name string, withB bool, setup, body func()) {
 func maps(m machine) {
 	none := func() {}
 	for op, name := range []string{"add", "sub", "mul", "div", "max", "min"} {
-		each(m, name, true, none, func() { m.arith(arith(op), 0, 0, 1) })
+		each(m, name, true, none, func() {
+			if arith(op) == opMax || arith(op) == opMin {
+				m.extreme(arith(op), 0, 0, 1, 2)
+				return
+			}
+			m.arith(arith(op), 0, 0, 1)
+		})
 	}
 	// affine: clamp(x*s0 + s1, s2, s3)
 	each(m, "affine", false, func() {
@@ -45,16 +51,16 @@ func maps(m machine) {
 	}, func() {
 		m.set(1, 5)
 		m.fma(1, 0, 4)
-		m.arith(opMax, 1, 1, 6)
-		m.arith(opMin, 0, 1, 7)
+		m.arith(opMax, 1, 6, 1)
+		m.arith(opMin, 0, 7, 1)
 	})
 	// leaky: max(x,0) + s0*min(x,0)
 	each(m, "leaky", false, func() {
 		m.argAll(4, mapS0)
 		m.zero(5)
 	}, func() {
-		m.arith(opMin, 1, 0, 5)
-		m.arith(opMax, 0, 0, 5)
+		m.arith(opMin, 1, 5, 0)
+		m.arith(opMax, 0, 5, 0)
 		m.fma(0, 1, 4)
 	})
 	const table gp = 4
@@ -80,8 +86,8 @@ func maps(m machine) {
 func exp(m machine, table gp, x vec) {
 	const r, n, k vec = 1, 2, 5
 	p, q := vec(3), vec(4)
-	m.arith(opMax, r, x, m.konst(table, 0, k))
-	m.arith(opMin, r, r, m.konst(table, 1, k))
+	m.arith(opMax, r, m.konst(table, 0, k), x)
+	m.arith(opMin, r, m.konst(table, 1, k), r)
 	m.arith(opMul, n, r, m.konst(table, 2, k))
 	m.round(n, n)
 	m.fms(r, n, m.konst(table, 3, k))

@@ -103,6 +103,10 @@ func (m *neon) arith(op arith, d, a, b vec) {
 	}[op]
 	m.three(k.op, k.name, d, a, b)
 }
+
+// extreme is arith: fmax and fmin keep a NaN, unlike fmaxnm and fminnm.
+func (m *neon) extreme(op arith, d, a, b, _ vec) { m.arith(op, d, a, b) }
+
 func (m *neon) fma(acc, a, b vec) { m.three(0x4E20CC00, "fmla", acc, a, b) }
 func (m *neon) fms(acc, a, b vec) { m.three(0x4EA0CC00, "fmls", acc, a, b) }
 func (m *neon) round(d, s vec)    { m.two(0x4E218800, "frintn", d, s) }

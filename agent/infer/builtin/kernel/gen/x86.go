@@ -77,6 +77,15 @@ func (m *x86) arith(op arith, d, a, b vec) {
 	name := [...]string{"VADDPS", "VSUBPS", "VMULPS", "VDIVPS", "VMAXPS", "VMINPS"}[op]
 	m.ins("%s %s, %s, %s", name, m.v(b), m.v(a), m.v(d))
 }
+
+// extreme does the operation in both orders: of two of which one is a NaN, the instruction
+// gives the second. Put together bit by bit, a NaN stays one, and equal numbers as they are.
+func (m *x86) extreme(op arith, d, a, b, free vec) {
+	m.arith(op, free, a, b)
+	m.arith(op, d, b, a)
+	m.ins("VORPS %s, %s, %[2]s", m.v(free), m.v(d))
+}
+
 func (m *x86) fma(acc, a, b vec) { m.ins("VFMADD231PS %s, %s, %s", m.v(b), m.v(a), m.v(acc)) }
 func (m *x86) fms(acc, a, b vec) { m.ins("VFNMADD231PS %s, %s, %s", m.v(b), m.v(a), m.v(acc)) }
 
