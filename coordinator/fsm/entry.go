@@ -29,6 +29,7 @@ const (
 	KindRevoke    Kind = "node.revoke"     // NodeRevoke
 	KindToken     Kind = "token.create"    // TokenCreate
 	KindTokenDrop Kind = "token.revoke"    // TokenRevoke
+	KindTasks     Kind = "task.batch"      // TaskBatch
 	KindBackup    Kind = "backup.record"   // BackupRecord
 )
 
@@ -47,6 +48,7 @@ var handlers = map[Kind]handler{
 	KindRevoke:    on((*change).nodeRevoke),
 	KindToken:     on((*change).tokenCreate),
 	KindTokenDrop: on((*change).tokenRevoke),
+	KindTasks:     on((*change).taskBatch),
 	KindBackup:    on((*change).backupRecord),
 }
 
@@ -61,8 +63,12 @@ type Entry struct {
 	Body  json.RawMessage `json:"body"`
 }
 
-// maxEntry bounds an entry in bytes; the largest of ours has about 2 KiB.
-const maxEntry = 64 << 10
+// Bounds of an entry in bytes. Of the commands about nodes, codes and tokens the
+// largest has about 2 KiB; tasks bring images along.
+const (
+	maxEntry     = 64 << 10
+	maxTaskEntry = 4 << 20
+)
 
 // Encode returns the log entry of a command that actor decided on at time at.
 func Encode(at time.Time, actor string, c Command) ([]byte, error) {
@@ -88,12 +94,18 @@ func Check(data []byte) error {
 			Remedy: "Update all coordinators to the same version, then try again.",
 		}
 	}
-	if len(data) > maxEntry {
-		return problem.New(problem.TooLarge, "Send less.", "The command has %d bytes, at most %d are allowed.", len(data), maxEntry)
+	large := func(most int) error {
+		return problem.New(problem.TooLarge, "Send less.", "The command has %d bytes, at most %d are allowed.", len(data), most)
+	}
+	if len(data) > maxTaskEntry {
+		return large(maxTaskEntry)
 	}
 	var e Entry
 	if err := strict(data, &e); err != nil {
 		return refuse(err)
+	}
+	if len(data) > maxEntry && e.Kind != KindTasks {
+		return large(maxEntry)
 	}
 	h, ok := handlers[e.Kind]
 	if !ok {
@@ -151,6 +163,7 @@ func (s State) apply(index uint64, e Entry) (State, []Event, Result) {
 		panic(fmt.Sprintf("raft log %d: unknown command %q; this coordinator is older than the log, update it", index, e.Kind))
 	}
 	c := &change{State: s, at: e.At, kind: e.Kind, actor: e.Actor}
+	c.Index = index
 	v, refused, bad := h.apply(c, e.Body)
 	if refused == nil && c.Cluster.Name == "" {
 		refused = problem.New(problem.Conflict, "Found it first: prime-spark-coordinator init.", "The cluster has not been founded.")
@@ -162,6 +175,5 @@ func (s State) apply(index uint64, e Entry) (State, []Event, Result) {
 		s.Index = index
 		return s, nil, Result{Err: refused}
 	}
-	c.Index = index
 	return c.State, c.events, Result{Value: v}
 }

@@ -37,6 +37,7 @@ var samples = []Command{
 	NodeAnnounce{Name: "pi-1", Version: "1.1", Addresses: identity.Addresses{API: "pi-1:7490", Gossip: "pi-1:7482"}},
 	NodeApprove{Name: "pi-1"},
 	NodeRenew{Name: "pi-1", From: Hash("key of pi-1"), Key: Hash("second key of pi-1")},
+	taskSamples,
 	NodeDrain{Name: "pi-1"},
 	NodeUndrain{Name: "pi-1"},
 	NodeRevoke{Name: "pi-1"},

@@ -119,7 +119,7 @@ func TestRules(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	f := New()
-	for i, c := range samples[:9] {
+	for i, c := range samples[:10] {
 		apply(t, f, uint64(i+1), noon, c)
 	}
 	s, _ := f.State()

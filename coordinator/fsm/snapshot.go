@@ -14,10 +14,11 @@ import (
 
 // A snapshot is one line of JSON, the header, and then the State in JSON.
 type header struct {
-	Format int    `json:"format"` // 1
-	Index  uint64 `json:"index"`
-	Size   int64  `json:"size"`   // of the state in bytes
-	SHA256 string `json:"sha256"` // of the state; equal to State.Checksum
+	Format   int    `json:"format"` // 1
+	Index    uint64 `json:"index"`
+	Size     int64  `json:"size"`               // of the state in bytes
+	SHA256   string `json:"sha256"`             // of these bytes
+	Checksum string `json:"checksum,omitempty"` // State.Checksum; without tasks it is SHA256
 }
 
 // Bounds of what is read.
@@ -37,7 +38,7 @@ func (s State) WriteTo(w io.Writer) (int64, error) {
 		return 0, fmt.Errorf("encode snapshot: %w", err)
 	}
 	sum := sha256.Sum256(body)
-	head, err := json.Marshal(header{snapshotFormat, s.Index, int64(len(body)), hex.EncodeToString(sum[:])})
+	head, err := json.Marshal(header{snapshotFormat, s.Index, int64(len(body)), hex.EncodeToString(sum[:]), s.Checksum()})
 	if err != nil {
 		return 0, fmt.Errorf("encode snapshot: %w", err)
 	}
@@ -83,6 +84,9 @@ func ReadState(r io.Reader) (State, error) {
 	}
 	if s.Index != h.Index {
 		return State{}, fmt.Errorf("%w: index %d, its header says %d", ErrSnapshot, s.Index, h.Index)
+	}
+	if h.Checksum != "" && s.Checksum() != h.Checksum {
+		return State{}, fmt.Errorf("%w: the state that it makes is not the one that was saved", ErrSnapshot)
 	}
 	return s, nil
 }

@@ -26,6 +26,7 @@ type State struct {
 	Former  map[string]Former    `json:"former,omitempty"` // key hash -> whose it was, until its certificate expires
 	Seq     uint64               `json:"seq"`              // of the last event
 	Events  []Event              `json:"events,omitempty"` // the newest MaxEvents, oldest first
+	Tasks   Tasks                `json:"tasks,omitzero"`
 	Backup  Backup               `json:"backup,omitzero"`
 }
 
@@ -117,12 +118,17 @@ type Event struct {
 	Detail   string    `json:"detail"` // one sentence
 }
 
-// Checksum is the SHA-256 of the whole state in canonical JSON, hexadecimal.
-// Two coordinators at the same Index have the same one, or one of them is
-// broken. It costs about a millisecond: for status, not for every request.
+// Checksum is the SHA-256 of the whole state in canonical JSON, hexadecimal, in
+// which the sum of the tasks stands for them. Two coordinators at the same Index
+// have the same one, or one of them is broken. It costs about a millisecond,
+// however many tasks there are: for status, not for every request.
 func (s State) Checksum() string {
+	type rest State
 	// Maps are written in the order of their keys, so equal states are equal bytes.
-	b, err := json.Marshal(s)
+	b, err := json.Marshal(struct {
+		rest
+		Tasks string `json:"tasks,omitempty"`
+	}{rest(s), s.Tasks.Sum()})
 	if err != nil {
 		panic(fmt.Sprintf("a State cannot be encoded: %v", err)) // its times are checked before they get in
 	}

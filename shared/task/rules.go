@@ -114,8 +114,8 @@ func Backoff(attempt int, draw uint32) time.Duration {
 
 var ids = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
 
-// idLen is the length of an id: 16 bytes in base32.
-const idLen = 26
+// IDLen is the length of an id: 16 bytes in base32.
+const IDLen = 26
 
 // NewID makes an id: 48 bits of time, so that ids are in the order of
 // submission, and 80 random ones.
@@ -128,5 +128,5 @@ func NewID(at time.Time) string {
 
 // ValidID reports whether s looks like an id.
 func ValidID(s string) bool {
-	return len(s) == idLen && strings.Trim(s, "0123456789abcdefghijklmnopqrstuv") == ""
+	return len(s) == IDLen && strings.Trim(s, "0123456789abcdefghijklmnopqrstuv") == ""
 }
