@@ -120,6 +120,7 @@ func TestLatency(t *testing.T) {
 		"none":                     {nil, Latency{}, false},
 		"one":                      {ms(7), Latency{7 * time.Millisecond, 7 * time.Millisecond, 1}, false},
 		"one outlier of a hundred": {append(hundred, ms(900)...), Latency{2 * time.Millisecond, 2 * time.Millisecond, 100}, false},
+		"an SSD on a busy host":    {append(slices.Repeat(ms(1), 95), ms(60, 70, 80, 90, 400)...), Latency{time.Millisecond, 90 * time.Millisecond, 100}, false},
 		"an SD card":               {ms(27, 25, 300, 27, 26), Latency{27 * time.Millisecond, 300 * time.Millisecond, 5}, true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -71,5 +71,7 @@ func latency(took []time.Duration) Latency {
 // longer when something does.
 const SlowSync = 50 * time.Millisecond
 
-// Slow reports whether the disk is too slow for raft's quick timing.
-func (l Latency) Slow() bool { return l.P99 > SlowSync }
+// Slow reports whether the disk is too slow for raft's quick timing. A quick disk
+// that had a few bad moments while the host was busy is not: of an SD card the
+// median tells, too.
+func (l Latency) Slow() bool { return l.P99 > SlowSync && l.P50 > SlowSync/10 }
