@@ -24,6 +24,9 @@ const (
 	pingTime    = 2 * time.Second // and waited for
 )
 
+// maxModels is how many models one request for work may name.
+const maxModels = 64
+
 // A Remote is the task queue of the coordinators that are in sight.
 type Remote struct {
 	node string
@@ -96,6 +99,11 @@ func (r *Remote) Lease(ctx context.Context, models []string, wait time.Duration)
 	c, err := r.api()
 	if err != nil {
 		return nil, err
+	}
+	if len(models) > maxModels { // others have their turn with the next request
+		models = slices.Clone(models)
+		rand.Shuffle(len(models), func(i, j int) { models[i], models[j] = models[j], models[i] })
+		models = models[:maxModels]
 	}
 	got, err := c.LeaseTasks(ctx, wire.LeaseRequest{Node: r.node, Kinds: task.Kinds[:], Models: models, Max: 1, Wait: wait.String()})
 	if err != nil || len(got) == 0 {

@@ -19,6 +19,7 @@ import (
 	"primespark/shared/pipenet"
 	"primespark/shared/problem"
 	"primespark/shared/task"
+	"primespark/shared/wire"
 )
 
 // A lab is a network with a node, pi-1, and whoever a test adds.
@@ -102,6 +103,37 @@ func TestRemote(t *testing.T) {
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("requests\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	})
+}
+
+// TestManyModels: a node with more models than one request may name asks for
+// all of them in time.
+func TestManyModels(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		seen := map[string]bool{}
+		l.serve(fleet.Coordinator, "c1", func(w http.ResponseWriter, r *http.Request) {
+			var q wire.LeaseRequest
+			if err := json.NewDecoder(r.Body).Decode(&q); err != nil || len(q.Models) > maxModels {
+				t.Errorf("%d models, %v", len(q.Models), err)
+			}
+			for _, m := range q.Models {
+				seen[m] = true
+			}
+			io.WriteString(w, "[]")
+		})
+		var models []string
+		for i := range maxModels + 10 {
+			models = append(models, fmt.Sprint("m", i))
+		}
+		for range 20 {
+			if _, err := l.remote.Lease(t.Context(), models, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(seen) != len(models) { // but for a chance of 1 in 10^16
+			t.Errorf("%d of %d models were named", len(seen), len(models))
 		}
 	})
 }
