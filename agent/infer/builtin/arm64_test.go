@@ -23,8 +23,8 @@ func TestARM64(t *testing.T) {
 		needTool(t, "needs the go command")
 	}
 	for _, part := range []struct{ dir, run string }{
-		{"kernel", "TestGemm|TestDepth|TestPack|TestRows|TestMaps|TestExtremes"},
-		{".", "TestModels|TestSharing|TestConformance"},
+		{"kernel", "TestGemm|TestDepth|TestPack|TestRows|TestMaps|TestExtremes|TestNaN"},
+		{".", "TestModels|TestSharing|TestConformance|TestHostile|TestStops|TestFold"},
 	} {
 		t.Run(part.dir, func(t *testing.T) {
 			t.Parallel()
