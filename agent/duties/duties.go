@@ -142,7 +142,7 @@ func (p *Part) report(ctx, held, working context.Context, h *hold, result json.R
 	switch {
 	case held.Err() != nil: // nobody waits for a report any more
 		p.metrics.ended("lost")
-		p.log.Warn("task dropped, another node will do it", "task", h.task.ID, "err", context.Cause(held))
+		p.log.Info("task dropped, it is not this node's any more", "task", h.task.ID, "err", context.Cause(held))
 		return
 	case err != nil:
 		failure := Failure{Reason: err.Error(), Permanent: hopeless(err)}
