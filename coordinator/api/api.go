@@ -100,6 +100,7 @@ type Config struct {
 	MaxBody    int64              // of an inference request; 16 MiB if 0
 	Log        *slog.Logger
 	Registry   *prometheus.Registry // nil: one of its own
+	Backups    Saver                // nil: none are made
 }
 
 // An API answers HTTP requests. Its Run must be running for the page and the

@@ -99,6 +99,11 @@ func (p picture) status() wire.StatusBody {
 		Cluster: p.state.Cluster.Name, Leader: p.standing.Leader, Term: p.standing.Term,
 		AppliedIndex: p.state.Index, Coordinators: p.coordinators(),
 	}
+	if last := p.state.Backup; last != (fsm.Backup{}) {
+		b.Backup = &wire.BackupStatus{
+			At: last.At, VerifiedAt: last.Verified, Node: last.Node, Path: last.Path, Error: last.Error, FailingSince: last.Failed,
+		}
+	}
 	b.Summary = p.summary(b.Coordinators)
 	b.Mode = p.mode(b.Summary)
 	b.Summary.Sentence = p.sentence(b.Summary)

@@ -52,6 +52,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"POST /v1/tokens":               Administer,
 		"POST /v1/renew":                Belong,
 		"GET /v1/plan":                  Belong,
+		"POST /v1/backup":               Administer,
 		"POST /v1/join-codes":           Operate,
 		"POST /v1/nodes/{name}:approve": Operate, "POST /v1/nodes/{name}:drain": Operate, "POST /v1/nodes/{name}:undrain": Operate, "POST /v1/nodes/{name}:revoke": Operate,
 		"POST /v2/models/{model}/infer": Infer, "POST /v2/models/{model}/versions/{version}/infer": Infer,

@@ -59,12 +59,14 @@ func healthy() View {
 		},
 	}
 	v.Status.Coordinators[1].LastContactMS = new(int64(41))
+	v.Status.Backup = &wire.BackupStatus{At: noon.Add(-301 * time.Second), VerifiedAt: noon.Add(-5 * time.Minute), Node: "c1", Path: "/mnt/nas/prime-spark-home-20260301T115459Z.psb"}
 	v.Nodes[2].InFlight, v.Nodes[2].Queue, v.Nodes[2].CPU = 2, 1, 0.84
 	return v
 }
 
 func trouble() View {
 	v := healthy()
+	v.Status.Backup.Error, v.Status.Backup.FailingSince = "/mnt/nas: no space left on device", noon.Add(-3*time.Minute)
 	v.Status.Mode, v.Status.Leader, v.Status.Coordinators = fleet.Degraded, "", group("", "c1", "c3")
 	v.Status.Coordinators[1].Role, v.Status.Coordinators[1].LastContactMS = wire.RoleCandidate, new(int64(193_000))
 	v.Status.Coordinators[1].Conditions = []string{"no_quorum", "slow_disk"}
@@ -88,6 +90,7 @@ func hostile() View {
 	v := healthy()
 	v.Self, v.Version, v.Status.Cluster, v.Status.Leader, v.Status.Summary.Sentence = evil, evil, evil, evil, evil
 	v.Status.StateChecksum = evil
+	v.Status.Backup = &wire.BackupStatus{Path: evil, Node: evil, Error: evil}
 	v.Status.Coordinators[0].Name, v.Status.Coordinators[0].API, v.Status.Coordinators[0].Version, v.Status.Coordinators[0].Role = evil, evil, evil, evil
 	n := agent(evil)
 	n.State, n.Version, n.Reasons, n.Ready = "pending", evil, []string{evil}, false

@@ -18,6 +18,7 @@ type StatusBody struct {
 	StateChecksum string        `json:"state_checksum"` // of the state at AppliedIndex; equal on all coordinators
 	Coordinators  []Coordinator `json:"coordinators"`
 	Summary       Summary       `json:"summary"`
+	Backup        *BackupStatus `json:"backup,omitempty"` // nil before the first scheduled one
 }
 
 // The roles of a coordinator in the raft group, as the one asked sees them.

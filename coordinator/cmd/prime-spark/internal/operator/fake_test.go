@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"primespark/coordinator/pki"
+	"primespark/shared/envelope"
 	"primespark/shared/fleet"
 	"primespark/shared/identity"
 	"primespark/shared/model"
@@ -116,6 +117,30 @@ func coordinator() http.Handler {
 		var q wire.TokenRequest
 		err := json.NewDecoder(r.Body).Decode(&q)
 		return wire.TokenBody{ID: "t1", Name: q.Name, Role: q.Role, Token: "made-for-" + q.Name}, err
+	})
+	mux.HandleFunc("POST /v1/backup", func(w http.ResponseWriter, r *http.Request) {
+		var q wire.BackupRequest
+		if err := json.NewDecoder(r.Body).Decode(&q); err != nil || q.Recipient == "" {
+			problem.Write(w, problem.New(problem.Invalid, "Give one with --recipient age1...", "There is no public key to encrypt the backup to."))
+			return
+		}
+		var b bytes.Buffer
+		e, err := envelope.NewWriter(&b, envelope.Header{Cluster: "spark", At: at, Index: 17, Checksum: "0123456789abcdef"})
+		if err == nil {
+			_, err = io.WriteString(e, "encrypted to "+q.Recipient)
+		}
+		if err == nil {
+			err = e.Close()
+		}
+		if err != nil {
+			problem.Write(w, err)
+			return
+		}
+		sent := b.Bytes()
+		if q.Recipient == "age1cut" {
+			sent = sent[:len(sent)-3]
+		}
+		w.Write(sent)
 	})
 	answer("GET /v1/route", func(r *http.Request) (any, error) {
 		b := wire.RouteBody{Model: r.FormValue("model"), Rejected: []wire.Rejected{{Node: "pi-2", Reason: "It does not have the model."}}}
