@@ -10,12 +10,12 @@ import (
 	"io/fs"
 	"maps"
 	"net"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"primespark/coordinator/api"
+	"primespark/coordinator/backup"
 	"primespark/coordinator/broker"
 	"primespark/coordinator/config"
 	"primespark/coordinator/consensus"
@@ -116,12 +116,18 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	enroller := &enroll.Enroller{
 		Authority: authority, Group: node, GossipKey: id.GossipKey(), SessionKey: id.SessionKey(), Log: part(log, "enroll"),
 	}
+	keys := func() (backup.Keys, error) { return clusterKeys(cfg, id) }
+	backups, err := keepBackups(cfg, keys, node, part(log, "backup"))
+	if err != nil {
+		return err
+	}
 	history := events.NewLog()
 	front, err := api.New(api.Config{
 		Self: cfg.Name, Group: node, Standing: func() api.Standing { return apiStanding(node.Status()) },
 		Views: talk.View(), Gateway: dispatcher, Enroller: enrollment{enroller}, Events: history,
 		Health: conditions.All, SessionKey: id.SessionKey(), MaxBody: int64(cfg.HTTP.MaxBody),
-		Log: part(log, "api"), Registry: metrics,
+		Backups: saver{cfg, keys},
+		Log:     part(log, "api"), Registry: metrics,
 	})
 	if err != nil {
 		return err
@@ -149,6 +155,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		},
 		lead.Part(node.Leading(), part(log, "lead"),
 			run.Func("membership", node.KeepMembers), lead.Prune(node, part(log, "prune"))),
+		lead.Part(node.Leading(), part(log, "backup"), backups...),
 		&events.Watcher{
 			Self: cfg.Name, Log: history, State: node.State, Views: talk.View(),
 			Group: func() events.Standing { return standing(node.Status()) },
@@ -194,15 +201,14 @@ func load(cfg config.Config) (*identity.Identity, error) {
 	return id, nil
 }
 
-// founding finishes what init began, on the first run.
+// founding finishes what init or restore began, on the first run.
 func founding(dir string, id *identity.Identity, node *consensus.Node) run.Part {
 	return run.Func("founding", func(ctx context.Context) error {
-		for {
-			err := enroll.Bootstrap(ctx, dir, id, node)
-			if err == nil {
-				break
-			}
-			if !electing(err) || !run.Sleep(ctx, run.Jitter(time.Second)) {
+		for _, finish := range []func() error{
+			func() error { return enroll.Bootstrap(ctx, dir, id, node) },
+			func() error { return returning(ctx, dir, id, node) },
+		} {
+			if err := until(ctx, finish); err != nil {
 				return err
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"primespark/coordinator/backup"
 	"primespark/coordinator/config"
 	"primespark/coordinator/consensus"
 	"primespark/coordinator/enroll"
@@ -29,8 +30,10 @@ const joinTime = 2 * time.Minute
 func identityDir(cfg config.Config) string { return filepath.Join(cfg.StateDir, "identity") }
 func raftDir(cfg config.Config) string     { return filepath.Join(cfg.StateDir, "raft") }
 
-// IsCorrupt reports whether err is of a store that is damaged.
-func IsCorrupt(err error) bool { return errors.Is(err, consensus.ErrCorrupt) }
+// IsCorrupt reports whether err is of a store or of a backup that is damaged.
+func IsCorrupt(err error) bool {
+	return errors.Is(err, consensus.ErrCorrupt) || errors.Is(err, backup.ErrDamaged)
+}
 
 // A Founded cluster, as init shows it once.
 type Founded struct {

@@ -32,6 +32,7 @@ type Config struct {
 	Gossip   Gossip   `yaml:"gossip"`
 	Dispatch Dispatch `yaml:"dispatch"`
 	MQTT     MQTT     `yaml:"mqtt"`
+	Backup   Backup   `yaml:"backup"`
 	Log      Log      `yaml:"log"`
 }
 
@@ -86,6 +87,7 @@ func Default() Config {
 		Gossip:   Gossip{Listen: ":7482"},
 		Dispatch: Dispatch{Deadline: conf.Duration(30 * time.Second)},
 		MQTT:     MQTT{Listen: ":7883", Prefix: "primespark"},
+		Backup:   Backup{Every: conf.Duration(time.Hour), Keep: 48},
 		Log:      Log{Level: "info", Format: "json"},
 	}
 }
@@ -130,6 +132,7 @@ func (c Config) check(f *conf.File) {
 	if c.MQTT.Prefix == "" || strings.ContainsAny(c.MQTT.Prefix, "+#\x00/$ ") || len(c.MQTT.Prefix) > 64 {
 		f.Bad("mqtt.prefix", "%q cannot be a level of a topic; use letters, digits and hyphen, as in primespark", c.MQTT.Prefix)
 	}
+	c.Backup.check(f)
 	f.CheckOneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	f.CheckOneOf("log.format", c.Log.Format, "json", "text")
 }
