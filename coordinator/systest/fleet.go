@@ -63,6 +63,7 @@ type process struct {
 	done      chan struct{}
 	killed    *atomic.Bool // nobody minds what Run returns then
 	disk      Disk         // that the watchdog sees
+	broker    bool         // embedded; from the next start on
 }
 
 // Test runs a story in a bubble with a fleet that has come up: all agents are
@@ -189,6 +190,7 @@ func (p *process) coordinator() config.Config {
 	a := p.addresses()
 	c.Name, c.StateDir = p.name, p.dir
 	c.HTTP.Advertise, c.Raft.Advertise, c.Gossip.Advertise = a.API, a.Raft, a.Gossip
+	c.MQTT.Embedded = p.broker
 	return c
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,8 +30,9 @@ type renewing struct {
 	dir        string
 	id         *identity.Identity
 	conditions *health.Registry
-	asked      []identity.RenewRequest
-	fail       error // what asking gives
+	mu         sync.Mutex
+	requests   []identity.RenewRequest
+	failure    error // what asking gives
 	stop       func()
 }
 
@@ -60,9 +62,11 @@ func (r *renewing) start() {
 	part := &identity.Renewal{
 		Identity: id, Dir: r.dir, Conditions: r.conditions, Log: slog.New(slog.DiscardHandler),
 		Ask: func(_ context.Context, q identity.RenewRequest) (identity.RenewResponse, error) {
-			r.asked = append(r.asked, q)
-			if r.fail != nil {
-				return identity.RenewResponse{}, r.fail
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.requests = append(r.requests, q)
+			if r.failure != nil {
+				return identity.RenewResponse{}, r.failure
 			}
 			return identity.RenewResponse{Certificate: string(r.cluster.Sign([]byte(q.CSR), fleet.Agent, "pi-1", time.Now()))}, nil
 		},
@@ -76,6 +80,19 @@ func (r *renewing) start() {
 			r.t.Errorf("Run: %v", err)
 		}
 	}
+}
+
+func (r *renewing) asked() []identity.RenewRequest {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.requests
+}
+
+// fail has asking fail from now on; nil: work.
+func (r *renewing) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failure = err
 }
 
 func (r *renewing) condition() string {
@@ -94,15 +111,15 @@ func TestRenewalAtTwoThirds(t *testing.T) {
 	renew(t, func(r *renewing) {
 		first := r.id.KeyHash()
 		time.Sleep(19*day + 12*time.Hour)
-		if len(r.asked) != 0 {
+		if len(r.asked()) != 0 {
 			t.Errorf("asked before two thirds of the life")
 		}
 		time.Sleep(2*day + 6*time.Hour)
-		if len(r.asked) != 1 || r.id.KeyHash() == first || time.Until(r.id.Expires()) < 28*day {
-			t.Errorf("after 21.75 days: asked %d times, the same key: %t, expires in %v", len(r.asked), r.id.KeyHash() == first, time.Until(r.id.Expires()))
+		if len(r.asked()) != 1 || r.id.KeyHash() == first || time.Until(r.id.Expires()) < 28*day {
+			t.Errorf("after 21.75 days: asked %d times, the same key: %t, expires in %v", len(r.asked()), r.id.KeyHash() == first, time.Until(r.id.Expires()))
 		}
 		time.Sleep(365 * day)
-		if n := len(r.asked); n < 17 || n > 20 {
+		if n := len(r.asked()); n < 17 || n > 20 {
 			t.Errorf("renewed %d times in a year", n)
 		}
 		again, err := identity.Load(r.dir)
@@ -119,9 +136,9 @@ func TestRenewalAtTwoThirds(t *testing.T) {
 // process, the condition shows in the last sixth, and it all ends well.
 func TestRenewalFails(t *testing.T) {
 	renew(t, func(r *renewing) {
-		r.fail = errors.New("nobody there")
+		r.fail(errors.New("nobody there"))
 		time.Sleep(24 * day)
-		tries := len(r.asked)
+		tries := len(r.asked())
 		if tries < 24 || tries > 24*7 {
 			t.Errorf("%d tries in about 3 days", tries)
 		}
@@ -134,14 +151,14 @@ func TestRenewalFails(t *testing.T) {
 		if c := r.condition(); !strings.Contains(c, "could not be renewed: nobody there") {
 			t.Errorf("with 4.5 days left: %q", c)
 		}
-		if publicKey(t, r.asked[0].CSR) != publicKey(t, r.asked[len(r.asked)-1].CSR) {
+		if publicKey(t, r.asked()[0].CSR) != publicKey(t, r.asked()[len(r.asked())-1].CSR) {
 			t.Error("another try, another key")
 		}
 		time.Sleep(10 * day)
 		if c := r.condition(); !strings.Contains(c, "ended at") {
 			t.Errorf("after the end: %q", c)
 		}
-		r.fail = nil
+		r.fail(nil)
 		time.Sleep(2 * time.Hour)
 		if c := r.condition(); c != "" || time.Until(r.id.Expires()) < 29*day {
 			t.Errorf("renewed after all: %q, expires in %v", c, time.Until(r.id.Expires()))
@@ -171,8 +188,8 @@ func TestRenewalWithoutADisk(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(26 * day)
-		if len(r.asked) != 0 || r.id.KeyHash() != first || r.condition() == "" {
-			t.Errorf("asked %d times, condition %q", len(r.asked), r.condition())
+		if len(r.asked()) != 0 || r.id.KeyHash() != first || r.condition() == "" {
+			t.Errorf("asked %d times, condition %q", len(r.asked()), r.condition())
 		}
 	})
 }
