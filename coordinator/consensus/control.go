@@ -24,11 +24,12 @@ const (
 	pathPropose = "/propose"    // POST an entry -> reply
 	pathIndex   = "/read-index" // POST -> reply
 	pathStatus  = "/status"     // GET -> Status
+	pathAsk     = "/ask"        // POST what OnAsk understands -> reply
 )
 
 // Bounds of the control protocol.
 const (
-	maxControl     = 1 << 20 // bytes of a body, either way
+	maxControl     = 5 << 20 // bytes of a body, either way; the largest entry has 4 MiB
 	controlTimeout = 30 * time.Second
 )
 
@@ -80,6 +81,7 @@ func (n *Node) serveControl() {
 		index, err := n.readIndex(r.Context())
 		n.answer(w, replyTo(nil, index, err))
 	})
+	mux.HandleFunc("POST "+pathAsk, n.serveAsk)
 	mux.HandleFunc("GET "+pathStatus, func(w http.ResponseWriter, _ *http.Request) { n.answer(w, n.Status()) })
 	n.server = &http.Server{
 		Handler:           http.TimeoutHandler(mux, controlTimeout, ""),

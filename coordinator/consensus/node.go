@@ -72,6 +72,7 @@ type Node struct {
 	stance   *watch.Value[Stance]
 	barrier  atomic.Uint64 // term whose barrier has passed
 	vouchers *vouchers
+	asked    atomic.Pointer[func(ctx context.Context, body []byte) error] // OnAsk
 
 	stop    chan struct{} // ends follow
 	done    sync.WaitGroup

@@ -285,12 +285,12 @@ func TestTaskBurial(t *testing.T) {
 		c := &change{State: s}
 		c.Tasks.final.count += maxEnded - len(left)
 		c.bury()
-		got := ""
+		var got strings.Builder
 		for _, t := range c.Tasks.After("", "", 9) {
-			got += t.ID[task.IDLen-1:]
+			got.WriteString(t.ID[task.IDLen-1:])
 		}
-		if got != left {
-			t.Errorf("%q are left, want %q", got, left)
+		if got.String() != left {
+			t.Errorf("%q are left, want %q", got.String(), left)
 		}
 	}
 }

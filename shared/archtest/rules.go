@@ -58,6 +58,7 @@ var PrimeSpark = Rules{
 		"coordinator/consensus": {"coordinator/fsm"},
 		"coordinator/lead":      {"coordinator/fsm"},
 		"coordinator/backup":    {"coordinator/fsm", "coordinator/pki"},
+		"coordinator/tasks":     {"coordinator/fsm"},
 		"coordinator/enroll":    {"coordinator/fsm", "coordinator/pki"},
 		"coordinator/events":    {"coordinator/fsm"},
 		"coordinator/dispatch":  {"coordinator/route"},
