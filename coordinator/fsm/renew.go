@@ -20,8 +20,8 @@ type Former struct {
 const maxFormer = 64
 
 // NodeRenew gives a member another key, before the certificate of the present
-// one expires. The one that asks shows the certificate of a key that the node
-// has or had. The same key again is the same renewal, whose answer was lost.
+// one expires. The one that asks shows a certificate of that node, which has not
+// been denied. The same key again is the same renewal, whose answer was lost.
 type NodeRenew struct {
 	Name string `json:"name"`
 	From string `json:"from"` // identity.KeyHash of the certificate that asks
@@ -38,26 +38,41 @@ func (c *change) nodeRenew(cmd NodeRenew) (any, error) {
 	}
 	_, denied := c.Denied[cmd.Key]
 	_, shut := c.Denied[cmd.From]
-	former, used := c.Former[cmd.Key]
 	switch {
 	case !validHash(cmd.Key):
 		return nil, problem.New(problem.Invalid, "Renew with an unchanged program.", "The hash of the node's key is not valid.")
 	case !n.Active() || denied || shut:
 		return nil, problem.New(problem.Forbidden, "Have it approved, or join it again with a new code.",
 			"The node %s or its key is not approved, or is revoked.", n.Name)
-	case cmd.From != n.Key && c.Former[cmd.From].Node != n.Name:
+	case !validHash(cmd.From), c.holder(cmd.From) != "" && c.holder(cmd.From) != n.Name:
 		return nil, problem.New(problem.Forbidden, "Join it again with a new code.", "The certificate is none that the node %s was given.", n.Name)
 	case n.Key == cmd.Key:
 		return n, nil // the answer to the first one got lost
-	case used && former.Node != n.Name, c.former(n.Name) >= maxFormer:
+	case c.holder(cmd.Key) != "", c.former(n.Name) >= maxFormer:
 		return nil, problem.New(problem.Conflict, "See in the node's log why it does not keep its certificates, and join it again.",
 			"The node %s has renewed its certificate too often, or with a key of another node.", n.Name)
 	}
-	c.Former = put(c.Former, n.Key, Former{Node: n.Name, Until: c.at.Add(denyFor)})
+	// A key that is not known here was given after the backup that this state is from.
+	for _, old := range []string{n.Key, cmd.From} {
+		c.Former = put(c.Former, old, Former{Node: n.Name, Until: c.at.Add(denyFor)})
+	}
 	n.Key, n.Changed = cmd.Key, c.at
 	c.Nodes = put(c.Nodes, n.Name, n)
 	c.event(Info, n.Name, "The %s %s renewed its certificate.", n.Role, n.Name)
 	return n, nil
+}
+
+// holder is the node that has or had a key; empty if none is known.
+func (c *change) holder(key string) string {
+	if f, ok := c.Former[key]; ok {
+		return f.Node
+	}
+	for _, n := range c.Nodes {
+		if n.Key == key {
+			return n.Name
+		}
+	}
+	return ""
 }
 
 // former counts the former keys of a node.

@@ -165,7 +165,8 @@ func TestRenew(t *testing.T) {
 		}
 		return problem.Of(r.Err).Code
 	}
-	first, second, third := Hash("key of pi-1"), Hash("second key of pi-1"), Hash("third key of pi-1")
+	first, second, third, fourth := Hash("key of pi-1"), Hash("second key of pi-1"), Hash("third key of pi-1"), Hash("fourth key")
+	lost := Hash("a key that was given after a backup")
 	for _, test := range []struct {
 		name string
 		c    Command
@@ -177,8 +178,9 @@ func TestRenew(t *testing.T) {
 		{"no hash", NodeRenew{"pi-1", second, "x"}, problem.Invalid},
 		{"back to the first", NodeRenew{"c1", Hash("key of c1"), first}, problem.Conflict},
 		{"by the former", NodeRenew{"pi-1", first, third}, ""},
+		{"by one of after the backup", NodeRenew{"pi-1", lost, fourth}, ""},
 		{"revoke", NodeRevoke{"pi-1"}, ""},
-		{"once revoked", NodeRenew{"pi-1", third, Hash("fourth")}, problem.Forbidden},
+		{"once revoked", NodeRenew{"pi-1", third, Hash("fifth")}, problem.Forbidden},
 		{"a code", CodeCreate{ID: "k9", Hash: Hash("secret of k9"), Role: fleet.Agent, Uses: 1, Expires: noon.Add(2 * time.Hour)}, ""},
 		{"back in the fleet", NodeJoin{Code: "k9", Hash: Hash("secret of k9"), Name: "pi-1", Role: fleet.Agent, Key: Hash("new key of pi-1")}, ""},
 		{"by a key of old", NodeRenew{"pi-1", second, Hash("fifth")}, problem.Forbidden},
@@ -188,7 +190,7 @@ func TestRenew(t *testing.T) {
 		}
 	}
 	s, _ := f.State()
-	for _, key := range []string{first, second, third} {
+	for _, key := range []string{first, second, third, fourth, lost} {
 		if !s.Refused(identity.ID{Cluster: "home", Role: fleet.Agent, Name: "pi-1"}, key) {
 			t.Errorf("a key of before the revocation is good again")
 		}
