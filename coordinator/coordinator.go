@@ -26,6 +26,7 @@ import (
 	"primespark/coordinator/fsm"
 	"primespark/coordinator/lead"
 	"primespark/coordinator/pki"
+	"primespark/coordinator/tasks"
 	"primespark/shared/fleet"
 	"primespark/shared/gossip"
 	"primespark/shared/health"
@@ -122,9 +123,12 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		return err
 	}
 	history := events.NewLog()
+	desk := tasks.New(node, metrics)
+	leases := lead.NewLeases(node, talk.View().Get, part(log, "leases"))
+	node.OnAsk(leases.Answer)
 	front, err := api.New(api.Config{
 		Self: cfg.Name, Group: node, Standing: func() api.Standing { return apiStanding(node.Status()) },
-		Views: talk.View(), Gateway: dispatcher, Enroller: enrollment{enroller}, Events: history,
+		Views: talk.View(), Gateway: dispatcher, Enroller: enrollment{enroller}, Tasks: desk, Events: history,
 		Health: conditions.All, SessionKey: id.SessionKey(), MaxBody: int64(cfg.HTTP.MaxBody),
 		Backups: saver{cfg, keys},
 		Log:     part(log, "api"), Registry: metrics,
@@ -154,7 +158,8 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 			Identity: id, Dir: identityDir(cfg), Ask: enroller.RenewOwn(id), Conditions: conditions, Log: part(log, "identity"),
 		},
 		lead.Part(node.Leading(), part(log, "lead"),
-			run.Func("membership", node.KeepMembers), lead.Prune(node, part(log, "prune"))),
+			run.Func("membership", node.KeepMembers), lead.Prune(node, part(log, "prune")), leases, lead.Tick(node, part(log, "tasks"))),
+		desk,
 		lead.Part(node.Leading(), part(log, "backup"), backups...),
 		&events.Watcher{
 			Self: cfg.Name, Log: history, State: node.State, Views: talk.View(),

@@ -94,6 +94,7 @@ type Config struct {
 	Views      *watch.Value[fleet.View]
 	Gateway    Gateway
 	Enroller   Enroller
+	Tasks      Queue
 	Events     *events.Log
 	Health     func() health.List // what is wrong with this node
 	SessionKey []byte             // the cluster's, for the page's log-in; 32 bytes

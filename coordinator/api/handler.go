@@ -36,7 +36,7 @@ func (a *API) handler(d door) http.Handler {
 	verbs := map[string]map[string]Route{} // by pattern without its verb
 	for _, r := range routes() {
 		path, verb := r.Path, ""
-		if i := strings.LastIndexByte(path, ':'); i >= 0 {
+		if i := strings.LastIndex(path, "}:") + 1; i > 0 { // net/http takes a verb after a plain word
 			path, verb = path[:i], path[i+1:]
 		}
 		if path == "/" {
@@ -127,13 +127,13 @@ func (a *API) serve(d door, row Route, w http.ResponseWriter, r *http.Request) {
 		}
 		a.metrics.done(row, out.code(), time.Since(start))
 		if row.Audit != "" {
-			a.cfg.Log.Info("request", "audit", row.Audit, "actor", c.who.Actor, "path", r.URL.Path, "status", out.code(), "from", r.RemoteAddr)
+			a.cfg.Log.Log(r.Context(), row.level(), "request", "audit", row.Audit, "actor", c.who.Actor, "path", r.URL.Path, "status", out.code(), "from", r.RemoteAddr)
 		}
 	}()
 	err := c.still()
 	if err == nil {
 		if row.Permission != Infer { // those bodies are large, and bounded by their handler
-			r.Body = http.MaxBytesReader(out, r.Body, maxJSON)
+			r.Body = http.MaxBytesReader(out, r.Body, row.limit())
 		}
 		err = row.handle(a, out, c)
 	}

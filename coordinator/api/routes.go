@@ -73,6 +73,7 @@ func routes() []Route {
 		{"POST", "/logout", Public, "logout", "Forget the cookie.", nil, nil, nil, (*API).logout},
 		{"GET", "/static/{file}", Public, "", "The page's stylesheet, script and icon.", nil, nil, nil, (*API).static},
 	}
+	table = append(table, taskRoutes()...)
 	for _, version := range []string{"", "/versions/{version}"} {
 		model := "/v2/models/{model}" + version
 		table = append(table,

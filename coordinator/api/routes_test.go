@@ -10,7 +10,7 @@ import (
 
 // concrete fills in a path's parameters.
 func concrete(path string) string {
-	return strings.NewReplacer("{name}", "pi-1", "{model}", "blazeface", "{version}", "1", "{file}", "page.css").Replace(path)
+	return strings.NewReplacer("{name}", "pi-1", "{model}", "blazeface", "{version}", "1", "{file}", "page.css", "{id}", "00000000000000000000000000").Replace(path)
 }
 
 // TestPermissions asks for every route in every role: what the table grants is
@@ -55,6 +55,8 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"POST /v1/backup":               Administer,
 		"POST /v1/join-codes":           Operate,
 		"POST /v1/nodes/{name}:approve": Operate, "POST /v1/nodes/{name}:drain": Operate, "POST /v1/nodes/{name}:undrain": Operate, "POST /v1/nodes/{name}:revoke": Operate,
+		"POST /v1/tasks": Infer, "POST /v1/tasks/{id}:cancel": Operate, "POST /v1/tasks/{id}:requeue": Operate, "POST /v1/tasks:lease": Belong,
+		"POST /v1/tasks/{id}:renew": Belong, "POST /v1/tasks/{id}:complete": Belong, "POST /v1/tasks/{id}:fail": Belong,
 		"POST /v2/models/{model}/infer": Infer, "POST /v2/models/{model}/versions/{version}/infer": Infer,
 	}
 	for _, r := range routes() {

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"encoding"
+	"encoding/json"
 	"reflect"
 	"strings"
 	"time"
@@ -14,6 +16,12 @@ type schemas object
 func (s schemas) of(v any) object { return s.typed(reflect.TypeOf(v)) }
 
 func (s schemas) typed(t reflect.Type) object {
+	switch {
+	case t == reflect.TypeFor[json.RawMessage]():
+		return object{} // whatever JSON there is
+	case t != reflect.TypeFor[time.Time]() && t.Implements(reflect.TypeFor[encoding.TextMarshaler]()):
+		return object{"type": "string"}
+	}
 	switch t.Kind() {
 	case reflect.Pointer:
 		return s.typed(t.Elem())
