@@ -6,11 +6,13 @@
 // A model is checked whole when it is loaded. Shapes are static: every dimension of
 // the inputs is known, save the first, which is taken as a batch of 1 when the
 // file leaves it open. An operator, type or attribute that is not supported, a
-// shape that does not fit, or a model that would need more memory than
-// Backend.Memory, is an error of Load that names the node, its operator and the
-// opset. Load does not panic and its memory is bounded, whatever the file holds
-// (see package onnx for the reader's limits); the arithmetic is checked by Load's shape
-// inference, and the kernels check their slices again.
+// shape that does not fit, a model that would need more memory than it is given, or
+// 2^40 operations for an inference, is an error of Load that names the node, its
+// operator and the opset. Load does not panic and its memory is bounded, whatever the file holds
+// (see package onnx for the reader's limits): all that compiling keeps is charged to the
+// model's memory before it is made. The arithmetic is checked by Load's shape
+// inference, and the kernels check their slices again. Should a worker panic all the
+// same, Infer says so with infer.ErrBroken, then and from then on.
 //
 // A session computes in float32. Its results agree with ONNX Runtime's to within 1e-3 of
 // the outputs' magnitude for networks of a hundred layers; half-precision tensors are widened, doubles
@@ -19,7 +21,8 @@
 // one another as package kernel says.
 //
 // Infer allocates nothing once a session is loaded, and looks at its context
-// between tasks, the parts of a layer that the workers share out.
+// between tasks, the parts of a layer that the workers share out, and within those that
+// may take long.
 //
 // # How it works
 //
