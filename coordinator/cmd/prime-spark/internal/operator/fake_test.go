@@ -174,6 +174,7 @@ func coordinator() http.Handler {
 		}, nil
 	})
 	mux.HandleFunc("POST /v2/models/{model}/infer", infer)
+	queue(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer good" {
 			problem.Write(w, problem.New(problem.Unauthorized, "Log in with prime-spark login.", "A token is needed."))

@@ -79,17 +79,21 @@ func showAnswer(out *cli.Out, a wire.InferAnswer, took time.Duration) error {
 	if err != nil {
 		return err
 	}
-	if len(found) == 0 {
-		out.Line("Nothing found.")
-	} else {
-		var rows [][]any
-		for _, d := range found {
-			rows = append(rows, []any{d.Label, fmt.Sprintf("%.3f", d.Score), Box(d.Box)})
-		}
-		out.Table([]string{"LABEL", "SCORE", "BOX"}, rows)
-	}
+	showDetections(out, found)
 	out.Line("%s", cli.Faint(Answered(a, took)))
 	return nil
+}
+
+func showDetections(out *cli.Out, found []oip.Detection) {
+	if len(found) == 0 {
+		out.Line("Nothing found.")
+		return
+	}
+	var rows [][]any
+	for _, d := range found {
+		rows = append(rows, []any{d.Label, fmt.Sprintf("%.3f", d.Score), Box(d.Box)})
+	}
+	out.Table([]string{"LABEL", "SCORE", "BOX"}, rows)
 }
 
 // Answered says who gave an answer and how long it took.
@@ -142,7 +146,7 @@ func readAll(cmd *cobra.Command, in io.Reader, path string, most int64) ([]byte,
 	case err != nil:
 		return nil, cli.Exit(cli.Misused, fmt.Errorf("read %s: %w", path, err))
 	case int64(len(body)) > most:
-		return nil, cli.Misuse(cmd, "%s is larger than %d MiB.", path, most>>20)
+		return nil, cli.Misuse(cmd, "%s is larger than %d KiB.", path, most>>10)
 	case len(body) == 0:
 		return nil, cli.Misuse(cmd, "%s is empty.", path)
 	}

@@ -19,7 +19,7 @@ import (
 // Root makes the whole command.
 func Root() *cobra.Command {
 	root := cli.Root("prime-spark", "Look after a Prime Spark fleet", `Look after a Prime Spark fleet: see how it fares, let nodes in and out, have
-a model look at an image.
+a model look at an image, now or as a task.
 
 The coordinators' addresses, the token and the cluster's certificate authority
 are kept in ~/.config/prime-spark by "prime-spark login"; flags go before them.`)
@@ -37,7 +37,7 @@ are kept in ~/.config/prime-spark by "prime-spark login"; flags go before them.`
 		actionCommand(&s, wire.Drain, "Give a node no new work; it finishes what it has"),
 		actionCommand(&s, wire.Undrain, "Give a drained node work again"),
 		actionCommand(&s, wire.Revoke, "Shut a node out for good: its certificate is refused from now on"),
-		inferCommand(&s), modelsCommand(&s),
+		inferCommand(&s), modelsCommand(&s), tasksCommand(&s),
 		cli.Group("route", "See where requests go", routeCommand(&s)),
 		eventsCommand(&s), loginCommand(&s),
 		cli.Group("token", "Let people and programs in", tokenCommand(&s)),
