@@ -161,6 +161,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 			run.Func("membership", node.KeepMembers), lead.Prune(node, part(log, "prune")), leases, lead.Tick(node, part(log, "tasks"))),
 		desk,
 		lead.Part(node.Leading(), part(log, "backup"), backups...),
+		backupHealth(cfg.Backup, node.State, conditions),
 		&events.Watcher{
 			Self: cfg.Name, Log: history, State: node.State, Views: talk.View(),
 			Group: func() events.Standing { return standing(node.Status()) },

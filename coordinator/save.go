@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"primespark/coordinator/config"
 	"primespark/coordinator/consensus"
 	"primespark/coordinator/fsm"
+	"primespark/shared/health"
 	"primespark/shared/problem"
 	"primespark/shared/run"
 	"primespark/shared/version"
@@ -31,6 +33,51 @@ func keepBackups(cfg config.Config, keys func() (backup.Keys, error), node *cons
 		Self: cfg.Name, Dir: cfg.Backup.Dir, Every: cfg.Backup.Every.D(), Keep: cfg.Backup.Keep, To: to,
 		Keys: keys, Version: version.Number, Group: node, Log: log,
 	})}, nil
+}
+
+// backupHealth keeps the condition that tells of backups that are not made, on
+// every coordinator: the leader may be the one that is not asked.
+func backupHealth(cfg config.Backup, state func() (fsm.State, <-chan struct{}), conditions *health.Registry) run.Part {
+	return run.Func("backup health", func(ctx context.Context) error {
+		if cfg.Dir == "" {
+			<-ctx.Done()
+			return nil
+		}
+		for since := time.Now(); ; {
+			s, changed := state()
+			if detail := backupTrouble(s.Backup, cfg.Every.D(), since, time.Now()); detail != "" {
+				conditions.Set(health.BackupFailed, health.Warning, detail, "See that backup.dir is mounted and writable on every coordinator, and has room.")
+			} else {
+				conditions.Clear(health.BackupFailed)
+			}
+			timer := time.NewTimer(time.Minute)
+			select {
+			case <-timer.C:
+			case <-changed:
+			case <-ctx.Done():
+			}
+			timer.Stop()
+			if ctx.Err() != nil {
+				return nil
+			}
+		}
+	})
+}
+
+// backupTrouble says what is wrong with the backups of a coordinator that runs
+// since then; empty if nothing is.
+func backupTrouble(b fsm.Backup, every time.Duration, since, now time.Time) string {
+	last := b.Verified
+	if since.After(last) {
+		last = since // nobody made any while nobody ran
+	}
+	switch {
+	case b.Error != "":
+		return fmt.Sprintf("The newest backup could not be made: %s.", b.Error)
+	case now.Sub(last) > 3*every:
+		return fmt.Sprintf("No backup has been made for %v, and one is due each %v.", now.Sub(last).Round(time.Minute), every)
+	}
+	return ""
 }
 
 // A saver makes backups that are asked for.

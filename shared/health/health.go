@@ -38,6 +38,8 @@ const (
 // The codes of conditions that a node goes on with.
 const (
 	SlowDisk Code = "slow_disk" // agreeing and replacing a leader take longer
+	// BackupFailed: the newest scheduled backup could not be made, or is overdue.
+	BackupFailed Code = "backup_failed"
 )
 
 // A Severity says what a condition does to the node.
