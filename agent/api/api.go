@@ -44,6 +44,7 @@ type Models interface {
 // Health knows what is wrong with the node.
 type Health interface {
 	Reasons() health.List
+	All() health.List // the warnings, too
 	Set(code health.Code, severity health.Severity, detail, remedy string)
 }
 

@@ -27,11 +27,21 @@ type reason struct {
 }
 
 func (a *API) readyz(w http.ResponseWriter, _ *http.Request) error {
-	reasons := []reason{}
-	for _, c := range a.out.Health.Reasons() {
-		reasons = append(reasons, reason{c.Code, c.Detail, c.Remedy, c.Since.UTC()})
+	reasons, warnings := []reason{}, []reason{}
+	for _, c := range a.out.Health.All() {
+		r := reason{c.Code, c.Detail, c.Remedy, c.Since.UTC()}
+		switch c.Severity {
+		case health.Unready:
+			reasons = append(reasons, r)
+		case health.Warning:
+			warnings = append(warnings, r)
+		}
 	}
-	return reply(w, readyStatus(w, len(reasons) == 0), map[string]any{"ready": len(reasons) == 0, "reasons": reasons})
+	body := map[string]any{"ready": len(reasons) == 0, "reasons": reasons}
+	if len(warnings) > 0 {
+		body["warnings"] = warnings
+	}
+	return reply(w, readyStatus(w, len(reasons) == 0), body)
 }
 
 // readyStatus returns the status of a probe, and sets what an answer that is no

@@ -174,6 +174,8 @@ func TestAwayLongerThanItsCertificate(t *testing.T) {
 		}
 		if ready := f.Ready("pi-1"); !strings.Contains(ready, `"ready":true`) {
 			t.Errorf("pi-1 does not serve any more: %s", ready)
+		} else if !strings.Contains(ready, "certificate_expiring") || !strings.Contains(ready, "--rejoin") {
+			t.Errorf("pi-1 does not say how it comes back: %s", ready)
 		}
 		f.Heal()
 		c := f.Via("c1")
