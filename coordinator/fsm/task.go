@@ -236,5 +236,14 @@ func (m *mourning) tell() {
 		others = fmt.Sprintf(" So are %d others.", m.count-1)
 	}
 	m.c.actor = m.actor
-	m.c.event(Warning, m.first.ID, "The task %s is dead after %d attempts: %.200s.%s", m.first.ID, m.first.Attempts, m.first.Error, others)
+	m.c.taskEvent("task.dead", Warning, m.first.ID, "The task %s is dead after %d attempts: %.200s.%s", m.first.ID, m.first.Attempts, m.first.Error, others)
+}
+
+// taskEvent records what an operation did, by a name of its own: a batch does
+// many things.
+func (c *change) taskEvent(name Kind, severity Severity, id, detail string, args ...any) {
+	batch := c.kind
+	c.kind = name
+	c.event(severity, id, detail, args...)
+	c.kind = batch
 }

@@ -194,7 +194,7 @@ func (c *change) cancel(op TaskCancel) (TaskAnswer, error) {
 		return TaskAnswer{}, problem.New(problem.Conflict, "Leave it.", "The task %s is %s already.", t.ID, t.State)
 	}
 	c.step(t, task.Cancelled)
-	c.event(Info, t.ID, "The task %s was cancelled.", t.ID)
+	c.taskEvent("task.cancel", Info, t.ID, "The task %s was cancelled.", t.ID)
 	return TaskAnswer{ID: t.ID}, nil
 }
 
@@ -216,7 +216,7 @@ func (c *change) requeue(op TaskRequeue) (TaskAnswer, error) {
 	}
 	t.Attempts, t.Due = 0, c.at
 	c.step(t, task.Ready)
-	c.event(Info, t.ID, "The task %s was requeued.", t.ID)
+	c.taskEvent("task.requeue", Info, t.ID, "The task %s was requeued.", t.ID)
 	return TaskAnswer{ID: t.ID}, nil
 }
 

@@ -122,3 +122,23 @@ func FuzzLease(f *testing.F) {
 		}
 	})
 }
+
+// FuzzCheck holds what is accepted to the bounds, whatever its input is.
+func FuzzCheck(f *testing.F) {
+	f.Add("infer", "blazeface", []byte(`{"image":"/9j/4A=="}`))
+	f.Add("noop", "", []byte(`{"ms":5,"fail":"x"}`))
+	f.Add("infer", "../x", []byte(`{"image":[1]}`))
+	f.Add("noop", "", []byte(`{"ms":1e9}`))
+	f.Fuzz(func(t *testing.T, kind, model string, input []byte) {
+		s := Spec{Kind: Kind(kind), Model: model, Input: input}
+		if s.Check(noon) != nil {
+			return
+		}
+		if _, err := json.Marshal(s.New(NewID(noon), "token:ada", noon)); err != nil {
+			t.Errorf("%q is accepted and cannot be written: %v", input, err)
+		}
+		if s.Kind == Infer && (len(s.Input) == 0 || strings.ContainsAny(model, "/\x00")) {
+			t.Errorf("model %q with %q is accepted", model, input)
+		}
+	})
+}
