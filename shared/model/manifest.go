@@ -179,6 +179,6 @@ type Expect struct {
 
 // Resources are what a model needs of a node.
 type Resources struct {
-	Memory   conf.Size     `yaml:"memory"`   // 0: estimated from its file
-	Deadline conf.Duration `yaml:"deadline"` // of a request that brings none; 0: the node's
+	Memory   conf.Size     `yaml:"memory"`   // it may take; 0: 64 MiB and 16 times its file
+	Deadline conf.Duration `yaml:"deadline"` // of one inference on the device; 0: none
 }
