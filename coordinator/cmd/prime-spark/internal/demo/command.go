@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"primespark/coordinator/cmd/prime-spark/internal/rig"
 	"primespark/shared/cli"
+	"primespark/shared/rig"
 )
 
 // limit is how long the check may take. It needs a quarter of it on two cores.

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"primespark/coordinator/cmd/prime-spark/internal/rig"
 	"primespark/shared/fleet"
+	"primespark/shared/rig"
 	"primespark/shared/run"
 	"primespark/shared/testphoto"
 	"primespark/shared/wire"

@@ -9,9 +9,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"primespark/coordinator/cmd/prime-spark/internal/operator"
-	"primespark/coordinator/cmd/prime-spark/internal/rig"
 	"primespark/shared/cli"
 	"primespark/shared/problem"
+	"primespark/shared/rig"
 	"primespark/shared/testphoto"
 	"primespark/shared/wire"
 )

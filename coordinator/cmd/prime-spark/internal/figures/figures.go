@@ -17,8 +17,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"primespark/coordinator/cmd/prime-spark/internal/demo"
-	"primespark/coordinator/cmd/prime-spark/internal/rig"
 	"primespark/shared/cli"
+	"primespark/shared/rig"
 	"primespark/shared/testphoto"
 	"primespark/shared/wire"
 )

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"primespark/coordinator/cmd/prime-spark/internal/rig"
+	"primespark/shared/rig"
 )
 
 func TestSpread(t *testing.T) {

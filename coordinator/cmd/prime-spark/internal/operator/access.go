@@ -128,7 +128,7 @@ input, or from --token-file; nothing is kept unless the cluster accepts it.`,
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), s.timeout)
 			defer cancel()
-			client := settings.Client(set.Servers, token, ca)
+			client := wire.Pinned(set.Servers, token, ca)
 			client.Stale = true // a token can be checked without a quorum
 			status, err := client.Status(ctx)
 			if problem.Is(err, problem.Unauthorized) {

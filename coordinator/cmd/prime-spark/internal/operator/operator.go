@@ -77,7 +77,7 @@ func (s *session) client(cmd *cobra.Command) (context.Context, context.CancelFun
 		}
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), s.timeout)
-	return ctx, cancel, settings.Client(set.Servers, token, ca), nil
+	return ctx, cancel, wire.Pinned(set.Servers, token, ca), nil
 }
 
 // settings are those of the user's file, with the flags over them.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,13 +28,16 @@ const (
 type Node struct {
 	Name     string
 	Role     fleet.Role
+	Host     string // that it has to itself; empty on loopback
 	API      string // host:port of its HTTPS
-	Loopback string // host:port of its plain HTTP
+	Loopback string // host:port of its plain HTTP; empty with a host of its own
 
 	rig     *Rig
-	config  string // path
-	log     string // path
-	ports   []port // held until the daemon takes them
+	state   string   // path
+	under   []string // what the daemon is run by
+	config  string   // path
+	log     string   // path
+	ports   []port   // held until the daemon takes them
 	mu      sync.Mutex
 	process *exec.Cmd
 	ended   chan struct{} // closed when the process is gone
@@ -41,7 +45,7 @@ type Node struct {
 }
 
 // StateDir is where the daemon keeps its identity and the rest.
-func (n *Node) StateDir() string { return filepath.Join(n.rig.Dir, n.Name) }
+func (n *Node) StateDir() string { return n.state }
 
 // Log is the path of what the daemon writes to stderr.
 func (n *Node) Log() string { return n.log }
@@ -60,7 +64,8 @@ func (n *Node) Start() error {
 		return fmt.Errorf("open the log of %s: %w", n.Name, err)
 	}
 	defer log.Close() // the daemon has its own copy
-	cmd := exec.Command(n.program(), "run", "--config", n.config)
+	line := slices.Concat(n.under, []string{n.program(), "run", "--config", n.config})
+	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
 	n.release()
 	if err := n.rig.spawner.start(cmd); err != nil {
@@ -118,14 +123,58 @@ func (n *Node) Kill() time.Time {
 	return at
 }
 
+// Stop ends the daemon by SIGTERM, as a service manager would, and waits until it
+// is gone, three seconds at most: then it is killed.
+func (n *Node) Stop() {
+	n.terminate()
+	n.gone(time.After(grace))
+}
+
+// grace is how long a daemon may take to end.
+const grace = 3 * time.Second
+
+// Pause holds the daemon as it is (SIGSTOP) until Resume.
+func (n *Node) Pause() { n.send(syscall.SIGSTOP) }
+
+// Resume lets a daemon go on that was paused; for another it does nothing.
+func (n *Node) Resume() { n.send(syscall.SIGCONT) }
+
+// MayEnd says that the daemon may end by itself from now on, until it is started
+// again: what is done to it gives it reason to.
+func (n *Node) MayEnd() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.meant = true
+}
+
+// Ended is closed when the daemon that was started last is gone.
+func (n *Node) Ended() <-chan struct{} {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.ended
+}
+
+// ExitCode is that of the daemon that ended last; -1 if it was killed. It is for
+// after Ended.
+func (n *Node) ExitCode() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.process.ProcessState.ExitCode()
+}
+
 func (n *Node) terminate() { n.signal(syscall.SIGTERM) }
 
+// signal sends a signal that is to end the daemon.
 func (n *Node) signal(s syscall.Signal) time.Time {
+	n.MayEnd()
+	return n.send(s)
+}
+
+func (n *Node) send(s syscall.Signal) time.Time {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	at := time.Now()
 	if n.process != nil {
-		n.meant = true
 		// One that is gone already needs no signal.
 		_ = n.process.Process.Signal(s)
 	}
@@ -161,7 +210,7 @@ func (n *Node) PID() int {
 
 // init makes the cluster on its first coordinator.
 func (r *Rig) init(ctx context.Context, n *Node) error {
-	out, err := r.command(ctx, n, "", "init", "--cluster", Cluster, "--json")
+	out, err := n.Command(ctx, "", "init", "--cluster", Cluster, "--json")
 	if err != nil {
 		return err
 	}
@@ -179,14 +228,16 @@ func (r *Rig) init(ctx context.Context, n *Node) error {
 	return nil
 }
 
-// command runs one of the daemon's other commands to its end and returns its
-// output. A secret goes by stdin.
-func (r *Rig) command(ctx context.Context, n *Node, stdin string, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, n.program(), append(args, "--config", n.config)...)
+// Command runs one of the daemon's other commands to its end and returns its
+// output. A secret goes by stdin. The error of one that did not work holds its
+// *exec.ExitError.
+func (n *Node) Command(ctx context.Context, stdin string, args ...string) ([]byte, error) {
+	line := slices.Concat(n.under, []string{n.program()}, args, []string{"--config", n.config})
+	cmd := exec.CommandContext(ctx, line[0], line[1:]...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
 	cmd.WaitDelay = time.Second
-	if err := r.spawner.start(cmd); err != nil {
+	if err := n.rig.spawner.start(cmd); err != nil {
 		return nil, fmt.Errorf("run %s: %w", n.program(), err)
 	}
 	if err := cmd.Wait(); err != nil {

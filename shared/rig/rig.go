@@ -1,10 +1,11 @@
-// Package rig runs a whole fleet of real processes on this machine, on loopback
-// and without root: coordinators, agents, an MQTT broker. The demo plays on it, and the figures
-// are taken on it.
+// Package rig runs a whole fleet of real processes on this machine: coordinators,
+// agents, an MQTT broker. By itself it does so on loopback and without root; whoever
+// has more to give says where each node lives (Place). The demo plays on it, the
+// figures are taken on it, and the fault suite breaks it.
 //
 // Nothing of it outlives the process that made it, even if that one is killed:
 // the kernel kills the daemons with it (see spawn), and a sweeper removes the
-// directory (see Sweep).
+// directory (see Sweep), unless the caller gave one of his own.
 package rig
 
 import (
@@ -17,7 +18,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"primespark/coordinator/cmd/prime-spark/internal/settings"
 	"primespark/shared/fleet"
 	"primespark/shared/problem"
 	"primespark/shared/wire"
@@ -30,6 +30,17 @@ type Options struct {
 	Agents       int
 	Page         int  // port of the first coordinator's plain HTTP; 0 for any that is free
 	Keep         bool // leave the directory behind
+
+	Dir    string                                                      // of the fleet's files, there already and the caller's to remove; empty: a temporary one
+	Broker string                                                      // of MQTT, as in tcp://10.0.0.1:1883; empty: the first coordinator embeds one
+	Place  func(name string, role fleet.Role) (where Place, err error) // where each node lives; nil: on loopback, in the fleet's directory
+}
+
+// A Place is where a node lives.
+type Place struct {
+	Host     string   // that it listens at, on the ports that are each program's default; empty: loopback, on any ports that are free
+	StateDir string   // empty: below the fleet's directory
+	Under    []string // the command that the daemon is run by, as in ip netns exec NAME; empty: none
 }
 
 // A Rig is a fleet of processes. Its methods are for one goroutine.
@@ -55,19 +66,23 @@ func New(o Options) (*Rig, error) {
 			return nil, err
 		}
 	}
-	dir, err := os.MkdirTemp("", dirPrefix+"*")
-	if err != nil {
-		return nil, &problem.Error{
-			Code: problem.Unexpected, Err: err,
-			Detail: "There is no place for the fleet's files.", Remedy: "Make room in " + os.TempDir() + ", or set TMPDIR to a directory that has some.",
+	r := &Rig{Dir: o.Dir, bin: o.Bin, keep: o.Keep || o.Dir != "", spawner: newSpawner(), broken: make(chan error, 1)}
+	if r.Dir == "" {
+		dir, err := os.MkdirTemp("", dirPrefix+"*")
+		if err != nil {
+			return nil, &problem.Error{
+				Code: problem.Unexpected, Err: err,
+				Detail: "There is no place for the fleet's files.", Remedy: "Make room in " + os.TempDir() + ", or set TMPDIR to a directory that has some.",
+			}
 		}
+		r.Dir = dir
 	}
-	r := &Rig{Dir: dir, bin: o.Bin, keep: o.Keep, spawner: newSpawner(), broken: make(chan error, 1)}
 	if err := r.configure(o); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
-	if !o.Keep {
-		if r.sweeper, err = startSweeper(dir); err != nil {
+	if !r.keep {
+		var err error
+		if r.sweeper, err = startSweeper(r.Dir); err != nil {
 			return nil, errors.Join(err, r.Close())
 		}
 	}
@@ -124,7 +139,7 @@ func (r *Rig) join(ctx context.Context, by *Node, role fleet.Role, nodes []*Node
 	g, ctx := errgroup.WithContext(ctx)
 	for _, n := range nodes {
 		g.Go(func() error {
-			if _, err := r.command(ctx, n, code.Code+"\n", "join", "--code-file", "-"); err != nil {
+			if _, err := n.Command(ctx, code.Code+"\n", "join", "--code-file", "-"); err != nil {
 				return err
 			}
 			return n.Start()
@@ -140,7 +155,7 @@ func (r *Rig) Client(coordinators ...*Node) *wire.Client {
 	for _, n := range coordinators {
 		servers = append(servers, "https://"+n.API)
 	}
-	return settings.Client(servers, r.token, r.ca)
+	return wire.Pinned(servers, r.token, r.ca)
 }
 
 // Healthy waits until every coordinator votes, has what the leader had and sees
@@ -156,6 +171,9 @@ func (r *Rig) Healthy(ctx context.Context, model string) (wire.StatusBody, error
 			if err := r.agrees(ctx, n, status); err != nil {
 				return fmt.Errorf("%s: %w", n.Name, err)
 			}
+		}
+		if len(r.Agents) == 0 {
+			return nil
 		}
 		route, err := client.Route(ctx, model)
 		if err == nil && len(route.Candidates) != len(r.Agents) {
@@ -242,7 +260,7 @@ func (r *Rig) Close() error {
 	for _, n := range all {
 		n.terminate()
 	}
-	patience := time.After(3 * time.Second)
+	patience := time.After(grace)
 	for _, n := range all {
 		n.gone(patience)
 	}
