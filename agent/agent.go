@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"primespark/agent/api"
 	"primespark/agent/config"
@@ -45,7 +44,6 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	}
 	log := out.Log.With("node", cfg.Name)
 	metrics := prometheus.NewRegistry()
-	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	release, err := claim(cfg.StateDir, log)
 	if err != nil {
 		return err
@@ -72,6 +70,9 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	self := node{
 		cfg: cfg, started: time.Now(), view: noView, registry: registry, host: host.Host, power: noPower,
 		conditions: conditions, vital: watch.New(fleet.Vital{}), addresses: nowhere,
+	}
+	if err := self.register(metrics, id, recorder.Newest().Get); err != nil {
+		return err
 	}
 	if cfg.Battery.Source == "sim" {
 		monitor, err := simulated(cfg.Battery, recorder, part(log, "battery"))

@@ -12,7 +12,6 @@ import (
 	"net"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"primespark/coordinator/api"
 	"primespark/coordinator/backup"
@@ -47,7 +46,6 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	cfg.Name = id.ID().Name // a node is who its certificate says
 	log := out.Log.With("node", cfg.Name)
 	metrics := prometheus.NewRegistry()
-	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	authority, err := pki.Load(identityDir(cfg))
 	if err != nil {
@@ -110,6 +108,10 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	}
 	transport := dispatch.NewTransport(agents, func(agent string) *tls.Config { return id.ClientTLSFor(identity.Node(agent, fleet.Agent)) })
 	defer transport.CloseIdleConnections()
+	mode := watch.New(fleet.Isolated)
+	if err := register(metrics, id, node, talk, mode, conditions); err != nil {
+		return err
+	}
 	dispatcher := dispatch.New(dispatch.Config{
 		Self: cfg.Name, Views: talk.View(), States: func() map[string]string { return decided(node) },
 		Transport: transport, Deadline: cfg.Dispatch.Deadline.D(), Log: part(log, "dispatch"), Registry: metrics,
@@ -150,7 +152,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		talk,
 		pulse{
 			name: cfg.Name, status: node.Status, view: talk.View().Get, met: func() bool { return met(node, talk.View().Get()) },
-			conditions: conditions, announce: talk.Announce, mode: watch.New(fleet.Isolated), log: part(log, "pulse"),
+			conditions: conditions, announce: talk.Announce, mode: mode, log: part(log, "pulse"),
 		},
 		founding(identityDir(cfg), id, node),
 		announce(node, cfg.Name, ports.reached, part(log, "announce")),

@@ -79,6 +79,7 @@ var PrimeSpark = Rules{
 		"golang.org/x/image":                  {"agent/infer/image"},
 		"go.yaml.in/yaml":                     {"shared/conf", "shared/model"},
 		"github.com/prometheus/client_golang": nil,
+		"github.com/prometheus/procfs":        {"shared/hostmetrics"},
 		"golang.org/x/sync":                   nil,
 		"golang.org/x/sys":                    nil,
 	},

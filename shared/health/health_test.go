@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"primespark/shared/health"
 )
@@ -102,5 +105,39 @@ func TestConditionJSON(t *testing.T) {
 	want := `{"code":"no_quorum","severity":"unready","detail":"d","remedy":"r","since":"2026-01-02T03:04:05Z"}`
 	if string(got) != want || err != nil {
 		t.Errorf("got %s, %v, want %s", got, err, want)
+	}
+}
+
+func TestCollector(t *testing.T) {
+	r := health.New(nil)
+	reg := prometheus.NewPedanticRegistry()
+	reg.MustRegister(health.Collector(r.All))
+	figures := func() map[string]float64 {
+		families, err := reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]float64{}
+		for _, f := range families {
+			for _, m := range f.GetMetric() {
+				var name strings.Builder
+				name.WriteString(f.GetName())
+				for _, l := range m.GetLabel() {
+					name.WriteString(" " + l.GetValue())
+				}
+				got[name.String()] = m.GetGauge().GetValue()
+			}
+		}
+		return got
+	}
+	if got := figures(); len(got) != 1 || got["primespark_ready"] != 1 {
+		t.Errorf("nothing is wrong: %v", got)
+	}
+	r.Set(health.NoQuorum, health.Unready, "No leader.", "Wait.")
+	r.Set(health.SlowDisk, health.Warning, "Slow.", "Use an SSD.")
+	got := figures()
+	want := map[string]float64{"primespark_ready": 0, "primespark_condition no_quorum unready": 1, "primespark_condition slow_disk warning": 1}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
