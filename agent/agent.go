@@ -123,7 +123,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	if err != nil {
 		return err
 	}
-	parts = append(parts, vitals{self.collect, self.vital, announce, part(log, "vitals")}, front)
+	parts = append(parts, vitals{self.collect, self.vital, announce, out.Service, part(log, "vitals")}, front)
 	if id != nil { // last, so that it ends first: tasks are given back while the others can still be reached
 		queue := duties.NewRemote(cfg.Name, func() []string { return duties.Coordinators(cfg.Name, self.view(), id.Peers().API) }, out.Dial, id.ClientTLS(fleet.Coordinator))
 		defer queue.Close()

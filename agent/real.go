@@ -13,6 +13,7 @@ import (
 	"primespark/agent/infer"
 	"primespark/shared/gossip"
 	"primespark/shared/logs"
+	"primespark/shared/notify"
 )
 
 // Outside is what a node touches of the world besides its state directory.
@@ -26,6 +27,8 @@ type Outside struct {
 	Backends []infer.Backend
 	// Gossip changes how gossip reaches the others; nil for real sockets.
 	Gossip func(*gossip.Config)
+	// Service is told how the node fares; nil for nobody.
+	Service *notify.Notifier
 }
 
 // early lets a listener have an address that the host does not have yet: a Pi

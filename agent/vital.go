@@ -2,10 +2,13 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"primespark/shared/fleet"
+	"primespark/shared/notify"
 	"primespark/shared/watch"
 )
 
@@ -18,6 +21,7 @@ type vitals struct {
 	collect  func() fleet.Vital
 	show     *watch.Value[fleet.Vital]
 	announce func(fleet.Vital) error // nil on a node that has not joined
+	service  *notify.Notifier        // is told that the node is alive, and how it fares
 	log      *slog.Logger
 }
 
@@ -27,10 +31,14 @@ func (vitals) String() string { return "vital signs" }
 func (v vitals) Run(ctx context.Context) error {
 	tick := time.NewTicker(pulse)
 	defer tick.Stop()
-	refused := false
+	refused, deaf := false, false
 	for {
 		now := v.collect()
 		v.show.Store(now)
+		if err := v.service.Beat(sentence(now, v.announce != nil)); err != nil && !deaf {
+			v.log.Warn("the service manager was not told that this node is alive", "err", err)
+			deaf = true
+		}
 		if v.announce != nil {
 			err := v.announce(now)
 			if err != nil && !refused {
@@ -41,7 +49,25 @@ func (v vitals) Run(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
+			if err := v.service.Stopping(); err != nil {
+				v.log.Debug("the service manager was not told that this node stops", "err", err)
+			}
 			return nil
 		}
 	}
+}
+
+// sentence says how the node fares, for "systemctl status".
+func sentence(v fleet.Vital, joined bool) string {
+	serves := fmt.Sprintf("Serves %d models", len(v.Models))
+	if len(v.Models) == 1 {
+		serves = "Serves " + v.Models[0].Name
+	}
+	switch {
+	case !v.Ready:
+		return fmt.Sprintf("Not ready (%s). %s.", strings.Join(v.Reasons, ", "), serves)
+	case !joined:
+		return serves + " to this host only; to make it part of a cluster: prime-spark-agent join CODE"
+	}
+	return fmt.Sprintf("%s, mode %s.", serves, v.Mode)
 }

@@ -152,7 +152,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		talk,
 		pulse{
 			name: cfg.Name, status: node.Status, view: talk.View().Get, met: func() bool { return met(node, talk.View().Get()) },
-			conditions: conditions, announce: talk.Announce, mode: mode, log: part(log, "pulse"),
+			conditions: conditions, announce: talk.Announce, mode: mode, service: out.Service, log: part(log, "pulse"),
 		},
 		founding(identityDir(cfg), id, node),
 		announce(node, cfg.Name, ports.reached, part(log, "announce")),

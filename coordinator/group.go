@@ -2,7 +2,9 @@ package coordinator
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"primespark/coordinator/consensus"
@@ -11,6 +13,7 @@ import (
 	"primespark/shared/fleet"
 	"primespark/shared/health"
 	"primespark/shared/identity"
+	"primespark/shared/notify"
 	"primespark/shared/run"
 	"primespark/shared/version"
 	"primespark/shared/watch"
@@ -68,6 +71,7 @@ type pulse struct {
 	conditions *health.Registry
 	announce   func(fleet.Vital) error
 	mode       *watch.Value[fleet.Mode]
+	service    *notify.Notifier // is told that the coordinator is alive, and how it fares
 	log        *slog.Logger
 }
 
@@ -92,6 +96,9 @@ func (p pulse) Run(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
+			if err := p.service.Stopping(); err != nil {
+				p.log.Debug("the service manager was not told that this coordinator stops", "err", err)
+			}
 			return nil
 		}
 	}
@@ -109,7 +116,27 @@ func (p pulse) beat() error {
 		p.mode.Store(now)
 	}
 	wrong := p.conditions.All()
+	if err := p.service.Beat(sentence(p.name, group, wrong.Reasons().Codes())); err != nil {
+		p.log.Debug("the service manager was not told that this coordinator is alive", "err", err)
+	}
 	return p.announce(fleet.Vital{Mode: p.mode.Get(), Ready: len(wrong.Reasons()) == 0, Reasons: wrong.Codes()})
+}
+
+// sentence says how the coordinator fares, for "systemctl status".
+func sentence(self string, group events.Standing, wrong []string) string {
+	var s string
+	switch {
+	case !group.Quorum:
+		s = "Sees no quorum: nothing can be decided, inference goes on."
+	case group.Leader == self:
+		s = "Leads the group."
+	default:
+		s = "Follows " + group.Leader + "."
+	}
+	if len(wrong) > 0 {
+		s = fmt.Sprintf("Not ready (%s). %s", strings.Join(wrong, ", "), s)
+	}
+	return s
 }
 
 // announce keeps the agreed state's picture of this coordinator right: where it

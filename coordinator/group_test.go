@@ -49,3 +49,19 @@ func TestModeOf(t *testing.T) {
 		})
 	}
 }
+
+func TestSentence(t *testing.T) {
+	for _, test := range []struct {
+		group events.Standing
+		wrong []string
+		want  string
+	}{
+		{events.Standing{Leader: "c1", Quorum: true}, nil, "Leads the group."},
+		{events.Standing{Leader: "c2", Quorum: true}, []string{"storage_full"}, "Not ready (storage_full). Follows c2."},
+		{events.Standing{Leader: "c2"}, nil, "Sees no quorum: nothing can be decided, inference goes on."},
+	} {
+		if got := sentence("c1", test.group, test.wrong); got != test.want {
+			t.Errorf("sentence(%+v, %v) = %q, want %q", test.group, test.wrong, got, test.want)
+		}
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"primespark/coordinator/dispatch"
 	"primespark/shared/gossip"
 	"primespark/shared/logs"
+	"primespark/shared/notify"
 )
 
 // Outside is what a coordinator touches of the world besides its state
@@ -32,6 +33,8 @@ type Outside struct {
 	// Abort ends the process at once when its disk is lost. nil: Run returns
 	// instead, once the disk lets it.
 	Abort func()
+	// Service is told how the coordinator fares; nil for nobody.
+	Service *notify.Notifier
 }
 
 // disk is the disk under a directory, and what gives it back.

@@ -11,6 +11,7 @@ import (
 	"primespark/agent/config"
 	"primespark/shared/cli"
 	"primespark/shared/identity"
+	"primespark/shared/notify"
 )
 
 // settings reads the configuration that cmd was told to use. A file that was
@@ -33,7 +34,14 @@ func runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return agent.Run(cmd.Context(), cfg, agent.Real(cfg, cmd.ErrOrStderr()))
+			service, err := notify.FromEnv()
+			if err != nil {
+				return err
+			}
+			defer service.Close()
+			out := agent.Real(cfg, cmd.ErrOrStderr())
+			out.Service = service
+			return agent.Run(cmd.Context(), cfg, out)
 		},
 	}
 }

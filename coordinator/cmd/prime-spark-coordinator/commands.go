@@ -10,6 +10,7 @@ import (
 	"primespark/coordinator/config"
 	"primespark/shared/cli"
 	"primespark/shared/identity"
+	"primespark/shared/notify"
 )
 
 // settings reads the configuration that cmd was told to use. A file that was
@@ -40,7 +41,14 @@ func runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return damaged(coordinator.Run(cmd.Context(), cfg, coordinator.Real(cfg, cmd.ErrOrStderr())))
+			service, err := notify.FromEnv()
+			if err != nil {
+				return err
+			}
+			defer service.Close()
+			out := coordinator.Real(cfg, cmd.ErrOrStderr())
+			out.Service = service
+			return damaged(coordinator.Run(cmd.Context(), cfg, out))
 		},
 	}
 }
