@@ -40,6 +40,7 @@ var PrimeSpark = Rules{
 		// The root of a side wires its parts together.
 		"agent":       {"agent"},
 		"coordinator": {"coordinator"},
+		"hailo":       {"hailo"},
 		"agent/cmd":   {"agent", "agent/config"},
 		// The daemon's commands that work on its files, with the daemon not running.
 		"coordinator/cmd/prime-spark-coordinator": {"coordinator", "coordinator/config"},
@@ -53,6 +54,9 @@ var PrimeSpark = Rules{
 		"agent/models":          {"agent/infer", "agent/infer/image"},
 		"agent/api":             {"agent/infer"},
 		"agent/duties":          {"agent/infer"},
+
+		// What a model's file says of itself is told to the worker, in its words.
+		"hailo/hef": {"hailo/frame"},
 
 		// What is agreed on: fsm is plain state; the others work on it.
 		"coordinator/consensus": {"coordinator/fsm"},
