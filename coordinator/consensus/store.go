@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
 
+	"primespark/shared/boltfile"
 	"primespark/shared/identity"
 )
 
@@ -31,7 +33,7 @@ func corrupt(path, where string, err error) error {
 // Parts of the store.
 const (
 	logFile  = "raft.db"
-	pageSize = 4096            // the same on a Pi 5, whose kernel has 16 KiB pages, as elsewhere
+	pageSize = boltfile.PageSize
 	lockWait = 2 * time.Second // for a predecessor that is just ending
 )
 
@@ -156,7 +158,7 @@ func lock(f *os.File) error {
 // checkRecords returns a function that is shown every record of the file in the
 // order of the buckets and keys ("logs" before "stable"), and refuses the first
 // that is not as written.
-func checkRecords() recordFunc {
+func checkRecords() boltfile.Record {
 	var all sum
 	var last uint64
 	return func(bucket string, key, value []byte) (string, error) {
@@ -183,6 +185,20 @@ func checkRecords() recordFunc {
 		}
 		return "", nil
 	}
+}
+
+// checkFile checks a file and shows its records; one without the sum of its log
+// entries is none of ours.
+func checkFile(f io.ReaderAt, size int64, record boltfile.Record) (where string, err error) {
+	summed := false
+	where, err = boltfile.Check(f, size, func(bucket string, key, value []byte) (string, error) {
+		summed = summed || bucket == string(bucketStable) && string(key) == string(keySum)
+		return record(bucket, key, value)
+	})
+	if err == nil && !summed {
+		return "file", errNoSum
+	}
+	return where, err
 }
 
 // Close gives the file back. Nothing is left to be written.

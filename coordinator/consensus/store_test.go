@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -186,8 +187,8 @@ func TestDamagedStoreIsRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			// Cut what bbolt allocated ahead, so that the cuts cut something.
-			used := int(le.Uint64(whole[pageHead+40:]))
-			if other := int(le.Uint64(whole[pageSize+pageHead+40:])); other > used {
+			used := int(binary.LittleEndian.Uint64(whole[16+40:]))
+			if other := int(binary.LittleEndian.Uint64(whole[pageSize+16+40:])); other > used {
 				used = other
 			}
 			if err := os.WriteFile(s.path, damage(whole[:used*pageSize]), 0o600); err != nil {

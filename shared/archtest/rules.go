@@ -72,7 +72,7 @@ var PrimeSpark = Rules{
 		"filippo.io/age":                      {"coordinator/backup"},
 		"github.com/hashicorp/raft":           {"coordinator/fsm", "coordinator/consensus"},
 		"github.com/hashicorp/go-hclog":       {"coordinator/consensus"},
-		"go.etcd.io/bbolt":                    {"coordinator/consensus"},
+		"go.etcd.io/bbolt":                    {"shared/boltfile", "coordinator/consensus", "coordinator/history", "agent/outbox"},
 		"github.com/hashicorp/memberlist":     {"shared/gossip", "shared/gossiptest"},
 		"github.com/eclipse/paho.mqtt.golang": {"agent/uplink"},
 		"github.com/mochi-mqtt/server":        {"coordinator/broker"},

@@ -59,6 +59,10 @@ func (v Value) Number() float64 { return v.number }
 // Unit returns the unit of a value that has no fields.
 func (v Value) Unit() string { return v.unit }
 
+// All returns the fields of a value that has some; nil of one number. It is not
+// to be changed.
+func (v Value) All() map[string]float64 { return v.fields }
+
 // Field returns the field of that name.
 func (v Value) Field(name string) (x float64, ok bool) {
 	x, ok = v.fields[name]
@@ -129,7 +133,38 @@ type Sample struct {
 	Seq    uint64    // from 1 within boot and stream
 	At     time.Time // by the node's own clock
 	Value  Value
+	Gap    *Gap // not nil: this is no sample but tells of some that are gone
 }
+
+// A Gap stands in the place of samples that their node had to give up: those
+// from one sequence to that of the sample that holds it. So nothing is dropped
+// in silence.
+type Gap struct {
+	From   uint64
+	Reason string // full, age or damage
+}
+
+// check refuses what no node would make.
+func (s Sample) check() error {
+	switch {
+	case s.Boot < 0 || s.Boot > 1<<53 || s.Seq == 0 || s.Seq > 1<<53 || s.Stream != "" && !s.Stream.Valid():
+		return fmt.Errorf("%w: boot %d, stream %.40q, seq %d", ErrBad, s.Boot, s.Stream, s.Seq)
+	case !s.At.IsZero() && (s.At.Before(earliest) || s.At.After(latest)):
+		return fmt.Errorf("%w: at %v", ErrBad, s.At)
+	case s.Gap == nil:
+		return s.Value.Check()
+	case s.Gap.From == 0 || s.Gap.From > s.Seq || !fleet.ValidName(s.Gap.Reason):
+		return fmt.Errorf("%w: a gap from %d to %d", ErrBad, s.Gap.From, s.Seq)
+	}
+	return nil
+}
+
+// Times that a clock may show: one without a battery begins in 1970, and a
+// time.Time beyond 2262 has no count of nanoseconds.
+var (
+	earliest = time.Unix(0, 0)
+	latest   = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
+)
 
 // wire is a sample as it travels. Numbers stay below 2^53, so that JavaScript
 // reads them right.
@@ -138,15 +173,27 @@ type wire struct {
 	Stream Stream    `json:"stream,omitempty"`
 	Seq    uint64    `json:"seq"`
 	At     time.Time `json:"at"`
-	Value  *Value    `json:"value"`
+	Value  *Value    `json:"value,omitempty"`
 	Unit   string    `json:"unit,omitempty"`
+	Gap    *wireGap  `json:"gap,omitempty"` // instead of a value
+}
+
+type wireGap struct {
+	From   uint64 `json:"from"`
+	Reason string `json:"reason"`
 }
 
 // MarshalJSON writes the sample with the name of its stream.
 func (s Sample) MarshalJSON() ([]byte, error) { return json.Marshal(s.wire()) }
 
 func (s Sample) wire() wire {
-	return wire{s.Boot, s.Stream, s.Seq, s.At.UTC(), &s.Value, s.Value.unit}
+	w := wire{Boot: s.Boot, Stream: s.Stream, Seq: s.Seq, At: s.At.UTC()}
+	if s.Gap != nil {
+		w.Gap = &wireGap{s.Gap.From, s.Gap.Reason}
+		return w
+	}
+	w.Value, w.Unit = &s.Value, s.Value.unit
+	return w
 }
 
 // UnmarshalJSON reads what MarshalJSON writes, and refuses what Check would.
@@ -155,10 +202,15 @@ func (s *Sample) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &w); err != nil {
 		return err
 	}
-	if w.Value == nil || w.Boot < 0 || w.Seq == 0 {
+	if (w.Value == nil) == (w.Gap == nil) {
 		return fmt.Errorf("%w: boot %d, seq %d", ErrBad, w.Boot, w.Seq)
 	}
+	*s = Sample{Boot: w.Boot, Stream: w.Stream, Seq: w.Seq, At: w.At}
+	if w.Gap != nil {
+		s.Gap = &Gap{w.Gap.From, w.Gap.Reason}
+		return s.check()
+	}
 	w.Value.unit = w.Unit
-	*s = Sample{w.Boot, w.Stream, w.Seq, w.At, *w.Value}
-	return s.Value.Check()
+	s.Value = *w.Value
+	return s.check()
 }

@@ -1,4 +1,4 @@
-package consensus
+package boltfile
 
 import (
 	"bytes"
@@ -9,7 +9,7 @@ import (
 	"io"
 )
 
-// checkFile reads a bbolt file of the given size page by page, from the file and not through a
+// Check reads a bbolt file of the given size page by page, from the file and not through a
 // memory map, and reports the first thing that cannot be: bbolt itself has no
 // checksum outside of its two meta pages and ends the process on what it does
 // not expect. Each record is shown to record in the order of its key.
@@ -25,7 +25,7 @@ import (
 //	         list, pages, transaction u64; FNV-1a of those 56 bytes
 //
 // pos counts from the element's own beginning.
-func checkFile(f io.ReaderAt, size int64, record recordFunc) (where string, err error) {
+func Check(f io.ReaderAt, size int64, record Record) (where string, err error) {
 	c := &checker{f: f, size: size, record: record, seen: map[uint64]bool{}}
 	root, err := c.metas()
 	if err != nil {
@@ -34,21 +34,19 @@ func checkFile(f io.ReaderAt, size int64, record recordFunc) (where string, err 
 	if err := c.page(root, "", nil, nil, 0); err != nil {
 		return c.where, err
 	}
-	if !c.summed {
-		return "file", errNoSum
-	}
 	return "", nil
 }
 
-type recordFunc func(bucket string, key, value []byte) (where string, err error)
+// A Record is shown each record of a file. Its error refuses the file, and where
+// says which record that is. The bytes are its own to keep.
+type Record func(bucket string, key, value []byte) (where string, err error)
 
 type checker struct {
 	f      io.ReaderAt
 	size   int64
 	pages  uint64 // that are in use or free; none beyond
 	seen   map[uint64]bool
-	summed bool // the sum of all log entries was seen, and so compared
-	record recordFunc
+	record Record
 	where  string // of the error
 }
 
@@ -75,8 +73,8 @@ var le = binary.LittleEndian
 func (c *checker) metas() (root uint64, err error) {
 	var newest uint64
 	for i := range uint64(2) {
-		b := make([]byte, pageSize)
-		if _, err := c.f.ReadAt(b, int64(i)*pageSize); err != nil {
+		b := make([]byte, PageSize)
+		if _, err := c.f.ReadAt(b, int64(i)*PageSize); err != nil {
 			return 0, c.short(err)
 		}
 		m := b[pageHead:]
@@ -85,16 +83,16 @@ func (c *checker) metas() (root uint64, err error) {
 		switch {
 		case le.Uint64(b) != i || le.Uint16(b[8:]) != flagMeta:
 			return 0, fmt.Errorf("page %d is no meta page", i)
-		case le.Uint32(m) != boltMagic || le.Uint32(m[4:]) != boltVersion || le.Uint32(m[8:]) != pageSize:
+		case le.Uint32(m) != boltMagic || le.Uint32(m[4:]) != boltVersion || le.Uint32(m[8:]) != PageSize:
 			return 0, fmt.Errorf("page %d is not of this format", i)
 		case sum.Sum64() != le.Uint64(m[56:]):
-			return 0, fmt.Errorf("page %d: %w", i, errRecord)
+			return 0, fmt.Errorf("page %d: %w", i, errSum)
 		}
 		if tx := le.Uint64(m[48:]); i == 0 || tx > newest {
 			newest, root, c.pages = tx, le.Uint64(m[16:]), le.Uint64(m[40:])
 		}
 	}
-	if c.pages > uint64(c.size)/pageSize {
+	if c.pages > uint64(c.size)/PageSize {
 		return 0, fmt.Errorf("the file has %d bytes, %d pages are in use: it is cut off", c.size, c.pages)
 	}
 	return root, nil
@@ -121,7 +119,7 @@ func (c *checker) page(id uint64, bucket string, low, high []byte, depth int) er
 		return c.fail(where, errors.New("it does not belong where it is referred to"))
 	}
 	head := make([]byte, pageHead)
-	if _, err := c.f.ReadAt(head, int64(id)*pageSize); err != nil {
+	if _, err := c.f.ReadAt(head, int64(id)*PageSize); err != nil {
 		return c.fail(where, c.short(err))
 	}
 	overflow := uint64(le.Uint32(head[12:]))
@@ -134,8 +132,8 @@ func (c *checker) page(id uint64, bucket string, low, high []byte, depth int) er
 		}
 		c.seen[id+i] = true
 	}
-	b := make([]byte, (overflow+1)*pageSize)
-	if _, err := c.f.ReadAt(b, int64(id)*pageSize); err != nil {
+	b := make([]byte, (overflow+1)*PageSize)
+	if _, err := c.f.ReadAt(b, int64(id)*PageSize); err != nil {
 		return c.fail(where, c.short(err))
 	}
 	return c.elements(where, b, bucket, low, high, depth)
@@ -195,7 +193,6 @@ func (c *checker) elements(where string, b []byte, bucket string, low, high []by
 		case e.flags != 0:
 			err = c.fail(where, errors.New("a bucket within a bucket"))
 		default:
-			c.summed = c.summed || bucket == string(bucketStable) && bytes.Equal(e.key, keySum)
 			var place string
 			if place, err = c.record(bucket, e.key, e.value); err != nil {
 				err = c.fail(place, err)
