@@ -1,0 +1,133 @@
+package history
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"go.etcd.io/bbolt"
+)
+
+// A cell is one field of a stream within one minute.
+type cell struct {
+	minute byte   // of the hour
+	field  string // empty for a value that is one number
+	unit   string
+}
+
+// A figure sums the samples of a cell up.
+type figure struct {
+	min, max, sum float64
+	count         uint64
+}
+
+func (f figure) with(x float64) figure {
+	if f.count == 0 {
+		return figure{x, x, x, 1}
+	}
+	return figure{min(f.min, x), max(f.max, x), f.sum + x, f.count + 1}
+}
+
+// addMinutes adds rows of one hour of a stream to its minutes.
+func addMinutes(tx *bbolt.Tx, k streamHour, rows []Row) error {
+	b := tx.Bucket([]byte(bucketMinutes))
+	all, err := readMinutes(get(b, k.bytes()))
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		if r.Gap != nil {
+			continue
+		}
+		minute := byte(r.At.Unix() / 60 % 60)
+		if r.Value.All() == nil {
+			c := cell{minute, "", r.Value.Unit()}
+			all[c] = all[c].with(r.Value.Number())
+		}
+		for field, x := range r.Value.All() {
+			c := cell{minute, field, ""}
+			all[c] = all[c].with(x)
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	body, err := deflate(appendMinutes(all))
+	if err != nil {
+		return err
+	}
+	return put(b, k.bytes(), body)
+}
+
+func (c cell) compare(other cell) int {
+	if n := int(c.minute) - int(other.minute); n != 0 {
+		return n
+	}
+	if n := strings.Compare(c.field, other.field); n != 0 {
+		return n
+	}
+	return strings.Compare(c.unit, other.unit)
+}
+
+// appendMinutes writes of each cell: the minute u8, field and unit as texts of up
+// to 255 bytes, min, max and sum f64 little endian, the count uvarint.
+func appendMinutes(all map[cell]figure) []byte {
+	var b []byte
+	for _, c := range slices.SortedFunc(maps.Keys(all), cell.compare) {
+		f := all[c]
+		b = append(b, c.minute, byte(len(c.field)))
+		b = append(b, c.field...)
+		b = append(b, byte(len(c.unit)))
+		b = append(b, c.unit...)
+		for _, x := range []float64{f.min, f.max, f.sum} {
+			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(x))
+		}
+		b = binary.AppendUvarint(b, f.count)
+	}
+	return b
+}
+
+// readMinutes reads the deflated minutes of an hour; none if there are no bytes.
+func readMinutes(deflated []byte) (map[cell]figure, error) {
+	all := map[cell]figure{}
+	if len(deflated) == 0 {
+		return all, nil
+	}
+	b, err := inflate(deflated)
+	if err != nil {
+		return nil, err
+	}
+	for len(b) > 0 {
+		c := cell{minute: b[0]}
+		var ok bool
+		if c.field, b, ok = shortText(b[1:]); !ok {
+			return nil, errBlock
+		}
+		if c.unit, b, ok = shortText(b); !ok || len(b) < 24 || c.minute > 59 {
+			return nil, errBlock
+		}
+		var f figure
+		for _, x := range []*float64{&f.min, &f.max, &f.sum} {
+			*x = math.Float64frombits(binary.LittleEndian.Uint64(b))
+			b = b[8:]
+		}
+		count, n := binary.Uvarint(b)
+		if n <= 0 || count == 0 {
+			return nil, fmt.Errorf("%w: a minute of nothing", errBlock)
+		}
+		f.count, b = count, b[n:]
+		all[c] = f
+	}
+	return all, nil
+}
+
+func shortText(b []byte) (string, []byte, bool) {
+	if len(b) == 0 || len(b) < 1+int(b[0]) {
+		return "", nil, false
+	}
+	n := 1 + int(b[0])
+	return string(b[1:n]), b[n:], true
+}

@@ -1,0 +1,175 @@
+package history
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"primespark/shared/boltfile"
+	"primespark/shared/telemetry"
+)
+
+// A Query asks for what was measured from one time up to, and not including,
+// another.
+type Query struct {
+	Node     string
+	Stream   telemetry.Stream // empty: all of the node
+	From, To time.Time
+	Limit    int // at most so many, the oldest
+}
+
+// A Minute sums one field of a stream up, over a minute or longer.
+type Minute struct {
+	Stream         telemetry.Stream
+	At             time.Time // when it begins
+	Field          string    // empty if the value is one number
+	Unit           string    // of that number
+	Min, Mean, Max float64
+	Count          uint64
+}
+
+// Rows returns the rows that a query asks for, by stream and time; more tells
+// that there are others beyond the limit.
+func (s *Store) Rows(q Query) (rows []Row, more bool, err error) {
+	err = s.db.View(func(tx *bbolt.Tx) error {
+		wanted := func(r Row) bool { return !r.At.Before(q.From) && r.At.Before(q.To) }
+		byStream := map[telemetry.Stream][]Row{}
+		err := q.each(tx, bucketChunks, func(stream telemetry.Stream, at int64, key, body []byte) error {
+			if time.Unix(0, at).Add(time.Hour).Before(q.From) || !time.Unix(0, at).Before(q.To) {
+				return nil
+			}
+			b, err := inflate(body)
+			if err != nil {
+				return err
+			}
+			return readRows(b, 0, func(r Row) bool {
+				if wanted(r) {
+					byStream[stream] = append(byStream[stream], r)
+				}
+				return true
+			})
+		})
+		if err != nil {
+			return err
+		}
+		err = eachRow(tx, getNumber(tx.Bucket([]byte(bucketMeta)), keySealed), func(r Row) bool {
+			if r.Node == q.Node && (q.Stream == "" || q.Stream == r.Stream) && wanted(r) {
+				byStream[r.Stream] = append(byStream[r.Stream], r)
+			}
+			return true
+		})
+		for _, stream := range slices.Sorted(maps.Keys(byStream)) {
+			all := byStream[stream]
+			slices.SortStableFunc(all, Row.compare)
+			rows = append(rows, all...)
+		}
+		return err
+	})
+	for i := range rows {
+		rows[i].N = 0 // the order is another one here
+	}
+	if more = len(rows) > q.Limit; more {
+		rows = rows[:q.Limit]
+	}
+	return rows, more, err
+}
+
+// Minutes returns what the samples that a query asks for come to, for each field
+// and each stretch of so many minutes, by stream, field and time. A stretch that
+// begins before From counts whole.
+func (s *Store) Minutes(q Query, step time.Duration) (all []Minute, more bool, err error) {
+	step = max(time.Minute, step.Truncate(time.Minute))
+	type slot struct {
+		stream      telemetry.Stream
+		field, unit string
+		at          int64 // Unix s
+	}
+	sums := map[slot]figure{}
+	from := q.From.Truncate(step)
+	add := func(stream telemetry.Stream, at time.Time, field, unit string, f figure) {
+		if at.Before(from) || !at.Before(q.To) {
+			return
+		}
+		k := slot{stream, field, unit, at.Truncate(step).Unix()}
+		sums[k] = sums[k].join(f)
+	}
+	err = s.db.View(func(tx *bbolt.Tx) error {
+		err := q.each(tx, bucketMinutes, func(stream telemetry.Stream, hour int64, _, body []byte) error {
+			begin := time.Unix(hour*3600, 0)
+			if begin.Add(time.Hour).Before(from) || !begin.Before(q.To) {
+				return nil
+			}
+			cells, err := readMinutes(body)
+			for c, f := range cells {
+				add(stream, begin.Add(time.Duration(c.minute)*time.Minute), c.field, c.unit, f)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return eachRow(tx, getNumber(tx.Bucket([]byte(bucketMeta)), keySealed), func(r Row) bool {
+			if r.Node != q.Node || q.Stream != "" && q.Stream != r.Stream || r.Gap != nil {
+				return true
+			}
+			at := r.At.Truncate(time.Minute)
+			if r.Value.All() == nil {
+				add(r.Stream, at, "", r.Value.Unit(), figure{}.with(r.Value.Number()))
+			}
+			for field, x := range r.Value.All() {
+				add(r.Stream, at, field, "", figure{}.with(x))
+			}
+			return true
+		})
+	})
+	for k, f := range sums {
+		all = append(all, Minute{k.stream, time.Unix(k.at, 0).UTC(), k.field, k.unit, f.min, f.sum / float64(f.count), f.max, f.count})
+	}
+	slices.SortFunc(all, func(a, b Minute) int {
+		return bytes.Compare(a.order(), b.order())
+	})
+	if more = len(all) > q.Limit; more {
+		all = all[:q.Limit]
+	}
+	return all, more, err
+}
+
+func (m Minute) order() []byte {
+	return fmt.Appendf(nil, "%s\x00%s\x00%s\x00%016x", m.Stream, m.Field, m.Unit, m.At.Unix())
+}
+
+func (f figure) join(g figure) figure {
+	if f.count == 0 {
+		return g
+	}
+	return figure{min(f.min, g.min), max(f.max, g.max), f.sum + g.sum, f.count + g.count}
+}
+
+// each gives the records of a bucket that a query may ask for, with the number
+// after their stream's name.
+func (q Query) each(tx *bbolt.Tx, bucket string, give func(stream telemetry.Stream, n int64, key, body []byte) error) error {
+	begin := append([]byte(q.Node), 0)
+	if q.Stream != "" {
+		begin = prefix(q.Node, q.Stream)
+	}
+	c := tx.Bucket([]byte(bucket)).Cursor()
+	for k, v := c.Seek(begin); k != nil && bytes.HasPrefix(k, begin); k, v = c.Next() {
+		_, stream, rest, err := names(k)
+		if err != nil || len(rest) < 8 {
+			return errKey
+		}
+		body, err := boltfile.Unseal(k, v)
+		if err != nil {
+			return fmt.Errorf("%w: record %x", errBlock, k)
+		}
+		if err := give(stream, int64(binary.BigEndian.Uint64(rest)), k, body); err != nil {
+			return err
+		}
+	}
+	return nil
+}
