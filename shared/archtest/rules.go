@@ -80,6 +80,7 @@ var PrimeSpark = Rules{
 		"github.com/spf13/cobra":              {"shared/cli", "agent/cmd", "coordinator/cmd"},
 		"github.com/spf13/pflag":              {"shared/cli"},
 		"golang.org/x/term":                   {"shared/cli"},
+		"github.com/zeebo/xxh3":               {"hailo/hef"},
 		"golang.org/x/image":                  {"agent/infer/image"},
 		"go.yaml.in/yaml":                     {"shared/conf", "shared/model"},
 		"github.com/prometheus/client_golang": nil,
