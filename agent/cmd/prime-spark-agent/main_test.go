@@ -8,6 +8,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"primespark/hailo/hef/synth"
 	"primespark/shared/cli/clitest"
 	"primespark/shared/testphoto"
 )
@@ -24,7 +25,13 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(env *testscript.Env) error {
-			return os.WriteFile(filepath.Join(env.WorkDir, "photo.jpg"), testphoto.Astronaut(), 0o600)
+			hef := synth.Detector("yolo", 640, 80, 100).Bytes()
+			for name, content := range map[string][]byte{"photo.jpg": testphoto.Astronaut(), "yolo.hef": hef, "cut.hef": hef[:1000]} {
+				if err := os.WriteFile(filepath.Join(env.WorkDir, name), content, 0o600); err != nil {
+					return err
+				}
+			}
+			return nil
 		},
 	})
 }
