@@ -1,0 +1,191 @@
+package hailo
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"primespark/hailo/frame"
+)
+
+// A process is a worker that runs. Nothing of it outlives Close, save a process
+// that the kernel cannot end.
+type process struct {
+	*frame.Client
+	pid   int
+	last  *lastLines    // of its stderr
+	ended chan struct{} // closed once the kernel has let it go
+	how   error         // how it ended; of use once ended is closed
+
+	kill func()         // the signal, and the end of the conversation
+	work sync.WaitGroup // the goroutines of it, save the one that waits for the kernel
+}
+
+// launch starts a worker. What it inherits is the socket, as descriptor 3, and
+// an environment of ours.
+func launch(argv []string, dir string, env []string) (*process, error) {
+	conn, theirs, err := frame.Pair()
+	if err != nil {
+		return nil, err
+	}
+	defer theirs.Close()
+	read, write, err := os.Pipe()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("pipe: %w", err), conn.Close())
+	}
+	defer write.Close()
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Dir, cmd.Env, cmd.Stderr, cmd.ExtraFiles = dir, env, write, []*os.File{theirs}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	p := &process{Client: frame.NewClient(conn), last: &lastLines{}, ended: make(chan struct{})}
+	if err := p.start(cmd); err != nil {
+		return nil, errors.Join(fmt.Errorf("start the worker: %w", err), read.Close(), conn.Close())
+	}
+	talk, stop := context.WithCancel(context.Background())
+	p.kill = func() {
+		_ = cmd.Process.Kill() // it may be gone already
+		stop()
+	}
+	p.work.Go(func() { _ = p.Client.Run(talk) }) // those who wait get its error
+	p.work.Go(func() {
+		p.last.readFrom(read)
+		_ = read.Close() // nothing was written to it
+	})
+	return p, nil
+}
+
+// start starts cmd on a thread of its own, which stays until the process ends:
+// the signal that a child gets at its parent's death comes at the death of the
+// thread that started it (prctl(2), PR_SET_PDEATHSIG), and Go ends idle threads.
+func (p *process) start(cmd *exec.Cmd) error {
+	started := make(chan error)
+	go func() { // ends with the process; who needs to know waits for ended
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		if err == nil {
+			p.pid = cmd.Process.Pid
+		}
+		started <- err
+		if err != nil {
+			return
+		}
+		p.how = cmd.Wait()
+		close(p.ended)
+	}()
+	return <-started
+}
+
+// grace is how long the kernel gets to end a killed process. One that takes
+// longer hangs in a driver ("D state").
+const grace = 10 * time.Second
+
+// errWedged means that not even SIGKILL ended the worker.
+var errWedged = errors.New("the worker cannot be ended: it hangs in the driver")
+
+// close ends the worker: in good order for as long as ctx lasts, by force then.
+// It returns errWedged if that does not do either within grace.
+func (p *process) close(ctx context.Context) error {
+	if ctx.Err() == nil && p.Ask(ctx, frame.Bye, nil) == nil {
+		select {
+		case <-p.ended:
+		case <-ctx.Done():
+		}
+	}
+	p.kill()
+	late := time.NewTimer(grace)
+	defer late.Stop()
+	select {
+	case <-p.ended:
+	case <-late.C:
+		return errWedged
+	}
+	p.work.Wait()
+	return nil
+}
+
+// words is how the worker ended, for people.
+func (p *process) words() string {
+	select {
+	case <-p.ended:
+	default:
+		return "the worker does not answer"
+	}
+	if exit, ok := errors.AsType[*exec.ExitError](p.how); ok {
+		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+			return fmt.Sprintf("the worker was ended by signal %d (%v)", int(status.Signal()), status.Signal())
+		}
+		return fmt.Sprintf("the worker ended with code %d", exit.ExitCode())
+	}
+	return "the worker ended"
+}
+
+// lastLines keeps the last lines of what a worker says: there the library tells
+// precisely what its numbers do not.
+type lastLines struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+// Bounds of what is kept.
+const (
+	keptLines = 40
+	lineBytes = 512
+)
+
+func (l *lastLines) readFrom(r io.Reader) {
+	b := bufio.NewReaderSize(r, lineBytes)
+	for {
+		line, _, err := b.ReadLine() // a longer one comes in pieces
+		if err != nil {
+			return
+		}
+		text := strings.Map(printable, string(line))
+		if strings.TrimSpace(text) == "" {
+			continue
+		}
+		l.mu.Lock()
+		if len(l.lines) == keptLines {
+			l.lines = append(l.lines[:0], l.lines[1:]...)
+		}
+		l.lines = append(l.lines, text)
+		l.mu.Unlock()
+	}
+}
+
+func printable(r rune) rune {
+	if r < 0x20 || r == 0x7f || r == 0xfffd {
+		return ' '
+	}
+	return r
+}
+
+// all returns the lines, the oldest first.
+func (l *lastLines) all() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]string(nil), l.lines...)
+}
+
+// error returns the last line in which the library speaks of an error, as in
+// "[HailoRT] [error] ...", without what stands before that; empty if none does.
+func (l *lastLines) error() string {
+	all := l.all()
+	for i := len(all) - 1; i >= 0; i-- {
+		for _, mark := range []string{"[error]", "[critical]"} {
+			if _, text, ok := strings.Cut(all[i], mark); ok {
+				return strings.TrimSpace(text)
+			}
+		}
+	}
+	return ""
+}
