@@ -35,7 +35,7 @@ const (
 func Root(name, short, long string) *cobra.Command {
 	root := &cobra.Command{Use: name, Short: short, Long: long, Example: "  " + name + " version"}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(versionCommand(name))
+	root.AddCommand(versionCommand(name), manCommand(root))
 	return root
 }
 
