@@ -66,6 +66,18 @@ golden: need-go ## rewrite the golden files; review the diff like code
 bench: build ## the figures: engine, gateway hop, failover, memory, sizes
 	@scripts/bench.sh
 
+.PHONY: deb
+deb: need-go ## Debian packages for amd64 and arm64, with checksums and bills of materials, into dist/deb/
+	@VERSION='$(filter-out dev,$(VERSION))' packaging/build.sh
+
+.PHONY: deb-check
+deb-check: need-go ## build the packages twice, compare, and see what lintian and systemd-analyze say
+	@packaging/check.sh
+
+.PHONY: apt-repo
+apt-repo: deb ## a signed apt repository of the packages, into dist/apt/
+	@packaging/apt-repo.sh
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf bin dist

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# What can be said about the packages without installing them: lintian has nothing
+# to say, two builds are equal byte by byte, the units keep their sandbox, and the
+# safe mode's unit is the agent's but for what it says it changes.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+failed=0
+fault() { echo "FAULT: $*"; failed=1; }
+
+# exposure UNIT MOST: systemd's own score, 0 (tight) to 10.
+exposure() {
+	local score
+	score=$(systemd-analyze security --offline=true "systemd/$1" | awk '/Overall exposure/ { print $(NF-2) }')
+	printf '%-36s exposure %s, at most %s\n' "$1" "$score" "$2"
+	awk -v s="$score" -v m="$2" 'BEGIN { exit !(s != "" && s <= m) }' || fault "$1 is too open; see systemd-analyze security --offline=true systemd/$1"
+}
+exposure prime-spark-coordinator.service 1.4
+exposure prime-spark-agent.service 1.6
+exposure prime-spark-agent-safe.service 1.6
+if ! diff <(grep -vE '^(#|Description=|OnFailure=|Conflicts=|\[Install\]|WantedBy=|ExecStart=|$)' systemd/prime-spark-agent.service) \
+	<(grep -vE '^(#|Description=|Conflicts=|ExecStart=|$)' systemd/prime-spark-agent-safe.service); then
+	fault "the safe mode's unit has drifted from the agent's"
+fi
+
+rm -rf dist/deb
+packaging/build.sh
+first=$(mktemp)
+trap 'rm -f "$first"' EXIT
+cp dist/deb/SHA256SUMS "$first"
+# The second build has another directory for its files, another time, another umask.
+(umask 0027 && sleep 1 && GOFLAGS=-a packaging/build.sh "$(go env GOARCH)" >/dev/null)
+while read -r sum file; do
+	grep -q "^$sum  $file\$" "$first" || fault "two builds of $file differ"
+done <dist/deb/SHA256SUMS
+echo "reproducible: $(wc -l <dist/deb/SHA256SUMS) files"
+
+said=$(lintian --allow-root --fail-on none dist/deb/*.deb | grep -v '^N:' || true)
+[ -z "$said" ] || fault "lintian: $said"
+echo "lintian: nothing to say of $(ls dist/deb/*.deb | wc -l) packages"
+
+most=$((12 * 1000 * 1000))
+for deb in dist/deb/prime-spark-agent_*.deb; do
+	[ "$(stat -c %s "$deb")" -le "$most" ] || fault "$deb has more than 12 MB"
+done
+exit $failed
