@@ -51,6 +51,10 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	defer func() { _ = release() }() // nothing was written to it
 
 	conditions := health.New(nil)
+	if cfg.SafeMode {
+		conditions.Set(health.SafeMode, health.Warning, "The agent crashed again and again, and runs in safe mode: the embedded model only, no tasks, no uplink.",
+			"Find out why with journalctl -u prime-spark-agent, then run systemctl start prime-spark-agent.")
+	}
 	recorder := record.New(time.Now(), keptSamples)
 	registry, err := models.New(models.Config{
 		Backends: engines(cfg.Infer, out), Dir: cfg.Models.Dir, Memory: int64(cfg.Models.Memory), Queue: cfg.Infer.Queue,
@@ -124,7 +128,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		return err
 	}
 	parts = append(parts, vitals{self.collect, self.vital, announce, out.Service, part(log, "vitals")}, front)
-	if id != nil { // last, so that it ends first: tasks are given back while the others can still be reached
+	if id != nil && !cfg.SafeMode { // last, so that it ends first: tasks are given back while the others can still be reached
 		queue := duties.NewRemote(cfg.Name, func() []string { return duties.Coordinators(cfg.Name, self.view(), id.Peers().API) }, out.Dial, id.ClientTLS(fleet.Coordinator))
 		defer queue.Close()
 		work, err := duties.New(queue, self.able, duties.Work(registry.Infer, cfg.Infer.Deadline.D()), part(log, "duties"), metrics)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -35,7 +36,7 @@ type lone struct {
 
 // start runs an agent; one that joined has credentials in its state directory,
 // of a cluster whose other nodes are all gone.
-func start(t *testing.T, joined bool) *lone {
+func start(t *testing.T, joined bool, change ...func(*config.Config)) *lone {
 	t.Helper()
 	var network pipenet.Net
 	host := network.Host("10.77.0.1")
@@ -49,6 +50,9 @@ func start(t *testing.T, joined bool) *lone {
 		if err := credentials.Save(filepath.Join(cfg.StateDir, "identity")); err != nil {
 			t.Fatal(err)
 		}
+	}
+	for _, c := range change {
+		c(&cfg)
 	}
 	packets := gossiptest.New(0, 1)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -126,6 +130,38 @@ func TestServesWithNobodyThere(t *testing.T) {
 				}
 				if self.Name != "pi-1" || self.Mode != fleet.Isolated || len(self.Vital.Models) != 1 {
 					t.Errorf("the node says of itself %+v, want isolated with one model", self)
+				}
+			})
+		})
+	}
+}
+
+// TestSafeMode: an agent in safe mode leaves the models of its folder alone,
+// serves the embedded one, and says why.
+func TestSafeMode(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*config.Config)
+		models int
+		says   bool
+	}{
+		"safe":  {func(c *config.Config) { *c = c.Safe() }, 1, true},
+		"usual": {func(*config.Config) {}, 2, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dir := t.TempDir()
+				if err := os.MkdirAll(filepath.Join(dir, "hostile"), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				l := start(t, false, func(c *config.Config) { c.Models.Dir = dir }, test.change)
+				defer l.stop()
+				_, text := l.call(http.MethodGet, "/readyz", nil, time.Second)
+				if strings.Contains(text, "safe_mode") != test.says {
+					t.Errorf("readyz: %s", text)
+				}
+				_, text = l.call(http.MethodPost, "/v2/repository/index", nil, time.Second)
+				if got := strings.Count(text, `"name"`); got != test.models {
+					t.Errorf("%d models, want %d: %s", got, test.models, text)
 				}
 			})
 		})

@@ -37,6 +37,20 @@ type Config struct {
 	Telemetry Telemetry `yaml:"telemetry"`
 	MQTT      MQTT      `yaml:"mqtt"`
 	Log       Log       `yaml:"log"`
+
+	SafeMode bool `yaml:"-"` // see Safe
+}
+
+// Safe returns the configuration of an agent that has crashed again and again, so
+// that somebody can look: without what comes from outside and may be why, which
+// are all models but the embedded one, tasks and the uplink. The battery is still
+// watched, and the node still belongs to its cluster.
+func (c Config) Safe() Config {
+	c.SafeMode = true
+	c.Models.Dir = ""
+	c.Infer.Fault = ""
+	c.MQTT.Broker = ""
+	return c
 }
 
 // HTTP configures the inference and node API.

@@ -26,13 +26,21 @@ func settings(cmd *cobra.Command) (config.Config, error) {
 }
 
 func runCommand() *cobra.Command {
-	return &cobra.Command{
+	var safe bool
+	cmd := &cobra.Command{
 		Use: "run", Short: "Run the node until SIGTERM; a second signal kills", Args: cli.Words(),
+		Long: `Runs the node until SIGTERM; a second signal kills. With --safe it serves the
+embedded model only, takes no tasks and reports to no broker: systemd runs it so after
+five crashes in five minutes, until somebody has looked at
+journalctl -u prime-spark-agent and runs systemctl start prime-spark-agent.`,
 		Example: "  prime-spark-agent run --config /etc/prime-spark/agent.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := settings(cmd)
 			if err != nil {
 				return err
+			}
+			if safe {
+				cfg = cfg.Safe()
 			}
 			service, err := notify.FromEnv()
 			if err != nil {
@@ -44,6 +52,8 @@ func runCommand() *cobra.Command {
 			return agent.Run(cmd.Context(), cfg, out)
 		},
 	}
+	cmd.Flags().BoolVar(&safe, "safe", false, "leave out what may have made the agent crash")
+	return cmd
 }
 
 // daemon is this program to the commands that both daemons have.
