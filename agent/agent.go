@@ -22,6 +22,7 @@ import (
 	"primespark/shared/logs"
 	"primespark/shared/netaddr"
 	"primespark/shared/run"
+	"primespark/shared/statedir"
 	"primespark/shared/version"
 	"primespark/shared/watch"
 )
@@ -38,6 +39,9 @@ const farewell = time.Second
 // network comes first and waits for nothing: a node that boots with no uplink
 // serves its own host at once.
 func Run(ctx context.Context, cfg config.Config, out Outside) error {
+	if err := statedir.Refuse(cfg.StateDir, "prime-spark-agent"); err != nil {
+		return err
+	}
 	id := membership(cfg, part(out.Log, "identity"))
 	if id != nil {
 		cfg.Name = id.ID().Name // a node is who its certificate says

@@ -13,6 +13,7 @@ import (
 	"primespark/shared/fleet"
 	"primespark/shared/identity"
 	"primespark/shared/problem"
+	"primespark/shared/statedir"
 	"primespark/shared/version"
 )
 
@@ -25,7 +26,8 @@ func identityDir(cfg config.Config) string { return filepath.Join(cfg.StateDir, 
 // Join makes this node an agent of the code's cluster and keeps its credentials
 // in the state directory. A node that is a member of another cluster is refused:
 // it would lose that one without having been asked to.
-func Join(ctx context.Context, cfg config.Config, code identity.JoinCode) (identity.ID, error) {
+func Join(ctx context.Context, cfg config.Config, code identity.JoinCode) (_ identity.ID, err error) {
+	defer func() { err = errors.Join(err, statedir.Give(cfg.StateDir)) }()
 	ctx, cancel := context.WithTimeout(ctx, joinTime)
 	defer cancel()
 	dir := identityDir(cfg)

@@ -32,6 +32,7 @@ import (
 	"primespark/shared/identity"
 	"primespark/shared/problem"
 	"primespark/shared/run"
+	"primespark/shared/statedir"
 	"primespark/shared/version"
 	"primespark/shared/watch"
 )
@@ -39,6 +40,9 @@ import (
 // Run runs a coordinator until ctx ends. It is straight-line wiring: what is
 // opened first is used by what comes later and closed last.
 func Run(ctx context.Context, cfg config.Config, out Outside) error {
+	if err := statedir.Refuse(cfg.StateDir, "prime-spark-coordinator"); err != nil {
+		return err
+	}
 	id, err := load(cfg)
 	if err != nil {
 		return err

@@ -20,6 +20,7 @@ import (
 	"primespark/shared/identity"
 	"primespark/shared/netaddr"
 	"primespark/shared/problem"
+	"primespark/shared/statedir"
 	"primespark/shared/version"
 )
 
@@ -29,6 +30,9 @@ const joinTime = 2 * time.Minute
 // identityDir holds what init or joining gave; raftDir the log and the snapshots.
 func identityDir(cfg config.Config) string { return filepath.Join(cfg.StateDir, "identity") }
 func raftDir(cfg config.Config) string     { return filepath.Join(cfg.StateDir, "raft") }
+
+// give lets the daemon's user read what root wrote into the state directory.
+func give(cfg config.Config, err *error) { *err = errors.Join(*err, statedir.Give(cfg.StateDir)) }
 
 // IsCorrupt reports whether err is of a store or of a backup that is damaged.
 func IsCorrupt(err error) bool {
@@ -45,7 +49,8 @@ type Founded struct {
 
 // Init founds a cluster whose first coordinator this is. It touches only the
 // state directory; the daemon must not be running.
-func Init(_ context.Context, cfg config.Config, cluster string) (Founded, error) {
+func Init(_ context.Context, cfg config.Config, cluster string) (_ Founded, err error) {
+	defer give(cfg, &err)
 	addresses, err := planned(cfg)
 	if err != nil {
 		return Founded{}, err
@@ -74,7 +79,8 @@ func Init(_ context.Context, cfg config.Config, cluster string) (Founded, error)
 
 // Join makes this host a coordinator of the code's cluster and keeps its
 // credentials in the state directory.
-func Join(ctx context.Context, cfg config.Config, code identity.JoinCode) (identity.ID, error) {
+func Join(ctx context.Context, cfg config.Config, code identity.JoinCode) (_ identity.ID, err error) {
+	defer give(cfg, &err)
 	ctx, cancel := context.WithTimeout(ctx, joinTime)
 	defer cancel()
 	dir := identityDir(cfg)
@@ -111,6 +117,7 @@ func Join(ctx context.Context, cfg config.Config, code identity.JoinCode) (ident
 // Reset puts the raft log and the snapshots aside and returns where they are. It
 // refuses while the coordinator runs.
 func Reset(cfg config.Config) (aside string, err error) {
+	defer give(cfg, &err)
 	if _, err := identity.Load(identityDir(cfg)); err != nil {
 		return "", &problem.Error{
 			Code: problem.NotFound, Err: err,

@@ -35,7 +35,8 @@ type Saved struct {
 
 // Backup writes the state of a coordinator that does not run to a file,
 // encrypted to a public key of age, and verifies it.
-func Backup(cfg config.Config, path, recipient string) (Saved, error) {
+func Backup(cfg config.Config, path, recipient string) (_ Saved, err error) {
+	defer give(cfg, &err)
 	id, err := load(cfg)
 	if err != nil {
 		return Saved{}, err
@@ -104,7 +105,8 @@ func told(c backup.Contents) Saved {
 //
 // The state directory must be an unused one. Once it runs, the name's old key is
 // refused everywhere.
-func Restore(cfg config.Config, file io.ReadSeeker, key io.Reader) (Saved, error) {
+func Restore(cfg config.Config, file io.ReadSeeker, key io.Reader) (_ Saved, err error) {
+	defer give(cfg, &err)
 	if _, err := identity.Load(identityDir(cfg)); !errors.Is(err, fs.ErrNotExist) {
 		return Saved{}, &problem.Error{
 			Code: problem.Conflict, Err: err, Detail: "This host is a coordinator already: there is an identity in " + identityDir(cfg) + ".",
@@ -259,7 +261,8 @@ type Recovered struct {
 
 // Recover makes this coordinator the only voter of its group, with all that it
 // has. It refuses while the coordinator runs.
-func Recover(cfg config.Config) (Recovered, error) {
+func Recover(cfg config.Config) (_ Recovered, err error) {
+	defer give(cfg, &err)
 	id, err := load(cfg)
 	if err != nil {
 		return Recovered{}, err
