@@ -113,7 +113,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 			Identity: id, Dir: identityDir(cfg), Ask: follower.Renew, Conditions: conditions, Log: part(log, "identity"),
 		})
 		if cfg.MQTT.Broker != "" {
-			up, err := newUplink(cfg.MQTT, id, recorder, part(log, "uplink"), metrics)
+			up, err := newUplink(cfg, self, id, recorder, part(log, "uplink"), metrics)
 			if err != nil {
 				log.Error("samples stay on this node", "err", err) // which serves all the same
 			} else {

@@ -127,17 +127,18 @@ func workload(registry *models.Registry, recorder *record.Recorder, every time.D
 }
 
 // newUplink makes the way of the samples to the MQTT broker.
-func newUplink(cfg config.MQTT, id *identity.Identity, recorder *record.Recorder, log *slog.Logger, metrics prometheus.Registerer) (*uplink.Uplink, error) {
+func newUplink(cfg config.Config, self node, id *identity.Identity, recorder *record.Recorder, log *slog.Logger, metrics prometheus.Registerer) (*uplink.Uplink, error) {
 	c := uplink.Config{
-		Broker: cfg.Broker, Username: cfg.Username, PasswordFile: cfg.PasswordFile,
-		Topics: telemetry.Topics{Prefix: cfg.Prefix, Cluster: id.ID().Cluster, Node: id.ID().Name},
+		Broker: cfg.MQTT.Broker, Username: cfg.MQTT.Username, PasswordFile: cfg.MQTT.PasswordFile,
+		Topics: telemetry.Topics{Prefix: cfg.MQTT.Prefix, Cluster: id.ID().Cluster, Node: id.ID().Name},
 	}
-	if strings.HasPrefix(cfg.Broker, "ssl://") {
+	if strings.HasPrefix(cfg.MQTT.Broker, "ssl://") {
 		var err error
-		if c.TLS, err = brokerTLS(cfg.CAFile, id); err != nil {
+		if c.TLS, err = brokerTLS(cfg.MQTT.CAFile, id); err != nil {
 			return nil, err
 		}
 	}
+	forHomeAssistant(&c, cfg.MQTT.HomeAssistant, cfg.Telemetry, self, recorder.Newest().Get)
 	return uplink.New(c, recorder, log, metrics)
 }
 

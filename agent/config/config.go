@@ -110,6 +110,8 @@ type MQTT struct {
 	Username     string `yaml:"username"`      //
 	PasswordFile string `yaml:"password_file"` // holds the password alone
 	CAFile       string `yaml:"ca_file"`       // PEM, for ssl://; the system's if empty, "cluster" for the cluster's own CA
+
+	HomeAssistant string `yaml:"home_assistant"` // on, off, or remove: discovery
 }
 
 // Log configures the log on standard error.
@@ -128,7 +130,7 @@ func Default() Config {
 		Infer:     Infer{Queue: 16, Deadline: conf.Duration(30 * time.Second)},
 		Battery:   Battery{Source: "none", Every: conf.Duration(10 * time.Second)},
 		Telemetry: Telemetry{Every: conf.Duration(10 * time.Second)},
-		MQTT:      MQTT{Prefix: "primespark"},
+		MQTT:      MQTT{Prefix: "primespark", HomeAssistant: "on"},
 		Log:       Log{Level: "info", Format: "json"},
 	}
 }
@@ -221,6 +223,7 @@ func (c MQTT) check(f *conf.File) {
 	if c.Prefix == "" || strings.ContainsAny(c.Prefix, "+#\x00/$ ") || len(c.Prefix) > 64 {
 		f.Bad("mqtt.prefix", "%q cannot be a level of a topic; use letters, digits and hyphen, as in primespark", c.Prefix)
 	}
+	f.CheckOneOf("mqtt.home_assistant", c.HomeAssistant, "on", "off", "remove")
 	if c.Broker == "" {
 		return
 	}

@@ -21,6 +21,8 @@ type connection struct {
 	waiting []message                   // not yet acknowledged, oldest first
 	sent    map[telemetry.Stream]uint64 // the last sample that is on its way
 	event   uint64                      // the last event that is on its way
+	stood   [][]byte                    // the standing messages, as they were sent last
+	come    chan int                    // the reader of that standing message has come
 }
 
 // A message is on its way to the broker.
@@ -65,6 +67,11 @@ func (c *connection) run(ctx context.Context) error {
 	if err := c.state(); err != nil {
 		return err
 	}
+	reading, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if err := c.standing(reading); err != nil {
+		return err
+	}
 	for {
 		_, changed := c.up.source.Newest().Load()
 		if err := errors.Join(c.sendSamples(), c.sendEvents()); err != nil {
@@ -79,7 +86,11 @@ func (c *connection) run(ctx context.Context) error {
 		case <-overdue:
 			return errSilent
 		case <-state.C:
-			if err := c.state(); err != nil {
+			if err := errors.Join(c.state(), c.stand()); err != nil {
+				return err
+			}
+		case i := <-c.come:
+			if err := errors.Join(c.standOne(i, true), c.state()); err != nil {
 				return err
 			}
 		case <-changed:
@@ -200,6 +211,9 @@ func (c *connection) state() error {
 		if at, ok := all["at"].(time.Time); !ok || s.At.After(at) {
 			all["at"] = s.At
 		}
+	}
+	if c.up.cfg.Self != nil {
+		all["self"] = c.up.cfg.Self()
 	}
 	payload, err := json.Marshal(all)
 	if err != nil {

@@ -34,6 +34,7 @@ type lab struct {
 	log  bytes.Buffer // read after stop
 	inbox
 
+	reader     mqtt.Client
 	stopBroker func()
 	stop       func() // the uplink
 }
@@ -45,12 +46,14 @@ type inbox struct {
 	events   []telemetry.Event
 	retained map[string]string
 	payloads map[string]string // the newest of each topic
+	counts   map[string]int    // messages of each topic
 }
 
 func (in *inbox) take(_ mqtt.Client, m mqtt.Message) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.payloads[m.Topic()] = string(m.Payload())
+	in.counts[m.Topic()]++
 	if m.Retained() {
 		in.retained[m.Topic()] = string(m.Payload())
 	}
@@ -77,6 +80,7 @@ func inBubble(t *testing.T, story func(*testing.T, *lab)) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &lab{t: t, rec: record.New(time.Now(), 1000)}
 		l.samples, l.retained, l.payloads = map[telemetry.Stream][]uint64{}, map[string]string{}, map[string]string{}
+		l.counts = map[string]int{}
 		l.startBroker()
 		l.startUplink(uplink.Config{Broker: "tcp://c1:7883", Topics: topics})
 		pass(time.Second)
@@ -121,6 +125,8 @@ func (l *lab) startBroker() {
 	reader := mqtt.NewClient(o)
 	wait(l.t, reader.Connect())
 	wait(l.t, reader.Subscribe("primespark/#", 1, l.take))
+	wait(l.t, reader.Subscribe("homeassistant/#", 1, l.take))
+	l.reader = reader
 	l.stopBroker = func() {
 		reader.Disconnect(100)
 		cancel()

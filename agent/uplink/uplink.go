@@ -59,6 +59,11 @@ type Config struct {
 	PasswordFile string      // holds the password alone; read for each connection
 	TLS          *tls.Config // for ssl://; the system's authorities if nil
 
+	// Self returns what the state message has of the node besides its newest values,
+	// under "self"; nil for nothing.
+	Self     func() any
+	Standing []Standing
+
 	// Dial replaces net.Dialer.DialContext, for tests.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }

@@ -131,7 +131,7 @@ func TestANodePublishesItsOwn(t *testing.T) {
 	inBubble(t, func(t *testing.T, l *lab) {
 		boss := l.mustConnect(l.home.Node(fleet.Coordinator, "c1"), "home.c1")
 		defer boss.Disconnect(100)
-		if !boss.hears("primespark/#") {
+		if !boss.hears("primespark/#") || !boss.hears("homeassistant/#") {
 			t.Fatal("a coordinator may not read")
 		}
 		pi := l.home.Node(fleet.Agent, "pi-1")
@@ -145,7 +145,9 @@ func TestANodePublishesItsOwn(t *testing.T) {
 			"primespark/home/pi-2/status":       false,
 			"primespark/home/pi-2/t/cpu":        false,
 			"primespark/away/pi-1/status":       false,
-			"homeassistant/device/pi-1/config":  false,
+			"homeassistant/device/pi-1/config":  true,
+			"homeassistant/device/pi-2/config":  false,
+			"homeassistant/status":              false,
 			"$SYS/broker/version":               false,
 			"primespark/home/pi-1/../pi-2/ack":  false,
 			"primespark/home/pi-1/t/cpu/status": false,

@@ -71,7 +71,7 @@ func (g *guard) topics(c caller) telemetry.Topics {
 func (g *guard) publishes(c caller, topic string) bool {
 	switch {
 	case c.node == "":
-		return false
+		return !c.secure && topic == telemetry.HomeAssistant // which runs on this host, then
 	case g.topics(c).Publishes(topic):
 		return true
 	}
@@ -84,7 +84,7 @@ func (g *guard) publishes(c caller, topic string) bool {
 // reads reports whether the caller may subscribe to a filter: agents to what is
 // theirs, the others to everything.
 func (g *guard) reads(c caller, filter string) bool {
-	return !c.secure || c.role == fleet.Coordinator || strings.HasPrefix(filter, g.topics(c).Base())
+	return !c.secure || c.role == fleet.Coordinator || filter == telemetry.HomeAssistant || strings.HasPrefix(filter, g.topics(c).Base())
 }
 
 // OnConnectAuthenticate lets a client in.
@@ -120,7 +120,8 @@ func (g *guard) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 // OnPublish keeps samples and events from being retained, which would grow with
 // every name that somebody thinks of.
 func (g *guard) OnPublish(_ *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
-	if !strings.HasSuffix(pk.TopicName, "/status") && !strings.HasSuffix(pk.TopicName, "/state") {
+	kept := func(end string) bool { return strings.HasSuffix(pk.TopicName, end) }
+	if !kept("/status") && !kept("/state") && !kept("/config") {
 		pk.FixedHeader.Retain = false
 	}
 	return pk, nil

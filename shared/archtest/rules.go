@@ -97,6 +97,7 @@ var PrimeSpark = Rules{
 	TestLibraries: []string{
 		"github.com/google/go-cmp",
 		"github.com/rogpeppe/go-internal",
+		"github.com/santhosh-tekuri/jsonschema",
 		"github.com/twmb/franz-go/pkg/kfake",
 		"github.com/prometheus/client_model",
 		"golang.org/x/net",

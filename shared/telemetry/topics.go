@@ -50,12 +50,22 @@ func (t Topics) Samples(s Stream) string { return t.Base() + "t/" + string(s) }
 // Events is the topic of events.
 func (t Topics) Events() string { return t.Base() + "event" }
 
+// Discovery is the topic by which Home Assistant learns of the node. Another
+// cluster's node of that name at the same broker would have the same one.
+func (t Topics) Discovery() string { return "homeassistant/device/" + t.Node + "/config" }
+
+// HomeAssistant is where Home Assistant says "online" when it has started.
+const HomeAssistant = "homeassistant/status"
+
 // ClientID is the node's MQTT client identifier. A broker knows only one of a
 // name, so the cluster is in it.
 func (t Topics) ClientID() string { return t.Cluster + "." + t.Node }
 
 // Publishes reports whether topic is one that the node itself publishes.
 func (t Topics) Publishes(topic string) bool {
+	if topic == t.Discovery() {
+		return true
+	}
 	rest, own := strings.CutPrefix(topic, t.Base())
 	if !own {
 		return false

@@ -1,0 +1,73 @@
+package agent
+
+import (
+	"maps"
+	"os"
+	"strings"
+	"time"
+
+	"primespark/agent/config"
+	"primespark/agent/homeassistant"
+	"primespark/agent/uplink"
+	"primespark/shared/telemetry"
+	"primespark/shared/version"
+)
+
+// forHomeAssistant adds to an uplink what Home Assistant reads.
+func forHomeAssistant(c *uplink.Config, mode string, cfg config.Telemetry, n node, newest func() telemetry.Newest) {
+	c.Self = func() any { return homeassistant.SelfOf(n.vital.Get(), n.conditions.All(), n.registry.Index()) }
+	switch mode {
+	case "off":
+		return
+	case "remove":
+		c.Standing = append(c.Standing, uplink.Standing{Topic: c.Topics.Discovery(), Payload: func() ([]byte, error) { return []byte{}, nil }})
+		return
+	}
+	d := &discovery{node: n, topics: c.Topics, every: cfg.Every.D(), newest: newest, board: board("model"), serial: board("serial-number")}
+	c.Standing = append(c.Standing, uplink.Standing{
+		Topic: c.Topics.Discovery(), Payload: d.message, Come: telemetry.HomeAssistant, Word: homeassistant.Birth,
+	})
+}
+
+// A discovery makes the message by which Home Assistant learns of the node. It
+// belongs to the uplink's goroutine.
+type discovery struct {
+	node
+	topics        telemetry.Topics
+	every         time.Duration
+	newest        func() telemetry.Newest
+	board, serial string
+	before        map[string]string // entities that were ever told of, and their platform
+}
+
+// message returns the discovery of the node as it is; nil until all sensors have
+// been read: what is missing from a message is taken away at the reader.
+func (d *discovery) message() ([]byte, error) {
+	if time.Since(d.started) < 2*d.every+5*time.Second {
+		return nil, nil
+	}
+	n := homeassistant.Node{
+		Topics: d.topics, Version: version.Number, Board: d.board, Serial: d.serial, Every: d.every, Streams: d.newest(),
+	}
+	for _, m := range d.vital.Get().Models {
+		n.Models = append(n.Models, m.Name)
+	}
+	if d.before == nil {
+		d.before = map[string]string{}
+	}
+	b, err := homeassistant.Config(n, d.before)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(d.before, homeassistant.Entities(n))
+	return b, nil
+}
+
+// board reads what the firmware says of the board; empty where it says nothing.
+func board(what string) string {
+	b, err := os.ReadFile("/sys/firmware/devicetree/base/" + what)
+	if err != nil {
+		return "" // no Raspberry Pi, and nothing hangs on it
+	}
+	return strings.TrimRight(string(b), "\x00\n")
+}
