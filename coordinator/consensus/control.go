@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"time"
 
+	"primespark/coordinator/fsm"
 	"primespark/shared/fleet"
 	"primespark/shared/identity"
 	"primespark/shared/problem"
@@ -71,6 +72,10 @@ func (n *Node) serveControl() {
 	mux.HandleFunc("POST "+pathPropose, func(w http.ResponseWriter, r *http.Request) {
 		data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxControl))
 		if err != nil {
+			n.answer(w, replyTo(nil, 0, err))
+			return
+		}
+		if err := fsm.Check(data); err != nil {
 			n.answer(w, replyTo(nil, 0, err))
 			return
 		}

@@ -22,7 +22,7 @@ const raftPort = "7481"
 
 // A group is a whole coordinator group in one process, with or without a bubble.
 type group struct {
-	t     *testing.T
+	t     testing.TB
 	ca    *identitytest.Cluster
 	net   *pipenet.Net // nil: real loopback
 	nodes map[string]*member
@@ -39,7 +39,7 @@ type member struct {
 	done chan struct{}
 }
 
-func newGroup(t *testing.T, n *pipenet.Net) *group {
+func newGroup(t testing.TB, n *pipenet.Net) *group {
 	t.Helper()
 	g := &group{t: t, ca: identitytest.New(t, "home"), net: n, nodes: map[string]*member{}}
 	t.Cleanup(g.close)

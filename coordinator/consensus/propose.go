@@ -31,9 +31,6 @@ func (n *Node) Propose(ctx context.Context, actor string, c fsm.Command) (json.R
 	if err != nil {
 		return nil, err
 	}
-	if err := fsm.Check(data); err != nil {
-		return nil, err
-	}
 	var result json.RawMessage
 	err = n.withLeader(ctx, func(ctx context.Context, leader string) (err error) {
 		if leader == n.name {
@@ -149,11 +146,9 @@ func (n *Node) await(ctx context.Context) (string, error) {
 	}
 }
 
-// apply appends an entry on this node, if it leads.
+// apply appends an entry on this node, if it leads. One that was not encoded
+// here has to be checked first.
 func (n *Node) apply(ctx context.Context, data []byte) (json.RawMessage, error) {
-	if err := fsm.Check(data); err != nil {
-		return nil, err
-	}
 	future := n.raft.Apply(data, n.profile.hold())
 	if err := wait(ctx, future); err != nil {
 		return nil, outcome(err)

@@ -13,7 +13,6 @@
 package fsm
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -49,8 +48,8 @@ type Result struct {
 // entry that this program does not understand: nobody but a newer coordinator
 // writes such a thing, and this one has to be updated before it can go on.
 func (f *FSM) Apply(l *raft.Log) any {
-	var e Entry
-	if err := json.Unmarshal(l.Data, &e); err != nil {
+	e, err := openEntry(l.Data)
+	if err != nil {
 		panic(fmt.Sprintf("raft log %d is not a command: %v", l.Index, err))
 	}
 	old := f.state.Get()

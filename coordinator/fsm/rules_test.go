@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -245,5 +246,32 @@ func TestAuthenticate(t *testing.T) {
 	}
 	if secret := text[strings.LastIndex(text, "_")+1:]; strings.Contains(string(b), secret) || len(secret) < 26 {
 		t.Error("the token's secret is in the log, or it is too short")
+	}
+}
+
+// TestOpenEntry reads entries as Encode writes them, and as somebody else may.
+func TestOpenEntry(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	written, err := Encode(at, `token:,"body":{}`, NodeDrain{Name: `a,"body":b`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string]string{
+		"as written":     string(written),
+		"another order":  `{"body":{"name":"a,\"body\":b"},"kind":"node.drain","at":"2026-01-02T03:04:05Z","actor":"token:,\"body\":{}"}`,
+		"with blanks":    `{"kind":"node.drain", "at":"2026-01-02T03:04:05Z", "actor":"token:,\"body\":{}", "body":{"name":"a,\"body\":b"}}`,
+		"body not last": `{"kind":"node.drain","at":"2026-01-02T03:04:05Z","body":{"name":"a,\"body\":b"},"actor":"token:,\"body\":{}"}`,
+	} {
+		var want Entry
+		if err := json.Unmarshal([]byte(data), &want); err != nil {
+			t.Fatal(err)
+		}
+		got, err := openEntry([]byte(data))
+		if err != nil || got.Kind != want.Kind || got.Actor != want.Actor || !got.At.Equal(want.At) || string(got.Body) != string(want.Body) {
+			t.Errorf("%s: %+v, %v; want %+v", name, got, err, want)
+		}
+	}
+	if e, err := openEntry([]byte(`{"kind":"x"`)); err == nil {
+		t.Errorf("half an entry is %+v", e)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -59,6 +60,7 @@ const (
 	maxWeight  = 1 << 20
 	maxFlights = 2
 	maxPending = 4096
+	maxYields  = 16 // that an entry waits for more, while others have work
 	// patience bounds how long an entry waits for the group; callers wait no longer
 	// than their own contexts.
 	patience = 10 * time.Second
@@ -162,7 +164,12 @@ func weigh(op fsm.TaskOp) int {
 
 // fly carries entries until nothing is pending.
 func (d *Desk) fly() {
-	for {
+	for last := 0; ; {
+		// Those whose answers came with the last entry often have more to ask at once.
+		// One that left before they have said so would take the few who were quick.
+		for range min(last, maxYields) {
+			runtime.Gosched()
+		}
 		d.mu.Lock()
 		n, weight := 0, 0
 		for n < min(len(d.pending), maxOps) && (n == 0 || weight+d.pending[n].weight <= maxWeight) {
@@ -180,6 +187,7 @@ func (d *Desk) fly() {
 		d.mu.Unlock()
 		d.sizes.Observe(float64(n))
 		d.carry(batch)
+		last = n
 	}
 }
 
