@@ -135,7 +135,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	if id != nil && !cfg.SafeMode { // last, so that it ends first: tasks are given back while the others can still be reached
 		queue := duties.NewRemote(cfg.Name, func() []string { return duties.Coordinators(cfg.Name, self.view(), id.Peers().API) }, out.Dial, id.ClientTLS(fleet.Coordinator))
 		defer queue.Close()
-		work, err := duties.New(queue, self.able, duties.Work(registry.Infer, cfg.Infer.Deadline.D()), part(log, "duties"), metrics)
+		work, err := duties.New(queue, self.able, duties.Work(registry.Infer, queue.Object, cfg.Infer.Deadline.D()), part(log, "duties"), metrics)
 		if err != nil {
 			return err
 		}

@@ -130,11 +130,17 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	}
 	history := events.NewLog()
 	desk := tasks.New(node, metrics)
+	shelf, peers, err := keepObjects(cfg, id, node, out, part(log, "objects"), metrics)
+	if err != nil {
+		return err
+	}
+	defer peers.CloseIdleConnections()
 	leases := lead.NewLeases(node, talk.View().Get, part(log, "leases"))
 	node.OnAsk(leases.Answer)
 	front, err := api.New(api.Config{
 		Self: cfg.Name, Group: node, Standing: func() api.Standing { return apiStanding(node.Status()) },
 		Views: talk.View(), Gateway: dispatcher, Enroller: enrollment{enroller}, Tasks: desk, Events: history,
+		MostTasks: cfg.Tasks.Max, MostBytes: int(cfg.Tasks.MaxBytes), Objects: shelf,
 		Health: conditions.All, SessionKey: id.SessionKey(), MaxBody: int64(cfg.HTTP.MaxBody),
 		Backups: saver{cfg, keys},
 		Log:     part(log, "api"), Registry: metrics,
@@ -166,6 +172,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		lead.Part(node.Leading(), part(log, "lead"),
 			run.Func("membership", node.KeepMembers), lead.Prune(node, part(log, "prune")), leases, lead.Tick(node, part(log, "tasks"))),
 		desk,
+		shelf,
 		lead.Part(node.Leading(), part(log, "backup"), backups...),
 		backupHealth(cfg.Backup, node.State, conditions),
 		&events.Watcher{

@@ -124,5 +124,7 @@ type enrollment struct{ *enroll.Enroller }
 
 // NewCode makes a join code.
 func (e enrollment) NewCode(ctx context.Context, actor string, spec api.CodeSpec) (string, fsm.Code, error) {
-	return e.Enroller.NewCode(ctx, actor, enroll.CodeSpec{Role: spec.Role, TTL: spec.TTL, Uses: spec.Uses, Rejoin: spec.Rejoin, Hold: spec.Hold})
+	return e.Enroller.NewCode(ctx, actor, enroll.CodeSpec{
+		Role: spec.Role, TTL: spec.TTL, Uses: spec.Uses, Rejoin: spec.Rejoin, Hold: spec.Hold, Seed: spec.Seed, Call: spec.Call,
+	})
 }

@@ -153,17 +153,24 @@ func (p *Part) report(ctx, held, working context.Context, h *hold, result json.R
 		p.log.Info("task not done", "task", h.task.ID, "kind", h.task.Kind, "model", h.task.Model, "outcome", outcome, "err", err)
 		send = func(ctx context.Context) error { return p.queue.Fail(ctx, h.task, failure) }
 	}
-	if err := persist(held, send); err != nil {
+	if err := persist(held, tryTime(result), send); err != nil {
 		outcome = "lost"
 		p.log.Warn("task's report not accepted", "task", h.task.ID, "stopping", ctx.Err() != nil, "err", err)
 	}
 	p.metrics.ended(outcome)
 }
 
-// persist sends until there is an answer for good or ctx ends.
-func persist(ctx context.Context, send func(context.Context) error) error {
+// tryTime is how long one try to report may take: a large result travels for a
+// while, at half a MiB a second on a poor link.
+func tryTime(result json.RawMessage) time.Duration {
+	return reportTime + time.Duration(len(result))*2*time.Second/(1<<20)
+}
+
+// persist sends until there is an answer for good or ctx ends. A try takes so
+// long at most.
+func persist(ctx context.Context, try time.Duration, send func(context.Context) error) error {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
-		try, cancel := context.WithTimeout(ctx, reportTime)
+		try, cancel := context.WithTimeout(ctx, try)
 		err := send(try)
 		cancel()
 		if err == nil || final(err) || !run.Sleep(ctx, run.Jitter(pause)) {

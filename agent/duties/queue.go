@@ -18,6 +18,7 @@ type Queue interface {
 	Lease(ctx context.Context, models []string, wait time.Duration) (*wire.Leased, error)
 	// Renew returns how long the lease lasts from now on.
 	Renew(ctx context.Context, t *wire.Leased) (time.Duration, error)
+	// Complete reports a result, however large (task.MaxObject).
 	Complete(ctx context.Context, t *wire.Leased, result json.RawMessage) error
 	Fail(ctx context.Context, t *wire.Leased, f Failure) error
 }

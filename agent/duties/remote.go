@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -127,8 +128,25 @@ func (r *Remote) Complete(ctx context.Context, t *wire.Leased, result json.RawMe
 	if err != nil {
 		return err
 	}
-	_, err = c.CompleteTask(ctx, t.ID, wire.CompleteRequest{Lease: t.Lease, Result: result})
+	report := wire.CompleteRequest{Lease: t.Lease, Result: result}
+	if len(result) > task.MaxResult {
+		kept, err := c.PutObject(ctx, result)
+		if err != nil {
+			return fmt.Errorf("hand in the result: %w", err)
+		}
+		report.Result, report.ResultObject = nil, &kept.Object
+	}
+	_, err = c.CompleteTask(ctx, t.ID, report)
 	return err
+}
+
+// Object fetches what a task refers to, from whichever coordinator, and checks it.
+func (r *Remote) Object(ctx context.Context, o task.Object) ([]byte, error) {
+	c, err := r.api()
+	if err != nil {
+		return nil, err
+	}
+	return c.Object(ctx, o)
 }
 
 // Fail is that of Queue.

@@ -16,24 +16,31 @@ import (
 	"primespark/shared/wire"
 )
 
-// A Worker does one task and returns its result, JSON of at most task.MaxResult
+// A Worker does one task and returns its result, JSON of at most task.MaxObject
 // bytes.
 type Worker func(ctx context.Context, t *wire.Leased) (json.RawMessage, error)
 
 // Infer is a model's answer to one request, as a registry of models gives it.
 type Infer func(ctx context.Context, name, version string, req infer.Request) (infer.Response, error)
 
+// Fetch reads an object that a task refers to, as Remote.Object does.
+type Fetch func(ctx context.Context, o task.Object) ([]byte, error)
+
 // priority of a task's inference, 0 to 7: what somebody waits for goes first.
 const priority = 6
 
 // Work returns the worker for all kinds of tasks. An inference that takes longer
 // than limit fails: an engine that hangs keeps no other task waiting for long.
-func Work(ask Infer, limit time.Duration) Worker {
+func Work(ask Infer, fetch Fetch, limit time.Duration) Worker {
 	kinds := map[task.Kind]Worker{
 		task.Infer: func(ctx context.Context, t *wire.Leased) (json.RawMessage, error) {
+			image, err := picture(ctx, fetch, t)
+			if err != nil {
+				return nil, err
+			}
 			ctx, cancel := context.WithTimeout(ctx, limit)
 			defer cancel()
-			return look(ctx, ask, t)
+			return look(ctx, ask, t, image)
 		},
 		task.Noop: noop,
 	}
@@ -51,14 +58,31 @@ func Work(ask Infer, limit time.Duration) Worker {
 	}
 }
 
-// look has a model look at an image. The result is an answer of the Open
-// Inference Protocol, as the gateway gives it.
-func look(ctx context.Context, ask Infer, t *wire.Leased) (json.RawMessage, error) {
+// fetchTime bounds how long an image may take to come from the coordinators.
+const fetchTime = time.Minute
+
+// picture is the image of a task, which may have to be fetched.
+func picture(ctx context.Context, fetch Fetch, t *wire.Leased) ([]byte, error) {
 	var in task.InferInput
 	if err := json.Unmarshal(t.Input, &in); err != nil {
 		return nil, &problem.Error{Code: problem.Invalid, Err: err, Detail: "The input is not that of an inference.", Remedy: `Send {"image": "..."}.`}
 	}
-	answer, err := patiently(ctx, ask, t.Model, infer.Request{Inputs: []tensor.Tensor{tensor.FromBytes("image", in.Image)}, Priority: priority})
+	if in.Object == nil {
+		return in.Image, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, fetchTime)
+	defer cancel()
+	image, err := fetch(ctx, *in.Object)
+	if err != nil {
+		return nil, fmt.Errorf("fetch the image: %w", err)
+	}
+	return image, nil
+}
+
+// look has a model look at an image. The result is an answer of the Open
+// Inference Protocol, as the gateway gives it.
+func look(ctx context.Context, ask Infer, t *wire.Leased, image []byte) (json.RawMessage, error) {
+	answer, err := patiently(ctx, ask, t.Model, infer.Request{Inputs: []tensor.Tensor{tensor.FromBytes("image", image)}, Priority: priority})
 	if err != nil {
 		return nil, err
 	}
@@ -67,9 +91,9 @@ func look(ctx context.Context, ask Infer, t *wire.Leased) (json.RawMessage, erro
 	if err != nil {
 		return nil, fmt.Errorf("encode the result: %w", err)
 	}
-	if len(body.Bytes) > task.MaxResult {
+	if len(body.Bytes) > task.MaxObject {
 		return nil, problem.New(problem.TooLarge, "Use a model with post-processing, which gives labels and boxes instead of tensors.",
-			"The result of model %s has %d bytes; that of a task has %d at most.", t.Model, len(body.Bytes), task.MaxResult)
+			"The result of model %s has %d bytes; that of a task has %d at most.", t.Model, len(body.Bytes), task.MaxObject)
 	}
 	return body.Bytes, nil
 }

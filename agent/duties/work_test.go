@@ -19,9 +19,11 @@ import (
 
 func TestInference(t *testing.T) {
 	var got infer.Request
+	photo := []byte("\xff\xd8\xff")
+	kept := task.ObjectOf(photo)
 	answers := map[string]infer.Response{
 		"blazeface": {Outputs: []tensor.Tensor{tensor.FromBytes("detections", []byte(`{"label":"face","score":0.9}`))}},
-		"raw":       {Outputs: []tensor.Tensor{tensor.FromBytes("detections", []byte(strings.Repeat("x", task.MaxResult)))}},
+		"raw":       {Outputs: []tensor.Tensor{tensor.FromBytes("detections", []byte(strings.Repeat("x", task.MaxObject)))}},
 	}
 	work := Work(func(_ context.Context, name, _ string, req infer.Request) (infer.Response, error) {
 		got = req
@@ -30,15 +32,22 @@ func TestInference(t *testing.T) {
 			return a, problem.New(problem.NotFound, "", "There is no model %s.", name)
 		}
 		return a, nil
+	}, func(_ context.Context, o task.Object) ([]byte, error) {
+		if o != kept {
+			return nil, problem.New(problem.NotFound, "", "There is no object %s.", o.SHA256)
+		}
+		return photo, nil
 	}, time.Second)
 	for name, test := range map[string]struct {
 		model, input string
 		want         string // the result, or the problem's code
 	}{
-		"good":      {"blazeface", `{"image":"/9j/"}`, `{"model_name":"blazeface","id":"t1","outputs":[{"name":"detections","datatype":"BYTES","shape":[1],"data":["{\"label\":\"face\",\"score\":0.9}"]}]}`},
-		"no model":  {"yolo", `{"image":"/9j/"}`, "not_found"},
-		"no image":  {"blazeface", `{"image":7}`, "invalid"},
-		"too large": {"raw", `{"image":"/9j/"}`, "too_large"},
+		"good":                 {"blazeface", `{"image":"/9j/"}`, `{"model_name":"blazeface","id":"t1","outputs":[{"name":"detections","datatype":"BYTES","shape":[1],"data":["{\"label\":\"face\",\"score\":0.9}"]}]}`},
+		"by reference":         {"blazeface", fmt.Sprintf(`{"object":{"sha256":%q,"size":3}}`, kept.SHA256), `{"model_name":"blazeface","id":"t1","outputs":[{"name":"detections","datatype":"BYTES","shape":[1],"data":["{\"label\":\"face\",\"score\":0.9}"]}]}`},
+		"reference to nothing": {"blazeface", fmt.Sprintf(`{"object":{"sha256":%q,"size":4}}`, kept.SHA256), "not_found"},
+		"no model":             {"yolo", `{"image":"/9j/"}`, "not_found"},
+		"no image":             {"blazeface", `{"image":7}`, "invalid"},
+		"too large":            {"raw", `{"image":"/9j/"}`, "too_large"},
 	} {
 		result, err := work(t.Context(), &wire.Leased{ID: "t1", Kind: task.Infer, Model: test.model, Input: json.RawMessage(test.input)})
 		if text := string(result); err != nil && string(problem.Of(err).Code) != test.want || err == nil && text != test.want {
@@ -78,7 +87,7 @@ func TestWorkEnds(t *testing.T) {
 				if test.in > 0 {
 					test.task.Deadline = begin.Add(test.in)
 				}
-				_, err := Work(hang, 30*time.Second)(t.Context(), &test.task)
+				_, err := Work(hang, nil, 30*time.Second)(t.Context(), &test.task)
 				if took := time.Since(begin); took != test.want || (err == nil) != (test.err == "") || err != nil && !strings.HasPrefix(err.Error(), test.err) {
 					t.Errorf("%v after %v, want %q after %v", err, took, test.err, test.want)
 				}
@@ -104,7 +113,7 @@ func TestBusyNode(t *testing.T) {
 						return infer.Response{}, &problem.Error{Code: problem.Busy, RetryAfter: time.Second}
 					}
 					return infer.Response{}, nil
-				}, 30*time.Second)
+				}, nil, 30*time.Second)
 				_, err := work(t.Context(), &wire.Leased{Kind: task.Infer, Input: json.RawMessage(`{"image":"/9j/"}`)})
 				if err == nil != (test.want == "") || err != nil && !problem.Is(err, test.want) || asked > 31 {
 					t.Errorf("%v after %d tries, want %q", err, asked, test.want)

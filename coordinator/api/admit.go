@@ -31,7 +31,7 @@ func (a *API) createJoinCode(w http.ResponseWriter, r *call) error {
 	}
 	ctx, cancel := bounded(r)
 	defer cancel()
-	text, made, err := a.cfg.Enroller.NewCode(ctx, r.who.Actor, CodeSpec{Role: in.Role, TTL: life, Uses: in.Uses, Rejoin: in.Rejoin, Hold: in.Hold})
+	text, made, err := a.cfg.Enroller.NewCode(ctx, r.who.Actor, CodeSpec{Role: in.Role, TTL: life, Uses: in.Uses, Rejoin: in.Rejoin, Hold: in.Hold, Seed: a.seed(r), Call: r.once})
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (a *API) createToken(w http.ResponseWriter, r *call) error {
 	if err := decode(r, &in); err != nil {
 		return err
 	}
-	text, command := fsm.NewToken(in.Name, fsm.Access(in.Role))
+	text, command := a.seed(r).Token(in.Name, fsm.Access(in.Role))
 	var made fsm.Token
 	if err := a.propose(r, command, &made); err != nil {
 		return err

@@ -68,6 +68,8 @@ type CodeSpec struct {
 	Uses   int           // 0: one
 	Rejoin bool          // may take over the name of a member
 	Hold   bool          // nodes wait for approval
+	Seed   fsm.Seed      // what it is made of
+	Call   fsm.Call      // that asks for it
 }
 
 // A Standing is how the raft group looks from this coordinator.
@@ -95,6 +97,9 @@ type Config struct {
 	Gateway    Gateway
 	Enroller   Enroller
 	Tasks      Queue
+	MostTasks  int // that wait or run; the state's own bound if 0
+	MostBytes  int // that these take; as well
+	Objects    Shelf
 	Events     *events.Log
 	Health     func() health.List // what is wrong with this node
 	SessionKey []byte             // the cluster's, for the page's log-in; 32 bytes
@@ -117,6 +122,8 @@ type API struct {
 	spec    object              // /openapi.json
 	roster  roster              // of the plans
 	polls   polls               // for the plans
+
+	receiving chan struct{} // one for each object that is being received
 
 	leaderless atomic.Pointer[time.Time] // since when no leader is known; nil if one is
 	sum        atomic.Pointer[checksum]  // of the newest state that somebody asked about
@@ -147,7 +154,7 @@ func New(cfg Config) (*API, error) {
 	a := &API{
 		cfg: cfg, metrics: newMetrics(cfg.Registry), spec: description(),
 		bodies:  semaphore.NewWeighted(max(maxBodies, cfg.MaxBody)),
-		streams: make(chan struct{}, maxStreams), stopped: make(chan struct{}),
+		streams: make(chan struct{}, maxStreams), stopped: make(chan struct{}), receiving: make(chan struct{}, receiving),
 	}
 	a.stop = sync.OnceFunc(func() { close(a.stopped) })
 	a.page = watch.New(a.view(time.Now()))

@@ -92,7 +92,7 @@ func bounded(r *call) (context.Context, context.CancelFunc) {
 func (a *API) propose(r *call, c fsm.Command, result any) error {
 	ctx, cancel := bounded(r)
 	defer cancel()
-	b, err := a.cfg.Group.Propose(ctx, r.who.Actor, c)
+	b, err := a.cfg.Group.Propose(ctx, r.who.Actor, fsm.Once{Command: c, Call: r.once})
 	if err != nil {
 		return err
 	}

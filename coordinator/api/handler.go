@@ -135,7 +135,9 @@ func (a *API) serve(d door, row Route, w http.ResponseWriter, r *http.Request) {
 		if row.Permission != Infer { // those bodies are large, and bounded by their handler
 			r.Body = http.MaxBytesReader(out, r.Body, row.limit())
 		}
-		err = row.handle(a, out, c)
+		if err = c.markOnce(row); err == nil {
+			err = row.handle(a, out, c)
+		}
 	}
 	if err != nil {
 		a.fail(out, r, err)

@@ -115,7 +115,7 @@ type enroller struct{ group *group }
 
 func (e enroller) NewCode(ctx context.Context, actor string, spec CodeSpec) (string, fsm.Code, error) {
 	var made fsm.Code
-	b, err := e.group.Propose(ctx, actor, fsm.CodeCreate{ID: "abc", Hash: fsm.Hash("x"), Role: spec.Role, Uses: spec.Uses, Expires: time.Now().Add(max(spec.TTL, time.Minute))})
+	b, err := e.group.Propose(ctx, actor, fsm.Once{Call: spec.Call, Command: fsm.CodeCreate{ID: "abc", Hash: fsm.Hash("x"), Role: spec.Role, Uses: spec.Uses, Expires: time.Now().Add(max(spec.TTL, time.Minute))}})
 	if err != nil {
 		return "", made, err
 	}
@@ -174,7 +174,7 @@ func newLab(t *testing.T) *lab {
 	log.Add(wire.Event{ID: wire.EventID(noon, 'l', 1), At: noon, Code: "node.alive", Severity: "info", Node: "pi-1", Detail: "The agent pi-1 is there."},
 		wire.Event{ID: wire.EventID(noon, 'l', 2), At: noon, Code: "node.dead", Severity: "warning", Node: "c3", Detail: "The coordinator c3 does not answer any more.", Remedy: "Check it."})
 	api, err := New(Config{
-		Self: "c1", Group: g, Standing: l.stand.Get, Views: l.nodes, Gateway: l.gate, Enroller: enroller{g}, Tasks: queue{g}, Events: log, Health: l.sick.Get,
+		Self: "c1", Group: g, Standing: l.stand.Get, Views: l.nodes, Gateway: l.gate, Enroller: enroller{g}, Tasks: queue{g}, Objects: shelf{}, Events: log, Health: l.sick.Get,
 		SessionKey: bytes.Repeat([]byte{7}, 32), MaxBody: 1 << 20, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"primespark/coordinator/fsm"
+	"primespark/shared/fleet"
 	"primespark/shared/identity"
 	"primespark/shared/problem"
 )
@@ -22,6 +23,7 @@ const (
 	Operator Role = "operator"
 	Admin    Role = "admin"
 	Node     Role = "node"
+	Fellow   Role = "coordinator" // a node that is one
 )
 
 // A Permission is what a route asks for.
@@ -36,15 +38,17 @@ const (
 	Operate    Permission = "operate"
 	Administer Permission = "administer"
 	Belong     Permission = "belong" // what a node asks for itself
+	Assist     Permission = "assist" // what coordinators do for each other
 )
 
 var granted = map[Permission][]Role{
-	Public:     {Nobody, Viewer, Operator, Admin, Node},
-	View:       {Viewer, Operator, Admin, Node},
-	Infer:      {Operator, Admin, Node},
+	Public:     {Nobody, Viewer, Operator, Admin, Node, Fellow},
+	View:       {Viewer, Operator, Admin, Node, Fellow},
+	Infer:      {Operator, Admin, Node, Fellow},
 	Operate:    {Operator, Admin},
 	Administer: {Admin},
-	Belong:     {Node},
+	Belong:     {Node, Fellow},
+	Assist:     {Fellow},
 }
 
 func (p Permission) valid() bool { _, ok := granted[p]; return ok }
@@ -117,7 +121,11 @@ func byCertificate(state fsm.State, r *http.Request) (Principal, error) {
 		return Principal{}, problem.New(problem.Forbidden, "Have it approved, or join it again with a new code.",
 			"The node %s is not an approved member of this cluster.", id.Name)
 	}
-	return Principal{Actor: string(id.Role) + ":" + id.Name, Role: Node}, nil
+	role := Node
+	if id.Role == fleet.Coordinator {
+		role = Fellow
+	}
+	return Principal{Actor: string(id.Role) + ":" + id.Name, Role: role}, nil
 }
 
 // allow refuses what p may not do.

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 
+	"primespark/coordinator/fsm"
 	"primespark/shared/identity"
 	"primespark/shared/version"
 	"primespark/shared/wire"
@@ -32,6 +33,7 @@ type call struct {
 	*http.Request
 	who   Principal
 	still func() error // whether the caller is allowed it now: for answers that last
+	once  fsm.Call     // its Idempotency-Key; zero if it has none, or is about tasks
 }
 
 var stale = Param{"stale", "1: answer at once from what this coordinator knows, and say so in X-Stale"}
@@ -74,6 +76,7 @@ func routes() []Route {
 		{"GET", "/static/{file}", Public, "", "The page's stylesheet, script and icon.", nil, nil, nil, (*API).static},
 	}
 	table = append(table, taskRoutes()...)
+	table = append(table, objectRoutes()...)
 	for _, version := range []string{"", "/versions/{version}"} {
 		model := "/v2/models/{model}" + version
 		table = append(table,

@@ -3,9 +3,6 @@ package api
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -52,8 +49,11 @@ func taskRoutes() []Route {
 
 // limit bounds the body of a call, in bytes.
 func (r Route) limit() int64 {
-	if r.Audit == "task.complete" {
+	switch r.Audit {
+	case "task.complete":
 		return task.MaxResult + maxJSON
+	case "object.copy":
+		return task.MaxObject
 	}
 	return maxJSON
 }
@@ -61,7 +61,7 @@ func (r Route) limit() int64 {
 // level is how loud the audit of a call is: what agents do every few seconds is
 // in the task, and no news.
 func (r Route) level() slog.Level {
-	if r.Permission == Belong && strings.HasPrefix(r.Audit, "task.") {
+	if r.Permission == Assist || r.Permission == Belong && strings.HasPrefix(r.Audit, "task.") {
 		return slog.LevelDebug
 	}
 	return slog.LevelInfo
@@ -69,18 +69,8 @@ func (r Route) level() slog.Level {
 
 // begin begins an operation on tasks: who wants it, and by which call.
 func begin(r *call, body []byte) (fsm.TaskOp, error) {
-	op := fsm.TaskOp{Actor: r.who.Actor, Key: r.Header.Get(wire.HeaderKey)}
-	if op.Key == "" {
-		return op, nil
-	}
-	if len(op.Key) > task.MaxKey || strings.ContainsFunc(op.Key, func(c rune) bool { return c < ' ' || c > '~' }) {
-		return op, problem.New(problem.Invalid, "Use at most 128 printable characters of ASCII.", "The %s is not valid.", wire.HeaderKey)
-	}
-	sum := sha256.New()
-	fmt.Fprintf(sum, "%s %s\n", r.Method, r.URL.Path)
-	sum.Write(body)
-	op.Hash = hex.EncodeToString(sum.Sum(nil))
-	return op, nil
+	c, err := keyed(r, body)
+	return fsm.TaskOp{Actor: r.who.Actor, Key: c.Key, Hash: c.Hash}, err
 }
 
 // take reads a body into out, and begins an operation.
@@ -135,7 +125,12 @@ func (a *API) submitTask(w http.ResponseWriter, r *call) error {
 	if err := spec.Check(now); err != nil {
 		return err
 	}
-	op.Submit = &fsm.TaskSubmit{ID: task.NewID(now), Spec: spec}
+	if o, ok := task.InputObject(spec.Kind, spec.Input); ok {
+		if err := a.confirm(r, o); err != nil {
+			return err
+		}
+	}
+	op.Submit = &fsm.TaskSubmit{ID: task.NewID(now), Spec: spec, Most: a.cfg.MostTasks, MostBytes: a.cfg.MostBytes}
 	return a.do(w, r, http.StatusCreated, op)
 }
 
@@ -176,10 +171,17 @@ func (a *API) completeTask(w http.ResponseWriter, r *call) error {
 		return err
 	}
 	if len(in.Result) > task.MaxResult || len(in.ResultRef) > task.MaxRef {
-		return problem.New(problem.TooLarge, "Keep it elsewhere, and give a result_ref of at most 512 bytes.",
+		return problem.New(problem.TooLarge, "Hand it in with PUT /v1/objects, and give it as result_object.",
 			"The result has %d bytes, at most %d are allowed.", len(in.Result), task.MaxResult)
 	}
-	op.Complete = &fsm.TaskComplete{ID: r.PathValue("id"), Node: node, Lease: in.Lease, Result: in.Result, ResultRef: in.ResultRef}
+	if in.ResultObject != nil {
+		if err := a.confirm(r, *in.ResultObject); err != nil {
+			return err
+		}
+	}
+	op.Complete = &fsm.TaskComplete{
+		ID: r.PathValue("id"), Node: node, Lease: in.Lease, Result: in.Result, ResultRef: in.ResultRef, ResultObject: in.ResultObject,
+	}
 	return a.do(w, r, http.StatusOK, op)
 }
 

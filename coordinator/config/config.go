@@ -31,6 +31,8 @@ type Config struct {
 	Raft     Raft     `yaml:"raft"`
 	Gossip   Gossip   `yaml:"gossip"`
 	Dispatch Dispatch `yaml:"dispatch"`
+	Tasks    Tasks    `yaml:"tasks"`
+	Objects  Objects  `yaml:"objects"`
 	MQTT     MQTT     `yaml:"mqtt"`
 	Backup   Backup   `yaml:"backup"`
 	Log      Log      `yaml:"log"`
@@ -86,6 +88,8 @@ func Default() Config {
 		Raft:     Raft{Listen: ":7481", Profile: "lan"},
 		Gossip:   Gossip{Listen: ":7482"},
 		Dispatch: Dispatch{Deadline: conf.Duration(30 * time.Second)},
+		Tasks:    Tasks{Max: 100_000, MaxBytes: 64 << 20},
+		Objects:  Objects{Bytes: 1 << 30, Keep: conf.Duration(24 * time.Hour), Copies: 2},
 		MQTT:     MQTT{Listen: ":7883", Prefix: "primespark"},
 		Backup:   Backup{Every: conf.Duration(time.Hour), Keep: 48},
 		Log:      Log{Level: "info", Format: "json"},
@@ -128,6 +132,8 @@ func (c Config) check(f *conf.File) {
 		f.CheckHostPort(fmt.Sprintf("gossip.seeds[%d]", i), s)
 	}
 	f.CheckEvery("dispatch.deadline", c.Dispatch.Deadline, 100*time.Millisecond, 10*time.Minute)
+	c.Tasks.check(f)
+	c.Objects.check(f)
 	f.CheckListen("mqtt.listen", c.MQTT.Listen)
 	if c.MQTT.Prefix == "" || strings.ContainsAny(c.MQTT.Prefix, "+#\x00/$ ") || len(c.MQTT.Prefix) > 64 {
 		f.Bad("mqtt.prefix", "%q cannot be a level of a topic; use letters, digits and hyphen, as in primespark", c.MQTT.Prefix)

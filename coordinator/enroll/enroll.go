@@ -8,7 +8,6 @@ package enroll
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -52,16 +51,22 @@ type CodeSpec struct {
 	Uses   int           `json:"uses,omitempty"`   // 1 if 0
 	Rejoin bool          `json:"rejoin,omitempty"` // may take over the name of a member
 	Hold   bool          `json:"hold,omitempty"`   // nodes wait for approval
+	Seed   fsm.Seed      `json:"-"`                // what the code is made of; a fresh one if zero
+	Call   fsm.Call      `json:"-"`                // that asks for it
 }
 
 // newCode makes the two halves of a join code: what the joiner gets and what
 // the state keeps. Expires is left to the one who proposes it.
 func newCode(spec CodeSpec, ca *pki.Authority, addresses []string) (identity.JoinCode, fsm.CodeCreate) {
+	seed := spec.Seed
+	if seed == (fsm.Seed{}) {
+		seed = fsm.NewSeed()
+	}
 	code := identity.JoinCode{
-		ID: fsm.NewID(), Role: spec.Role, Cluster: ca.Cluster(),
+		ID: seed.ID(), Role: spec.Role, Cluster: ca.Cluster(),
 		CA: identity.CAHash(ca.Certificate()), Addresses: addresses,
 	}
-	rand.Read(code.Secret[:]) // never fails, by its documentation
+	copy(code.Secret[:], seed.Bytes("secret"))
 	return code, fsm.CodeCreate{
 		ID: code.ID, Hash: fsm.Hash(hex.EncodeToString(code.Secret[:])), Role: spec.Role,
 		Uses: spec.Uses, Rejoin: spec.Rejoin, Hold: spec.Hold,
@@ -92,7 +97,7 @@ func (e *Enroller) NewCode(ctx context.Context, actor string, spec CodeSpec) (te
 	}
 	code, cmd := newCode(spec, e.Authority, addresses)
 	cmd.Expires = time.Now().Add(spec.ttl())
-	result, err := e.Group.Propose(ctx, actor, cmd)
+	result, err := e.Group.Propose(ctx, actor, fsm.Once{Command: cmd, Call: spec.Call})
 	if err != nil {
 		return "", fsm.Code{}, err
 	}

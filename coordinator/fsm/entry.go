@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"primespark/shared/problem"
+	"primespark/shared/task"
 )
 
 // A Kind names a command. Kinds are written to disk: they are never renamed
@@ -58,9 +60,11 @@ type Command interface{ Kind() Kind }
 // An Entry is a command as it stands in the log.
 type Entry struct {
 	Kind  Kind            `json:"kind"`
-	At    time.Time       `json:"at"`    // by the proposer's clock
-	Actor string          `json:"actor"` // who wanted it: "token:ada", "node:pi-1", "coordinator:c1"
-	Body  json.RawMessage `json:"body"`  // always the last one: see openEntry
+	At    time.Time       `json:"at"`            // by the proposer's clock
+	Actor string          `json:"actor"`         // who wanted it: "token:ada", "node:pi-1", "coordinator:c1"
+	Key   string          `json:"key,omitempty"` // of Once
+	Hash  string          `json:"hash,omitempty"`
+	Body  json.RawMessage `json:"body"` // always the last one: see openEntry
 }
 
 // Bounds of an entry in bytes. Of the commands about nodes, codes and tokens the
@@ -74,11 +78,15 @@ const (
 // refuses what would be too large for the log, or out of bounds; what it returns
 // a coordinator of this version can apply, and needs no Check.
 func Encode(at time.Time, actor string, c Command) ([]byte, error) {
+	e := Entry{Kind: c.Kind(), At: at.UTC(), Actor: actor}
+	if once, ok := c.(Once); ok {
+		c, e.Key, e.Hash = once.Command, once.Call.Key, once.Call.Hash
+	}
 	body, err := json.Marshal(c)
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", c.Kind(), err)
 	}
-	e := Entry{c.Kind(), at.UTC(), actor, body}
+	e.Body = body
 	b, err := json.Marshal(e)
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", c.Kind(), err)
@@ -130,6 +138,9 @@ func fits(k Kind, data []byte) error {
 func (e Entry) bounded(data []byte) error {
 	if _, ok := handlers[e.Kind]; !ok {
 		return refuse(fmt.Errorf("unknown kind %q", e.Kind))
+	}
+	if len(e.Key) > task.MaxKey || len(e.Hash) > 2*sha256.Size {
+		return refuse(errors.New("its Idempotency-Key is out of bounds"))
 	}
 	if len(e.Actor) > 64 || e.At.Year() < 1 || e.At.Year() > 9000 {
 		return refuse(errors.New("its actor or time is out of bounds"))
@@ -198,7 +209,13 @@ func (s State) apply(index uint64, e Entry) (State, []Event, Result) {
 	}
 	c := &change{State: s, at: e.At, kind: e.Kind, actor: e.Actor}
 	c.Index = index
-	v, refused, bad := h.apply(c, e.Body)
+	var v any
+	var refused, bad error
+	if e.Key != "" {
+		v, refused, bad = c.applyOnce(h, e)
+	} else {
+		v, refused, bad = h.apply(c, e.Body)
+	}
 	if refused == nil && c.Cluster.Name == "" {
 		refused = problem.New(problem.Conflict, "Found it first: prime-spark-coordinator init.", "The cluster has not been founded.")
 	}

@@ -257,9 +257,9 @@ func TestOpenEntry(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, data := range map[string]string{
-		"as written":     string(written),
-		"another order":  `{"body":{"name":"a,\"body\":b"},"kind":"node.drain","at":"2026-01-02T03:04:05Z","actor":"token:,\"body\":{}"}`,
-		"with blanks":    `{"kind":"node.drain", "at":"2026-01-02T03:04:05Z", "actor":"token:,\"body\":{}", "body":{"name":"a,\"body\":b"}}`,
+		"as written":    string(written),
+		"another order": `{"body":{"name":"a,\"body\":b"},"kind":"node.drain","at":"2026-01-02T03:04:05Z","actor":"token:,\"body\":{}"}`,
+		"with blanks":   `{"kind":"node.drain", "at":"2026-01-02T03:04:05Z", "actor":"token:,\"body\":{}", "body":{"name":"a,\"body\":b"}}`,
 		"body not last": `{"kind":"node.drain","at":"2026-01-02T03:04:05Z","body":{"name":"a,\"body\":b"},"actor":"token:,\"body\":{}"}`,
 	} {
 		var want Entry

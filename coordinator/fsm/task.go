@@ -49,6 +49,9 @@ type TaskOp struct {
 type TaskSubmit struct {
 	ID   string    `json:"id"` // task.NewID
 	Spec task.Spec `json:"spec"`
+	// Bounds of the queue as its proposer is configured; MaxTasks and MaxTaskBytes if 0.
+	Most      int `json:"most,omitempty"`
+	MostBytes int `json:"most_bytes,omitempty"`
 }
 
 // TaskLease gives tasks to a node. The same Grant again gives the same ones, as
@@ -68,6 +71,8 @@ type TaskComplete struct {
 	Lease     task.Lease      `json:"lease"`
 	Result    json.RawMessage `json:"result,omitempty"`
 	ResultRef string          `json:"result_ref,omitempty"`
+	// ResultObject is kept by the coordinators, and there already.
+	ResultObject *task.Object `json:"result_object,omitempty"`
 }
 
 // TaskFail ends an attempt badly, or gives the task back.
@@ -161,15 +166,8 @@ func (c *change) once(op TaskOp, died *mourning) (TaskAnswer, error) {
 		return c.taskOp(op, died)
 	}
 	idem := Idem{Actor: c.actor, Key: op.Key, Hash: op.Hash, Until: c.at.Add(task.KeyFor)}
-	if old, ok := c.Tasks.keys.Get(idem.name()); ok && old.Until.After(c.at) {
-		if old.Hash != op.Hash {
-			return TaskAnswer{}, problem.New(problem.Conflict, "Use a fresh key for another call.",
-				"The Idempotency-Key was used for another call within the last 24 hours.")
-		}
-		return TaskAnswer{ID: old.ID}, nil
-	}
-	if c.Tasks.keys.Len() >= maxIdem {
-		return TaskAnswer{}, problem.New(problem.Busy, "Try again later, or without an Idempotency-Key.", "There are %d keys of the last 24 hours, and more are not kept.", maxIdem)
+	if done, ok, err := c.recall(idem); err != nil || ok {
+		return TaskAnswer{ID: done.ID}, err
 	}
 	a, err := c.taskOp(op, died)
 	if err == nil {

@@ -13,18 +13,27 @@ func (c *change) submit(op TaskSubmit) (TaskAnswer, error) {
 		return TaskAnswer{ID: op.ID}, nil // ids are random: it is the same call again
 	}
 	s := op.Spec
+	most, mostBytes := bound(op.Most, MaxTasks), bound(op.MostBytes, MaxTaskBytes)
 	switch live := c.Tasks.live; {
 	case !task.ValidID(op.ID) || !s.Kind.Valid() || s.Priority != nil && (*s.Priority < 0 || *s.Priority > task.MaxPriority) ||
 		s.MaxAttempts < 0 || s.MaxAttempts > task.MaxAttempts || len(s.Input) > task.MaxInput || len(s.Model) > 64 ||
 		strings.Contains(s.Model, "\x00") || s.NotBefore.Year() > 9000 || s.Deadline.Year() > 9000:
 		return TaskAnswer{}, problem.New(problem.Invalid, "Update all coordinators to the same version.", "The task is not valid.")
-	case live.count >= MaxTasks:
+	case live.count >= most:
 		return TaskAnswer{}, full("%d tasks wait or run, and more are not kept.", live.count)
-	case live.bytes+len(s.Input) > MaxTaskBytes:
+	case live.bytes+len(s.Input) > mostBytes:
 		return TaskAnswer{}, full("The tasks that wait or run take %d MiB, and more is not kept.", live.bytes>>20)
 	}
 	c.Tasks.put(s.New(op.ID, c.actor, c.at))
 	return TaskAnswer{ID: op.ID}, nil
+}
+
+// bound is a bound that was configured, within that of the program.
+func bound(set, most int) int {
+	if set <= 0 {
+		return most
+	}
+	return min(set, most)
 }
 
 func full(detail string, args ...any) error {
@@ -135,10 +144,13 @@ func (c *change) complete(op TaskComplete) (TaskAnswer, error) {
 	case over:
 		return TaskAnswer{}, stale(t, op.Lease)
 	case len(op.Result) > task.MaxResult || len(op.ResultRef) > task.MaxRef:
-		return TaskAnswer{}, problem.New(problem.TooLarge, "Keep it elsewhere, and give a result_ref.",
+		return TaskAnswer{}, problem.New(problem.TooLarge, "Hand it in as an object (PUT /v1/objects), and refer to it.",
 			"The result has %d bytes, at most %d are allowed.", len(op.Result), task.MaxResult)
+	case op.ResultObject != nil && !op.ResultObject.Valid():
+		return TaskAnswer{}, problem.New(problem.Invalid, "Give it as PUT /v1/objects answered.", "The result refers to no possible object.")
 	}
 	t.Result, t.ResultRef, t.Outcome, t.Error = op.Result, op.ResultRef, task.Completed, ""
+	t.ResultObject = op.ResultObject
 	c.step(t, task.Done)
 	return TaskAnswer{ID: t.ID}, nil
 }

@@ -17,6 +17,12 @@ func (ts Tasks) Get(id string) (task.Task, bool) {
 	return r.Task, true
 }
 
+// Refers reports whether a task refers to an object of that SHA-256.
+func (ts Tasks) Refers(sha string) bool {
+	_, ok := ts.objects.Get(sha)
+	return ok
+}
+
 // Count is how many tasks are in a state.
 func (ts Tasks) Count(s task.State) int { return ts.states[ordinal(s)] }
 

@@ -32,6 +32,7 @@ type Tasks struct {
 	held    ordered.Map[struct{}] // node
 	ended   ordered.Map[struct{}] // when it became final; the dead after all others
 	lapses  ordered.Map[string]   // when a key of keys is forgotten -> that key
+	objects ordered.Map[int]      // SHA-256 of an object -> how often it is referred to
 }
 
 // A row is a task and its part of the digest.
@@ -55,6 +56,8 @@ type Idem struct {
 	Hash  string    `json:"hash"` // of the call
 	ID    string    `json:"id"`   // of the task that it was about
 	Until time.Time `json:"until"`
+	// Answer is what was answered, if it was about no task.
+	Answer json.RawMessage `json:"answer,omitempty"`
 }
 
 func (i Idem) name() string { return i.Actor + "\n" + i.Key }
@@ -127,6 +130,9 @@ func (ts *Tasks) drop(id string) {
 func (ts *Tasks) index(r *row, n int, do func(*ordered.Map[struct{}], string)) {
 	ts.digest.flip(r.sum)
 	ts.states[ordinal(r.State)] += n
+	for _, o := range r.Objects() {
+		ts.refer(o.SHA256, n)
+	}
 	do(&ts.byState, string(r.State)+"/"+r.ID)
 	if at := timer(r.Task); !at.IsZero() {
 		do(&ts.timers, stamp(at)+r.ID)
@@ -142,6 +148,16 @@ func (ts *Tasks) index(r *row, n int, do func(*ordered.Map[struct{}], string)) {
 		do(&ts.held, r.Node+"/"+r.ID)
 	}
 	ts.live.add(r.Task, n)
+}
+
+// refer counts who refers to an object.
+func (ts *Tasks) refer(sha string, n int) {
+	was, _ := ts.objects.Get(sha)
+	if was+n == 0 {
+		ts.objects = ts.objects.Without(sha)
+		return
+	}
+	ts.objects = ts.objects.With(sha, was+n)
 }
 
 func ordinal(s task.State) int {

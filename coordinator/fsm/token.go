@@ -1,9 +1,11 @@
 package fsm
 
 import (
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/base32"
 	"encoding/hex"
 	"strings"
 
@@ -86,12 +88,44 @@ const tokenPrefix = "pst_"
 // NewToken makes a token of the given name and access: its text, which is shown
 // once and kept nowhere, and the command that makes it valid.
 func NewToken(name string, access Access) (text string, cmd TokenCreate) {
-	id, secret := NewID(), strings.ToLower(rand.Text()) // 128 bits or more
+	return NewSeed().Token(name, access)
+}
+
+// A Seed is what random things are made of: 256 bits. The same seed makes the
+// same things.
+type Seed [sha256.Size]byte
+
+// NewSeed is a fresh one.
+func NewSeed() (s Seed) {
+	rand.Read(s[:]) // never fails, by its documentation
+	return s
+}
+
+// Bytes are 256 bits for a purpose, which tell nothing about the seed.
+func (s Seed) Bytes(purpose string) []byte {
+	m := hmac.New(sha256.New, s[:])
+	m.Write([]byte(purpose))
+	return m.Sum(nil)
+}
+
+// text is a word of at most 51 of a-z and 2-7.
+func (s Seed) text(purpose string, length int) string {
+	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(s.Bytes(purpose)))[:length]
+}
+
+// ID is an id for a code or a token.
+func (s Seed) ID() string { return s.text("id", idLength) }
+
+// Token is NewToken by a seed.
+func (s Seed) Token(name string, access Access) (text string, cmd TokenCreate) {
+	id, secret := s.ID(), s.text("secret", 26) // 130 bits
 	return tokenPrefix + id + "_" + secret, TokenCreate{ID: id, Name: name, Hash: Hash(secret), Access: access}
 }
 
 // NewID makes a random id for a code or a token.
-func NewID() string { return strings.ToLower(rand.Text())[:10] }
+func NewID() string { return NewSeed().ID() }
+
+const idLength = 10
 
 // Hash is how the state keeps a secret: SHA-256 in hexadecimal. Secrets are
 // random and 128 bits long, so that a slow hash would gain nothing.

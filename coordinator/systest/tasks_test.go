@@ -83,6 +83,30 @@ func TestTaskIsDone(t *testing.T) {
 	})
 }
 
+// TestLargePhotoIsDone: a photo that is too large for a task is handed in as an
+// object, and looked at although the coordinator that took it has died.
+func TestLargePhotoIsDone(t *testing.T) {
+	systest.Test(t, 3, 2, func(t *testing.T, f *systest.Fleet) {
+		photo := append(testphoto.Astronaut(), make([]byte, 5<<20)...) // what follows the image, nobody looks at
+		kept, err := f.Via("c1").PutObject(t.Context(), photo)
+		if err != nil || len(kept.Holders) != 2 || kept.Holders[0] != "c1" {
+			t.Fatalf("handed in: %+v, %v", kept, err)
+		}
+		f.Kill("c1")
+		o := office{t, f.Via("c2", "c3")}
+		input, err := json.Marshal(task.InferInput{Object: &kept.Object})
+		if err != nil {
+			t.Fatal(err)
+		}
+		made := o.submit(task.Spec{Kind: task.Infer, Model: systest.Model, Input: input})
+		got, took := o.until(made.ID, "done", 30*time.Second, ended)
+		t.Logf("done %v after it was handed in", took)
+		if got.State != task.Done || got.Attempts != 1 || !strings.Contains(string(got.Result), `\"label\":\"face\"`) {
+			t.Errorf("the task ended %s after %d attempts with %s, %s; want a face", got.State, got.Attempts, got.Result, got.Error)
+		}
+	})
+}
+
 // TestAgentDiesMidTask: the other agent does the task, and it is done once.
 func TestAgentDiesMidTask(t *testing.T) {
 	systest.Test(t, 3, 2, func(t *testing.T, f *systest.Fleet) {

@@ -22,7 +22,7 @@ func (s Spec) Check(at time.Time) error {
 	case !s.Kind.Valid():
 		return problem.New(problem.Invalid, "Use infer or noop.", "There are no tasks of kind %.32q.", s.Kind)
 	case len(s.Input) > MaxInput:
-		return problem.New(problem.TooLarge, "Send a smaller image, or a JPEG instead of a PNG.", "The input has %d bytes, at most %d are allowed.", len(s.Input), MaxInput)
+		return problem.New(problem.TooLarge, "Hand the image in as an object (PUT /v1/objects), and refer to it.", "The input has %d bytes, at most %d are allowed.", len(s.Input), MaxInput)
 	case s.Priority != nil && (*s.Priority < 0 || *s.Priority > MaxPriority):
 		return problem.New(problem.Invalid, "Give 0 (first) to 7.", "The priority %d is out of bounds.", *s.Priority)
 	case s.MaxAttempts < 0 || s.MaxAttempts > MaxAttempts:
@@ -50,8 +50,13 @@ func (s Spec) checkInput() error {
 		return problem.New(problem.Invalid, "Give the name of a model; list them: prime-spark models.", "The model %.64q is not valid.", s.Model)
 	}
 	var in InferInput
-	if err := strict(s.Input, &in); err != nil || len(in.Image) == 0 {
-		return problem.New(problem.Invalid, `Send {"image": "..."} with a JPEG, PNG or WebP in base64.`, "The input is not that of an inference.")
+	if err := strict(s.Input, &in); err != nil || (len(in.Image) == 0) == (in.Object == nil) {
+		return problem.New(problem.Invalid, `Send {"image": "..."} with a JPEG, PNG or WebP in base64, or {"object": {"sha256": "...", "size": 1}} of one that was handed in before.`, "The input is not that of an inference.")
+	}
+	if in.Object != nil {
+		if _, ok := InputObject(s.Kind, s.Input); !ok {
+			return problem.New(problem.Invalid, "Give it as PUT /v1/objects answered.", "The input refers to no possible object.")
+		}
 	}
 	return nil
 }

@@ -26,9 +26,11 @@ var Kinds = [...]Kind{Infer, Noop}
 // Valid reports whether k is one of the kinds.
 func (k Kind) Valid() bool { return k == Infer || k == Noop }
 
-// InferInput is the input of a task of kind Infer.
+// InferInput is the input of a task of kind Infer: a JPEG, PNG or WebP image,
+// either of the two.
 type InferInput struct {
-	Image []byte `json:"image"` // JPEG, PNG or WebP; base64 in JSON
+	Image  []byte  `json:"image,omitempty"`  // base64 in JSON
+	Object *Object `json:"object,omitempty"` // that was handed in before
 }
 
 // NoopInput is the input of a task of kind Noop.
@@ -40,7 +42,7 @@ type NoopInput struct {
 // Bounds of a task.
 const (
 	MaxInput       = 1 << 20  // bytes of JSON
-	MaxResult      = 64 << 10 // bytes of JSON; what is larger is kept elsewhere and referred to
+	MaxResult      = 64 << 10 // bytes of JSON; what is larger is an Object
 	MaxRef         = 512      // bytes of such a reference
 	MaxError       = 1 << 10  // bytes of an error that is kept; longer ones are cut
 	MaxPriority    = 7        // the last of the priorities; 0 is the first
@@ -112,7 +114,9 @@ type Task struct {
 	Error    string    `json:"error,omitempty"`   // why it failed last, or why it is dead
 
 	Result    json.RawMessage `json:"result,omitempty"`
-	ResultRef string          `json:"result_ref,omitempty"` // where a larger one is kept
+	ResultRef string          `json:"result_ref,omitempty"` // where somebody else keeps a larger one
+	// ResultObject is a larger result that the coordinators keep as long as the task.
+	ResultObject *Object `json:"result_object,omitempty"`
 }
 
 // Head is the task without its input and result, as lists show it.

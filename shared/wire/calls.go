@@ -41,19 +41,19 @@ func (c *Client) Node(ctx context.Context, name string) (n NodeBody, err error) 
 
 // NodeAction does a to a node and returns how it then stands.
 func (c *Client) NodeAction(ctx context.Context, name string, a Action) (n NodeBody, err error) {
-	err = c.post(ctx, NodeActionPath(name, a), nil, &n)
+	err = c.change(ctx, NodeActionPath(name, a), "", struct{}{}, &n)
 	return n, err
 }
 
 // CreateJoinCode makes a code by which a node may join.
 func (c *Client) CreateJoinCode(ctx context.Context, r JoinCodeRequest) (b JoinCodeBody, err error) {
-	err = c.post(ctx, PathJoinCodes, r, &b)
+	err = c.change(ctx, PathJoinCodes, "", r, &b)
 	return b, err
 }
 
 // CreateToken makes a token for a person or a program.
 func (c *Client) CreateToken(ctx context.Context, r TokenRequest) (b TokenBody, err error) {
-	err = c.post(ctx, PathTokens, r, &b)
+	err = c.change(ctx, PathTokens, "", r, &b)
 	return b, err
 }
 

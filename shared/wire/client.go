@@ -19,7 +19,7 @@ import (
 )
 
 // MaxBody bounds what the client reads of an answer, in bytes.
-const MaxBody = 32 << 20
+const MaxBody = 32 << 20 // no less than task.MaxObject
 
 // passes is how often the client goes through its servers: once, and once more
 // after the pause that they asked for.

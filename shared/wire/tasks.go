@@ -74,11 +74,14 @@ type RenewBody struct {
 }
 
 // CompleteRequest is the body of POST /v1/tasks/{id}:complete. A result of more
-// than task.MaxResult bytes is kept elsewhere, and ResultRef says where.
+// than task.MaxResult bytes is handed in as an object before; ResultRef says where
+// somebody else keeps it.
 type CompleteRequest struct {
 	Lease     task.Lease      `json:"lease"`
 	Result    json.RawMessage `json:"result,omitempty"`
 	ResultRef string          `json:"result_ref,omitempty"`
+
+	ResultObject *task.Object `json:"result_object,omitempty"`
 }
 
 // FailRequest is the body of POST /v1/tasks/{id}:fail.

@@ -3,6 +3,7 @@ package operator
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -117,10 +118,17 @@ for as long as --timeout allows; a task that then is not done is a failure.`,
 				return err
 			}
 			t, err := ask(cmd, s, "waiting for the task", func(ctx context.Context, c *wire.Client) (task.Task, error) {
+				var t task.Task
+				var err error
 				if wait {
-					return final(ctx, c, args[0])
+					t, err = final(ctx, c, args[0])
+				} else {
+					t, err = c.Task(ctx, args[0], 0)
 				}
-				return c.Task(ctx, args[0], 0)
+				if err != nil || t.ResultObject == nil {
+					return t, err
+				}
+				return whole(ctx, c, t)
 			})
 			if err != nil {
 				return err
@@ -238,6 +246,16 @@ func final(ctx context.Context, c *wire.Client, id string) (task.Task, error) {
 	}
 }
 
+// whole fetches a result that is kept beside the task.
+func whole(ctx context.Context, c *wire.Client, t task.Task) (task.Task, error) {
+	b, err := c.Object(ctx, *t.ResultObject)
+	if err == nil && !json.Valid(b) {
+		err = problem.New(problem.Unexpected, "Fetch it as it is from "+wire.ObjectPath(t.ResultObject.SHA256)+".", "The result of the task is not JSON.")
+	}
+	t.Result = b
+	return t, err
+}
+
 // waitSlack is what an answer may take to come back, of the time that is left.
 const waitSlack = 500 * time.Millisecond
 
@@ -278,6 +296,7 @@ func showTask(out *cli.Out, t task.Task) {
 		{"last attempt", string(t.Outcome)},
 		{"error", t.Error},
 		{"result at", t.ResultRef},
+		{"result object", object(t.ResultObject)},
 	} {
 		if row.value != "" {
 			rows = append(rows, []any{row.name, row.value})
@@ -298,6 +317,13 @@ func showResult(out *cli.Out, t task.Task) {
 		}
 	}
 	out.Line("%s", string(t.Result))
+}
+
+func object(o *task.Object) string {
+	if o == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s, %d bytes", o.SHA256, o.Size)
 }
 
 func moment(t time.Time) string {

@@ -14,9 +14,9 @@ import (
 	"primespark/shared/wire"
 )
 
-// maxTaskImage is the largest image of a task, in bytes: its base64 and the JSON
-// around it have to fit into the task's input.
-const maxTaskImage = (task.MaxInput - 64) / 4 * 3
+// inlineImage is the largest image, in bytes, that travels in the task itself. A
+// larger one is handed in before as an object; small ones cost one call less.
+const inlineImage = 32 << 10
 
 // A submission is the flags of tasks submit.
 type submission struct {
@@ -32,7 +32,7 @@ func tasksSubmitCommand(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "submit IMAGE | --noop DURATION", Short: "Have a model look at an image, whenever a node has time",
 		Long: `Have a model look at a JPEG, PNG or WebP image, whenever a node has time, and as often
-as it takes. Standard output has the task's id alone, or with --wait the task and
+as it takes. An image may have 32 MiB. Standard output has the task's id alone, or with --wait the task and
 what the model found. Times are given as one to come, as in 2026-03-01T12:00:00Z,
 or as a duration from now, as in 10m. With --noop a node only waits for that long:
 for drills.`,
@@ -44,17 +44,29 @@ for drills.`,
 			return cli.Words("IMAGE")(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			spec, err := f.spec(cmd, args, time.Now())
+			spec, err := f.spec(cmd, time.Now())
+			if err != nil {
+				return err
+			}
+			image, err := f.picture(cmd, args)
 			if err != nil {
 				return err
 			}
 			t, err := ask(cmd, s, "handing the task in", func(ctx context.Context, c *wire.Client) (task.Task, error) {
+				if image != nil {
+					if spec.Input, err = handIn(ctx, c, image); err != nil {
+						return task.Task{}, err
+					}
+				}
 				t, err := c.SubmitTask(ctx, spec, f.key)
 				if err != nil || !f.wait {
 					return t, err
 				}
 				cmd.PrintErrf("Task %s is handed in.\n", cli.Text(t.ID)) // should the waiting fail
-				return final(ctx, c, t.ID)
+				if t, err = final(ctx, c, t.ID); err != nil || t.ResultObject == nil {
+					return t, err
+				}
+				return whole(ctx, c, t)
 			})
 			if err != nil {
 				return err
@@ -83,8 +95,33 @@ for drills.`,
 	return cmd
 }
 
-// spec makes the task that the flags and the image describe.
-func (f submission) spec(cmd *cobra.Command, args []string, now time.Time) (task.Spec, error) {
+// picture reads the image; nil if there is to be none.
+func (f submission) picture(cmd *cobra.Command, args []string) ([]byte, error) {
+	if cmd.Flags().Changed("noop") {
+		return nil, nil
+	}
+	return readInput(cmd, args[0], task.MaxObject)
+}
+
+// handIn makes the input of a task of an image, and hands a large one in.
+func handIn(ctx context.Context, c *wire.Client, image []byte) (json.RawMessage, error) {
+	in := task.InferInput{Image: image}
+	if len(image) > inlineImage {
+		kept, err := c.PutObject(ctx, image)
+		if err != nil {
+			return nil, err
+		}
+		in = task.InferInput{Object: &kept.Object}
+	}
+	b, err := json.Marshal(in)
+	if err != nil {
+		return nil, fmt.Errorf("encode the input: %w", err)
+	}
+	return b, nil
+}
+
+// spec makes the task that the flags describe, without its image.
+func (f submission) spec(cmd *cobra.Command, now time.Time) (task.Spec, error) {
 	spec := task.Spec{Kind: task.Infer, Model: f.model, Priority: new(f.priority), MaxAttempts: f.attempts}
 	switch {
 	case f.priority < 0 || f.priority > task.MaxPriority:
@@ -103,24 +140,17 @@ func (f submission) spec(cmd *cobra.Command, args []string, now time.Time) (task
 	if spec.Deadline, err = when(cmd, "--deadline", f.deadline, now); err != nil {
 		return spec, err
 	}
-	var input any
-	if cmd.Flags().Changed("noop") {
-		spec.Kind, spec.Model = task.Noop, ""
-		input = task.NoopInput{Millis: int(f.noop.Milliseconds()), Fail: f.fail}
-		if f.noop < 0 || f.noop.Milliseconds() > task.MaxNoop {
-			return spec, cli.Misuse(cmd, "--noop is %v; give 0s to %v.", f.noop, time.Duration(task.MaxNoop)*time.Millisecond)
-		}
-	} else {
+	if !cmd.Flags().Changed("noop") {
 		if !model.ValidName(f.model) {
 			return spec, cli.Misuse(cmd, "--model is %q; a model's name is 1 to 64 of a-z, 0-9, dot, underscore and hyphen.", cli.Text(f.model))
 		}
-		image, err := readInput(cmd, args[0], maxTaskImage)
-		if err != nil {
-			return spec, err
-		}
-		input = task.InferInput{Image: image}
+		return spec, nil
 	}
-	if spec.Input, err = json.Marshal(input); err != nil {
+	spec.Kind, spec.Model = task.Noop, ""
+	if f.noop < 0 || f.noop.Milliseconds() > task.MaxNoop {
+		return spec, cli.Misuse(cmd, "--noop is %v; give 0s to %v.", f.noop, time.Duration(task.MaxNoop)*time.Millisecond)
+	}
+	if spec.Input, err = json.Marshal(task.NoopInput{Millis: int(f.noop.Milliseconds()), Fail: f.fail}); err != nil {
 		return spec, fmt.Errorf("encode the input: %w", err)
 	}
 	return spec, nil

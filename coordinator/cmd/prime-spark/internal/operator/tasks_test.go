@@ -3,6 +3,7 @@ package operator
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -31,6 +32,10 @@ func queue(mux *http.ServeMux) {
 		t.State, t.Attempts, t.Node, t.Lease, t.Outcome = task.Done, 2, "pi-1", task.Lease{Epoch: 2, Seq: 77}, task.Completed
 		t.Result = json.RawMessage(`{"model_name":"blazeface","outputs":[{"name":"detections","datatype":"BYTES","shape":[1],"data":["{\"label\":\"face\",\"score\":0.918,\"box\":[180.4,62.1,268,174]}"]}]}`)
 	})
+	crowd := made("bulk", func(t *task.Task) {
+		t.State, t.Attempts, t.Node = task.Done, 1, "pi-1"
+		t.ResultObject = new(task.ObjectOf([]byte(`{"model_name":"blazeface","outputs":[{"name":"detections","datatype":"BYTES","shape":[1],"data":["{\"label\":\"face of a crowd\",\"score\":0.5,\"box\":[1,2,3,4]}"]}]}`)))
+	})
 	dead := made("dead", func(t *task.Task) {
 		t.State, t.Attempts, t.Node, t.Outcome, t.Error = task.Dead, 10, "pi-2", task.Failed, "The engine panicked\x1b[2J on this task."
 	})
@@ -40,7 +45,7 @@ func queue(mux *http.ServeMux) {
 	held := made("held", func(t *task.Task) {
 		t.State, t.Node, t.Attempts, t.Lease = task.Leased, "pi-1", 1, task.Lease{Epoch: 1, Seq: 78}
 	})
-	all := []task.Task{dead, done, noop, held, ready}
+	all := []task.Task{crowd, dead, done, noop, held, ready}
 
 	mux.HandleFunc("GET /v1/tasks", func(w http.ResponseWriter, r *http.Request) {
 		var b wire.TasksBody
@@ -55,6 +60,17 @@ func queue(mux *http.ServeMux) {
 		}
 		json.NewEncoder(w).Encode(b)
 	})
+	mux.HandleFunc("PUT "+wire.PathObjects, func(w http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(r.Body)
+		if err != nil {
+			problem.Write(w, err)
+			return
+		}
+		w.WriteHeader(http.StatusCreated)
+		json.NewEncoder(w).Encode(wire.ObjectBody{Object: task.ObjectOf(b), Holders: []string{"c1", "c2"}})
+	})
+	large := []byte(`{"model_name":"blazeface","outputs":[{"name":"detections","datatype":"BYTES","shape":[1],"data":["{\"label\":\"face of a crowd\",\"score\":0.5,\"box\":[1,2,3,4]}"]}]}`)
+	mux.HandleFunc("GET "+wire.ObjectPath(task.ObjectOf(large).SHA256), func(w http.ResponseWriter, _ *http.Request) { w.Write(large) })
 	mux.HandleFunc("POST /v1/tasks", func(w http.ResponseWriter, r *http.Request) {
 		var spec task.Spec
 		err := json.NewDecoder(r.Body).Decode(&spec)
