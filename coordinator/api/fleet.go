@@ -8,6 +8,7 @@ import (
 	"primespark/coordinator/status"
 	"primespark/shared/fleet"
 	"primespark/shared/problem"
+	"primespark/shared/task"
 	"primespark/shared/version"
 	"primespark/shared/wire"
 )
@@ -139,6 +140,10 @@ func (a *API) view(now time.Time) status.View {
 	p := a.picture(s, now)
 	v := status.View{Self: a.cfg.Self, At: now.UTC(), Version: version.Number, Status: p.status(), Nodes: p.nodes()}
 	v.Status.StateChecksum = a.checksum(s)
+	for i, state := range task.States {
+		v.Queue.Counts[i] = s.Tasks.Count(state)
+	}
+	v.Queue.Dead = s.Tasks.After("", task.Dead, status.ShownDead)
 	v.Events, _ = a.cfg.Events.Load()
 	return v
 }

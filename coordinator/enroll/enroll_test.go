@@ -262,6 +262,27 @@ func TestCodesExpire(t *testing.T) {
 	})
 }
 
+// TestCodeOfACall: a code that is asked for again by the same call is the same one.
+func TestCodeOfACall(t *testing.T) {
+	e, g, _, _ := founded(t)
+	ask := func(seed byte, key string) (string, fsm.Code) {
+		t.Helper()
+		text, made, err := e.NewCode(t.Context(), "token:ada", CodeSpec{Role: fleet.Agent, Seed: fsm.Seed{seed}, Call: fsm.Call{Key: key, Hash: key}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text, made
+	}
+	before, _ := g.fsm.State()
+	one, made := ask(1, "k")
+	again, same := ask(1, "k")
+	other, _ := ask(2, "l")
+	after, _ := g.fsm.State()
+	if one != again || !made.Expires.Equal(same.Expires) || made.ID != same.ID || one == other || len(after.Codes) != len(before.Codes)+2 {
+		t.Errorf("made %s %+v, again %s %+v; %d codes", one, made, again, same, len(after.Codes)-len(before.Codes))
+	}
+}
+
 func TestNewCodeNeedsAnAddress(t *testing.T) {
 	g := &group{fsm: fsm.New()}
 	ca, err := pki.Create("home", time.Now())

@@ -32,6 +32,7 @@ type View struct {
 	Version string    // of this coordinator
 	Status  wire.StatusBody
 	Nodes   []wire.NodeBody
+	Queue   Queue
 	Events  []wire.Event // newest last
 }
 

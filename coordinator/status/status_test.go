@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"primespark/shared/fleet"
+	"primespark/shared/task"
 	"primespark/shared/wire"
 )
 
@@ -60,6 +61,7 @@ func healthy() View {
 	}
 	v.Status.Coordinators[1].LastContactMS = new(int64(41))
 	v.Status.Backup = &wire.BackupStatus{At: noon.Add(-301 * time.Second), VerifiedAt: noon.Add(-5 * time.Minute), Node: "c1", Path: "/mnt/nas/prime-spark-home-20260301T115459Z.psb"}
+	v.Queue.Counts = [7]int{4: 12}
 	v.Nodes[2].InFlight, v.Nodes[2].Queue, v.Nodes[2].CPU = 2, 1, 0.84
 	return v
 }
@@ -78,6 +80,10 @@ func trouble() View {
 	pending.State = "pending"
 	revoked.State = "revoked"
 	unseen := wire.NodeBody{Name: "pi-5", Role: fleet.Agent, State: "approved"}
+	v.Queue = Queue{Counts: [7]int{1, 20, 3, 4, 1000, 7, 2}, Dead: []task.Task{
+		{ID: "0000000000000000000000dead", Kind: task.Infer, Model: "yolox", Attempts: 10, MaxAttempts: 10, Node: "pi-2", Error: "The engine panicked on this task."},
+		{ID: "000000000000000000000death", Kind: task.Noop, MaxAttempts: 3, Error: "it was not done by its deadline"},
+	}}
 	v.Nodes = []wire.NodeBody{battery, hot, dead, pending, unseen, revoked}
 	v.Events = append(v.Events,
 		wire.Event{ID: "3", At: noon.Add(-4 * time.Minute), Severity: "warning", Detail: "The agent pi-3 does not answer any more.", Remedy: "Check its power and its network; prime-spark node pi-3 tells what it said last."},
@@ -100,6 +106,7 @@ func hostile() View {
 	far := agent("far-future")
 	far.LastSeen, far.Power.Source, far.Power.Minutes = noon.Add(1000*time.Hour), fleet.Battery, new(math.Inf(1))
 	v.Nodes = []wire.NodeBody{n, far}
+	v.Queue = Queue{Counts: [7]int{5: 1}, Dead: []task.Task{{ID: evil, Kind: evil, Model: evil, Node: evil, Error: evil}}}
 	v.Events = []wire.Event{{ID: evil, At: noon.Add(time.Hour), Code: evil, Severity: evil, Node: evil, Actor: evil, Detail: evil, Remedy: evil}}
 	return v
 }
