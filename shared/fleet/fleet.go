@@ -4,7 +4,10 @@ package fleet
 
 import (
 	"regexp"
+	"slices"
 	"time"
+
+	"primespark/shared/model"
 )
 
 var name = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
@@ -89,6 +92,24 @@ type Serving struct {
 	Version string  `json:"version"`
 	Backend string  `json:"backend"`              // "builtin"
 	Millis  float64 `json:"latency_ms,omitempty"` // moving mean of one inference; 0 before the first
+}
+
+// Bounds of a Vital that comes from another node.
+const (
+	maxList = 512 // entries of each list
+
+	// LatestBoot keeps a hostile record from being the newest for ever: no clock
+	// is past the year 2116.
+	LatestBoot = 1 << 62
+)
+
+// Plausible tells whether those who route by v can calculate with it.
+func (v Vital) Plausible() bool {
+	charge := v.Power.Charge
+	return ValidName(v.Node) && v.Boot >= 0 && v.Boot < LatestBoot &&
+		v.InFlight >= 0 && v.Queue >= 0 && (charge == nil || *charge >= 0 && *charge <= 2) &&
+		len(v.Models) <= maxList && len(v.Reasons) <= maxList &&
+		!slices.ContainsFunc(v.Models, func(s Serving) bool { return !model.ValidName(s.Name) || s.Millis < 0 })
 }
 
 // Newer reports whether v replaces old.

@@ -80,11 +80,22 @@ func (d *delegate) MergeRemoteState(state []byte, _ bool) {
 	}
 }
 
-// NotifyAlive refuses nodes that do not say who they are.
+// NotifyAlive refuses nodes that do not say who they are, and those that are more
+// than a fleet has.
 func (d *delegate) NotifyAlive(peer *memberlist.Node) error {
-	_, err := member(peer)
-	return err
+	m, err := member(peer)
+	if err != nil {
+		return err
+	}
+	d.gossip.mu.Lock()
+	defer d.gossip.mu.Unlock()
+	if nodes := d.gossip.roster.nodes; nodes[m.Name] == nil && len(nodes) >= rosterSize {
+		return errCrowd
+	}
+	return nil
 }
+
+var errCrowd = errors.New("there are too many nodes")
 
 var errStranger = errors.New("its meta does not name it as a node")
 

@@ -26,6 +26,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -70,8 +71,9 @@ type Gossip struct {
 	log       *slog.Logger
 	metrics   *metrics
 	view      *watch.Value[fleet.View]
-	records   memberlist.TransmitLimitedQueue // to be passed on
-	large     chan []byte                     // own record that fits no packet; the newest, 1 deep
+	records   memberlist.TransmitLimitedQueue       // to be passed on
+	large     chan []byte                           // own record that fits no packet; the newest, 1 deep
+	list      atomic.Pointer[memberlist.Memberlist] // nil while Run does not run
 
 	mu     sync.Mutex // never held while memberlist is called, which calls back under locks of its own
 	roster *roster
@@ -258,7 +260,9 @@ func (g *Gossip) Run(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("start gossip: %w", err), g.Close())
 	}
 	g.log.Info("gossiping", "addr", g.addr)
+	g.list.Store(m)
 	g.loop(ctx, m)
+	g.list.Store(nil)
 	g.farewell()
 	if err := m.Leave(goodbye); err != nil {
 		g.log.Debug("left without all hearing of it", "err", err)
@@ -270,6 +274,34 @@ func (g *Gossip) Run(ctx context.Context) error {
 }
 
 func (g *Gossip) String() string { return "gossip" }
+
+// ErrNoAnswer means that a node did not answer a question, or is not known.
+var ErrNoAnswer = errors.New("no answer")
+
+// Ping asks a node by one packet whether it is there, and waits for its answer as
+// long as for that to a probe: 250 ms in a small fleet. Any error is ErrNoAnswer.
+func (g *Gossip) Ping(node string) error {
+	g.mu.Lock()
+	var at address
+	if n := g.roster.nodes[node]; n != nil {
+		at = address(n.addr)
+	}
+	g.mu.Unlock()
+	list := g.list.Load()
+	if at == "" || list == nil {
+		return fmt.Errorf("ping %s: %w: its address is not known", node, ErrNoAnswer)
+	}
+	if _, err := list.Ping(node, at); err != nil {
+		return fmt.Errorf("ping %s: %w: %w", node, ErrNoAnswer, err)
+	}
+	return nil
+}
+
+// address is a host:port as memberlist wants it.
+type address string
+
+func (address) Network() string  { return "udp" }
+func (a address) String() string { return string(a) }
 
 // Close releases the sockets of a Gossip that does not run.
 func (g *Gossip) Close() error {

@@ -5,26 +5,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/hashicorp/memberlist"
 
 	"primespark/shared/fleet"
-	"primespark/shared/model"
 )
 
 const (
 	recordSize = 16 << 10 // bytes; a larger record is refused
 	packetRoom = 1100     // bytes of a packet that are free for a record, whatever the label's length
-	listSize   = 512      // entries of each list in a record
 
 	// version is the first byte of a message. Another one is dropped, so that a
 	// fleet can be upgraded node by node.
 	version = 1
-
-	// latestBoot keeps a hostile record from being the newest for ever: no clock
-	// is past the year 2116.
-	latestBoot = 1 << 62
 )
 
 // A record is what travels: how a node fares, or that it left.
@@ -56,19 +49,10 @@ func decode(b []byte) (record, error) {
 	if err := json.Unmarshal(b[1:], &r); err != nil {
 		return r, errBroken
 	}
-	if !r.plausible() {
+	if !r.Plausible() {
 		return record{}, errBroken
 	}
 	return r, nil
-}
-
-// plausible tells whether those who route by r can calculate with it.
-func (r record) plausible() bool {
-	charge := r.Power.Charge
-	return fleet.ValidName(r.Node) && r.Boot >= 0 && r.Boot < latestBoot &&
-		r.InFlight >= 0 && r.Queue >= 0 && (charge == nil || *charge >= 0 && *charge <= 2) &&
-		len(r.Models) <= listSize && len(r.Reasons) <= listSize &&
-		!slices.ContainsFunc(r.Models, func(s fleet.Serving) bool { return !model.ValidName(s.Name) || s.Millis < 0 })
 }
 
 // pack joins messages to the state that push and pull exchange.

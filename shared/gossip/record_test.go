@@ -147,7 +147,7 @@ func FuzzRecords(f *testing.F) {
 		}
 		take(b)
 		unpack(b, take)
-		if len(r.view()) != 2 || r.boot >= latestBoot {
+		if len(r.view()) != 2 || r.boot >= fleet.LatestBoot {
 			t.Errorf("%d nodes, boot %d after %q", len(r.view()), r.boot, b)
 		}
 	})

@@ -120,7 +120,7 @@ func (r *roster) hear(rec record, body []byte, now time.Time) verdict {
 	case n.body != nil && !rec.Newer(n.Vital):
 		return stale
 	case rec.Node == r.self && rec.Boot >= r.boot && (rec.Boot > r.boot || rec.Seq > r.seq):
-		r.boot = min(rec.Boot+1, latestBoot-1)
+		r.boot = min(rec.Boot+1, fleet.LatestBoot-1)
 		return own
 	}
 	n.Vital, n.left, n.LastSeen, n.body = rec.Vital, rec.Left, now.UTC(), slices.Clone(body)
