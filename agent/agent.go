@@ -108,8 +108,10 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 			cfg: cfg, id: id, door: doors[len(doors)-1], out: out, log: part(log, "gossip"), metrics: metrics, own: netaddr.Own,
 			seeds: follower.Seeds,
 		}
-		announce, self.view, self.addresses = place.Announce, place.View, place.Addresses
-		parts = append(parts, run.Restart(place, part(log, "gossip")), follower, &identity.Renewal{
+		beater := heart(id, follower, place, self.vital.Get, out, part(log, "heartbeat"))
+		announce, self.addresses = place.Announce, place.Addresses
+		self.view = func() fleet.View { return proved(place.View(), follower.Coordinators(), beater.Connected()) }
+		parts = append(parts, run.Restart(place, part(log, "gossip")), follower, beater, &identity.Renewal{
 			Identity: id, Dir: identityDir(cfg), Ask: follower.Renew, Conditions: conditions, Log: part(log, "identity"),
 		})
 		if cfg.MQTT.Broker != "" {

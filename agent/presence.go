@@ -44,6 +44,7 @@ type presence struct {
 // An incarnation is the presence under one pair of addresses.
 type incarnation struct {
 	talk        *gossip.Gossip
+	self        fleet.Member
 	api, gossip string // host:port
 }
 
@@ -63,6 +64,14 @@ func (p *presence) Announce(v fleet.Vital) error {
 		return i.talk.Announce(v)
 	}
 	return nil // said when there is somebody to hear it
+}
+
+// Member is what the node says of itself; nil before it has an address.
+func (p *presence) Member() *fleet.Member {
+	if i := p.now.Load(); i != nil {
+		return &i.self
+	}
+	return nil
 }
 
 // Addresses are where the others reach the node, by what they serve.
@@ -105,7 +114,7 @@ func (p *presence) once(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.now.Store(&incarnation{talk, reached, talk.Addr()})
+	p.now.Store(&incarnation{talk, c.Self, reached, talk.Addr()})
 	p.log.Info("reached by the others at", "api", reached, "gossip", talk.Addr())
 	here, end := context.WithCancel(ctx)
 	defer end()

@@ -24,6 +24,7 @@ import (
 	"primespark/coordinator/events"
 	"primespark/coordinator/fsm"
 	"primespark/coordinator/lead"
+	"primespark/coordinator/liveness"
 	"primespark/coordinator/pki"
 	"primespark/coordinator/tasks"
 	"primespark/shared/fleet"
@@ -105,6 +106,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	}
 	defer talk.Close() // for when Run is never reached; otherwise it does nothing
 	ports.reached.Gossip = talk.Addr()
+	living := liveness.New(liveness.Config{Self: cfg.Name, Gossip: talk.View(), Ping: talk.Ping, Log: part(log, "liveness")})
 
 	agents := out.Agents
 	if agents == nil {
@@ -113,11 +115,11 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	transport := dispatch.NewTransport(agents, func(agent string) *tls.Config { return id.ClientTLSFor(identity.Node(agent, fleet.Agent)) })
 	defer transport.CloseIdleConnections()
 	mode := watch.New(fleet.Isolated)
-	if err := register(metrics, id, node, talk, mode, conditions); err != nil {
+	if err := register(metrics, id, node, living.View().Get, mode, conditions); err != nil {
 		return err
 	}
 	dispatcher := dispatch.New(dispatch.Config{
-		Self: cfg.Name, Views: talk.View(), States: func() map[string]string { return decided(node) },
+		Self: cfg.Name, Views: living.View(), States: func() map[string]string { return decided(node) },
 		Transport: transport, Deadline: cfg.Dispatch.Deadline.D(), Log: part(log, "dispatch"), Registry: metrics,
 	})
 	enroller := &enroll.Enroller{
@@ -135,11 +137,11 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		return err
 	}
 	defer peers.CloseIdleConnections()
-	leases := lead.NewLeases(node, talk.View().Get, part(log, "leases"))
+	leases := lead.NewLeases(node, living.Dead, part(log, "leases"))
 	node.OnAsk(leases.Answer)
 	front, err := api.New(api.Config{
 		Self: cfg.Name, Group: node, Standing: func() api.Standing { return apiStanding(node.Status()) },
-		Views: talk.View(), Gateway: dispatcher, Enroller: enrollment{enroller}, Tasks: desk, Events: history,
+		Views: living.View(), Gateway: dispatcher, Ear: living, Enroller: enrollment{enroller}, Tasks: desk, Events: history,
 		MostTasks: cfg.Tasks.Max, MostBytes: int(cfg.Tasks.MaxBytes), Objects: shelf,
 		Health: conditions.All, SessionKey: id.SessionKey(), MaxBody: int64(cfg.HTTP.MaxBody),
 		Backups: saver{cfg, keys},
@@ -160,8 +162,9 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		conditions,
 		node,
 		talk,
+		living,
 		pulse{
-			name: cfg.Name, status: node.Status, view: talk.View().Get, met: func() bool { return met(node, talk.View().Get()) },
+			name: cfg.Name, status: node.Status, view: living.View().Get, met: func() bool { return met(node, living.View().Get()) },
 			conditions: conditions, announce: talk.Announce, mode: mode, service: out.Service, log: part(log, "pulse"),
 		},
 		founding(identityDir(cfg), id, node),
@@ -176,10 +179,11 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		lead.Part(node.Leading(), part(log, "backup"), backups...),
 		backupHealth(cfg.Backup, node.State, conditions),
 		&events.Watcher{
-			Self: cfg.Name, Log: history, State: node.State, Views: talk.View(),
+			Self: cfg.Name, Log: history, State: node.State, Views: living.View(),
 			Group: func() events.Standing { return standing(node.Status()) },
 		},
 		dispatcher,
+		beat(cfg.Name, id, node, talk, living, out, part(log, "heartbeat")),
 		front,
 		api.Server{Name: "api", Listener: ports.api, TLS: ports.tls(cfg, id), Handler: front.Handler(), Stop: front.Stop, Log: part(log, "api")},
 	}

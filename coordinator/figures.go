@@ -8,7 +8,6 @@ import (
 	"primespark/coordinator/consensus"
 	"primespark/coordinator/fsm"
 	"primespark/shared/fleet"
-	"primespark/shared/gossip"
 	"primespark/shared/health"
 	"primespark/shared/hostmetrics"
 	"primespark/shared/identity"
@@ -40,7 +39,7 @@ var (
 
 // register makes what this coordinator is, and the fleet as it sees it, known to
 // Prometheus.
-func register(reg prometheus.Registerer, id *identity.Identity, node *consensus.Node, talk *gossip.Gossip, mode *watch.Value[fleet.Mode], conditions *health.Registry) error {
+func register(reg prometheus.Registerer, id *identity.Identity, node *consensus.Node, fleetView func() fleet.View, mode *watch.Value[fleet.Mode], conditions *health.Registry) error {
 	err := hostmetrics.Register(reg, hostmetrics.Node{
 		Name: id.ID().Name, Cluster: id.ID().Cluster, Role: fleet.Coordinator,
 		Expires: id.Expires, Mode: mode.Get, Health: conditions.All,
@@ -48,7 +47,7 @@ func register(reg prometheus.Registerer, id *identity.Identity, node *consensus.
 	if err != nil {
 		return err
 	}
-	return reg.Register(fleetFigures{node.State, talk.View().Get})
+	return reg.Register(fleetFigures{node.State, fleetView})
 }
 
 // fleetFigures show the fleet as this coordinator sees it, so that one scrape of

@@ -116,6 +116,9 @@ func (f *Follower) Seeds() (all []string) {
 	return all
 }
 
+// Coordinators are those of the newest plan.
+func (f *Follower) Coordinators() []wire.PlanCoordinator { return f.now().Coordinators }
+
 // Renew has a coordinator sign a fresh key of this node.
 func (f *Follower) Renew(ctx context.Context, r identity.RenewRequest) (identity.RenewResponse, error) {
 	return f.api().Renew(ctx, r)

@@ -100,6 +100,7 @@ type Config struct {
 	MostTasks  int // that wait or run; the state's own bound if 0
 	MostBytes  int // that these take; as well
 	Objects    Shelf
+	Ear        Ear // nil: no heartbeats are taken
 	Events     *events.Log
 	Health     func() health.List // what is wrong with this node
 	SessionKey []byte             // the cluster's, for the page's log-in; 32 bytes

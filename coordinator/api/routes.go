@@ -75,6 +75,7 @@ func routes() []Route {
 		{"POST", "/logout", Public, "logout", "Forget the cookie.", nil, nil, nil, (*API).logout},
 		{"GET", "/static/{file}", Public, "", "The page's stylesheet, script and icon.", nil, nil, nil, (*API).static},
 	}
+	table = append(table, heartbeatRoute())
 	table = append(table, taskRoutes()...)
 	table = append(table, objectRoutes()...)
 	for _, version := range []string{"", "/versions/{version}"} {

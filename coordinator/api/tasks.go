@@ -54,6 +54,8 @@ func (r Route) limit() int64 {
 		return task.MaxResult + maxJSON
 	case "object.copy":
 		return task.MaxObject
+	case "node.heartbeat":
+		return unbounded
 	}
 	return maxJSON
 }
@@ -61,7 +63,7 @@ func (r Route) limit() int64 {
 // level is how loud the audit of a call is: what agents do every few seconds is
 // in the task, and no news.
 func (r Route) level() slog.Level {
-	if r.Permission == Assist || r.Permission == Belong && strings.HasPrefix(r.Audit, "task.") {
+	if r.Permission == Assist || r.Permission == Belong && (strings.HasPrefix(r.Audit, "task.") || r.Audit == "node.heartbeat") {
 		return slog.LevelDebug
 	}
 	return slog.LevelInfo

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"primespark/coordinator/fsm"
-	"primespark/shared/fleet"
 	"primespark/shared/problem"
 	"primespark/shared/run"
 	"primespark/shared/task"
@@ -22,12 +21,12 @@ import (
 // of leader takes no task from a node that is well.
 type Leases struct {
 	group LeaseGroup
-	view  func() fleet.View
+	dead  func() map[string]time.Duration
 	log   *slog.Logger
 
 	mu    sync.Mutex
 	known map[string]renewal   // by task
-	heard map[string]time.Time // by node: when it renewed anything, or was given it
+	heard map[string]time.Time // by node: when it renewed anything
 }
 
 // LeaseGroup is what Leases needs of the raft node.
@@ -44,9 +43,11 @@ type renewal struct {
 	ending string    // why it is to end; it is not renewed any more
 }
 
-// NewLeases returns a Leases. view is the newest that gossip knows of the fleet.
-func NewLeases(g LeaseGroup, view func() fleet.View, log *slog.Logger) *Leases {
-	return &Leases{group: g, view: view, log: log, known: map[string]renewal{}, heard: map[string]time.Time{}}
+// NewLeases returns a Leases. dead are the nodes that both witnesses, heartbeat and
+// gossip, hold for dead, and for how long. It is this coordinator's own
+// judgement, which does not begin anew when it comes to lead.
+func NewLeases(g LeaseGroup, dead func() map[string]time.Duration, log *slog.Logger) *Leases {
+	return &Leases{group: g, dead: dead, log: log, known: map[string]renewal{}, heard: map[string]time.Time{}}
 }
 
 // A Renewal is a request to renew a lease, as it travels to the leader.
@@ -138,10 +139,7 @@ const (
 func (l *Leases) look(s fsm.State, now time.Time) []fsm.Expiry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	gone := map[string]bool{} // nodes that gossip holds for dead
-	for _, n := range l.view() {
-		gone[n.Name] = n.Liveness == fleet.Dead || n.Liveness == fleet.Left
-	}
+	dead := l.dead()
 	var over []fsm.Expiry
 	held := make(map[string]renewal, len(l.known))
 	nodes := make(map[string]time.Time, len(l.heard))
@@ -149,36 +147,50 @@ func (l *Leases) look(s fsm.State, now time.Time) []fsm.Expiry {
 		r, ok := l.known[t.ID]
 		if !ok || r.lease != t.Lease {
 			r = renewal{lease: t.Lease, at: now}
-			if now.After(l.heard[t.Node]) {
-				l.heard[t.Node] = now // it asked for work a moment ago, or this coordinator has just come to lead
-			}
 		}
 		if r.ending == "" {
-			r.ending = why(now, r.at, l.heard[t.Node], gone[t.Node], s.Nodes[t.Node].State)
+			gone, isDead := dead[t.Node]
+			r.ending = why(death{isDead, gone, now.Sub(l.heard[t.Node])}, now.Sub(r.at), s.Nodes[t.Node].State)
 		}
 		if r.ending != "" {
 			over = append(over, fsm.Expiry{ID: t.ID, Lease: t.Lease, Draw: rand.Uint32(), Why: r.ending})
 		}
-		held[t.ID], nodes[t.Node] = r, l.heard[t.Node]
+		held[t.ID] = r
+		if at, ok := l.heard[t.Node]; ok {
+			nodes[t.Node] = at
+		}
 	}
 	l.known, l.heard = held, nodes
 	return over
 }
 
-// missed is how long a node that gossip holds for dead must have been silent
-// until its leases end: it renews each every task.RenewEvery. Gossip alone ends
-// nothing, for anyone in it can say that another is dead.
+// settled is how long both witnesses must have held a node for dead, and how old a
+// lease must be, until it ends for that. A link that was broken for a moment has
+// healed by then.
+const settled = time.Second
+
+// missed is how long a node must have been silent that renewed a lease after it was
+// held for dead: it renews each every task.RenewEvery.
 const missed = task.RenewEvery + time.Second
 
-// why tells why a lease is over; "" if it is not. It was renewed at one time, and
-// its node was heard of, by any lease, at another.
-func why(now, renewed, heard time.Time, gone bool, decided fsm.NodeState) string {
+// A death is what is known of a node's.
+type death struct {
+	is     bool
+	gone   time.Duration // how long both witnesses have held it for dead
+	silent time.Duration // since it renewed a lease here; very long if it never did
+}
+
+// why tells why a lease is over that was renewed, or first seen, so long ago; ""
+// if it is not.
+func why(d death, renewed time.Duration, decided fsm.NodeState) string {
 	switch {
 	case decided == fsm.Revoked:
 		return "its node was revoked"
-	case now.Sub(renewed) >= task.LeaseFor:
+	case renewed >= task.LeaseFor:
 		return fmt.Sprintf("its node did not renew the lease for %v", task.LeaseFor)
-	case gone && now.Sub(heard) >= missed:
+	case !d.is || d.gone < settled || renewed < settled:
+		return ""
+	case d.silent > d.gone || d.silent >= missed:
 		return "its node died"
 	}
 	return ""

@@ -20,25 +20,27 @@ import (
 )
 
 func TestWhy(t *testing.T) {
-	now := time.Now()
-	ago := func(d time.Duration) time.Time { return now.Add(-d) }
+	const never = 1 << 62
 	for name, test := range map[string]struct {
-		renewed, heard time.Duration // ago
-		gone           bool
-		decided        fsm.NodeState
-		over           bool
+		death   death
+		renewed time.Duration // ago
+		decided fsm.NodeState
+		over    bool
 	}{
-		"fresh":                              {},
-		"just in time":                       {renewed: task.LeaseFor - 1, heard: task.LeaseFor - 1},
-		"too late":                           {renewed: task.LeaseFor, over: true},
-		"too late, others renewed":           {renewed: task.LeaseFor, heard: 0, over: true},
-		"dead by gossip, and silent":         {renewed: missed, heard: missed, gone: true, over: true},
-		"dead by gossip alone":               {renewed: task.RenewEvery, heard: task.RenewEvery, gone: true},
-		"dead by gossip, renews another one": {renewed: 14 * time.Second, heard: time.Second, gone: true},
-		"draining":                           {renewed: time.Second, decided: fsm.Draining},
-		"revoked":                            {decided: fsm.Revoked, over: true},
+		"fresh":                            {},
+		"just in time":                     {renewed: task.LeaseFor - 1},
+		"too late":                         {renewed: task.LeaseFor, over: true},
+		"dead":                             {death: death{true, settled, settled + 1}, renewed: settled + 1, over: true},
+		"dead, never renewed":              {death: death{true, settled, never}, renewed: settled, over: true},
+		"dead for a moment":                {death: death{true, settled - 1, never}, renewed: 5 * time.Second},
+		"dead, but leased a moment ago":    {death: death{true, time.Minute, never}, renewed: settled - 1},
+		"dead, but renews":                 {death: death{true, 10 * time.Second, missed - 1}, renewed: missed - 1},
+		"dead, renewed once and not again": {death: death{true, 10 * time.Second, missed}, renewed: missed, over: true},
+		"silent, and not dead":             {death: death{silent: 14 * time.Second}, renewed: 14 * time.Second},
+		"draining":                         {renewed: time.Second, decided: fsm.Draining},
+		"revoked":                          {decided: fsm.Revoked, over: true},
 	} {
-		if got := why(now, ago(test.renewed), ago(test.heard), test.gone, test.decided); (got != "") != test.over {
+		if got := why(test.death, test.renewed, test.decided); (got != "") != test.over {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
@@ -50,7 +52,7 @@ type farm struct {
 	*fsm.FSM
 	mu    sync.Mutex
 	index uint64
-	seen  *watch.Value[fleet.View]
+	died  *watch.Value[map[string]time.Time]
 	*Leases
 }
 
@@ -75,14 +77,22 @@ func (f *farm) Read(context.Context) (fsm.State, error) {
 }
 
 func newFarm(t *testing.T) *farm {
-	f := &farm{T: t, FSM: fsm.New(), seen: watch.New(fleet.View{})}
-	f.Leases = NewLeases(f, f.seen.Get, slog.New(slog.DiscardHandler))
+	f := &farm{T: t, FSM: fsm.New(), died: watch.New(map[string]time.Time{})}
+	f.Leases = NewLeases(f, f.dead, slog.New(slog.DiscardHandler))
 	f.must(fsm.ClusterInit{Name: "home", Node: fsm.Node{Name: "c1", Key: fsm.Hash("c1")}, Token: fsm.TokenCreate{ID: "t", Name: "admin", Hash: fsm.Hash("t"), Access: fsm.Admin}})
 	f.must(fsm.CodeCreate{ID: "k", Hash: fsm.Hash("s"), Role: fleet.Agent, Uses: 9, Expires: time.Now().Add(time.Hour)})
 	for _, name := range []string{"pi-1", "pi-2"} {
 		f.must(fsm.NodeJoin{Code: "k", Hash: fsm.Hash("s"), Name: name, Role: fleet.Agent, Key: fsm.Hash(name)})
 	}
 	return f
+}
+
+func (f *farm) dead() map[string]time.Duration {
+	all := map[string]time.Duration{}
+	for name, at := range f.died.Get() {
+		all[name] = time.Since(at)
+	}
+	return all
 }
 
 func (f *farm) must(c fsm.Command) {
@@ -157,27 +167,23 @@ func TestLeasesEnd(t *testing.T) {
 	})
 }
 
-// TestDeathTakesTwoWitnesses has gossip declare both nodes dead, of which one
-// goes on renewing.
-func TestDeathTakesTwoWitnesses(t *testing.T) {
+// TestDeath has both nodes held for dead, of which one goes on renewing.
+func TestDeath(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFarm(t)
 		defer f.lead()()
+		synctest.Wait() // it leads, and has forgotten what it knew before
 		slandered, dead := f.leased("pi-1"), f.leased("pi-2")
-		var view fleet.View
-		for _, name := range []string{"pi-1", "pi-2"} {
-			view = append(view, fleet.Node{Member: fleet.Member{Name: name, Role: fleet.Agent}, Liveness: fleet.Dead})
-		}
-		f.seen.Store(view)
+		f.died.Store(map[string]time.Time{"pi-1": time.Now(), "pi-2": time.Now()})
 		start := time.Now()
 		if err := f.renew(slandered, 12*time.Second); err != nil {
 			t.Fatal(err)
 		}
 		if got := f.now(slandered.ID); got.State != task.Leased {
-			t.Errorf("gossip alone took a task away: %+v", got)
+			t.Errorf("a task of a node that renews was taken away: %+v", got)
 		}
 		got := f.now(dead.ID)
-		if got.Error != "its node died" || got.Changed.Sub(start) > missed+2*time.Second {
+		if got.Error != "its node died" || got.Changed.Sub(start) > settled+2*time.Second {
 			t.Errorf("the dead node's task after %v: %+v", got.Changed.Sub(start), got)
 		}
 	})

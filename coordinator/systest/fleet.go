@@ -160,6 +160,9 @@ func (p *process) addresses() identity.Addresses {
 func (f *Fleet) Start(name string) {
 	f.t.Helper()
 	p := f.nodes[name]
+	if p.done != nil {
+		<-p.done // its last life may still be putting its things away
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.stop, p.done, p.killed = cancel, make(chan struct{}), new(atomic.Bool)
 	log := slog.New(slog.NewTextHandler(f.log, nil))
@@ -212,6 +215,44 @@ func (f *Fleet) Kill(name string) {
 	f.net.Kill(p.host.Name())
 	p.stop()
 	<-p.done
+}
+
+// Crash ends a node as SIGKILL does on a host that stays up: its connections are
+// reset, and nobody hears another word from it. It takes no time.
+func (f *Fleet) Crash(name string) {
+	p := f.nodes[name]
+	f.net.Kill(p.host.Name())
+	f.Unplug(name)
+}
+
+// Unplug is Kill that takes no time.
+func (f *Fleet) Unplug(name string) {
+	p := f.nodes[name]
+	p.killed.Store(true)
+	f.net.Isolate(p.host.Name())
+	p.stop()
+}
+
+// Freeze lets a node hear the others and never answer, as a process that was
+// stopped (SIGSTOP) does whose kernel goes on; Heal takes it back.
+func (f *Fleet) Freeze(name string) {
+	for other, p := range f.nodes {
+		if other != name {
+			f.net.CutOneWay(f.nodes[name].host.Name(), p.host.Name())
+		}
+	}
+}
+
+// Cut severs the link between two nodes.
+func (f *Fleet) Cut(a, b string) { f.net.Cut(f.nodes[a].host.Name(), f.nodes[b].host.Name()) }
+
+// CutOff severs a node from all other nodes; operators still reach it.
+func (f *Fleet) CutOff(name string) {
+	for other := range f.nodes {
+		if other != name {
+			f.Cut(name, other)
+		}
+	}
 }
 
 // Revive starts a node that was killed.

@@ -1,0 +1,159 @@
+package liveness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"primespark/shared/fleet"
+	"primespark/shared/heartbeat"
+	"primespark/shared/identity"
+	"primespark/shared/problem"
+)
+
+// A heard node is what its beats told.
+type heard struct {
+	role    fleet.Role
+	member  *fleet.Member
+	vital   *fleet.Vital
+	hears   map[string]bool // coordinators
+	keys    *heartbeat.Keys
+	at      time.Duration // of the last beat, by the clock of time awake
+	seen    time.Time     // the same by the wall, for people
+	late    time.Duration // of its own timers
+	session *session      // the newest; nil if it has ended
+	ended   time.Duration // when it has
+	left    bool
+}
+
+// A session is one connection with beats.
+type session struct{ end context.CancelFunc }
+
+// Bounds of what one node may send.
+const (
+	burst   = 40 // beats at once
+	sustain = 20 // and a second
+)
+
+// Attend takes the beats of a node, whose certificate was checked, until they
+// end or ctx does. still says whether the node is allowed here yet, and is asked
+// at each beat; pace sends it how often to beat.
+func (w *Watch) Attend(ctx context.Context, who identity.ID, in io.Reader, still func() error, pace func(heartbeat.Pace) error) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	s := &session{end}
+	if err := w.open(who, s); err != nil {
+		return err
+	}
+	defer w.close(who.Name, s)
+	beats := make(chan error, 1)
+	go func() { beats <- w.listen(ctx, who, s, in, still) }() // ends when the caller closes in, at the latest
+	var told time.Duration
+	for {
+		every, changed := w.pace.Load()
+		if every != told {
+			if err := pace(heartbeat.Pace{EveryMS: every.Milliseconds()}); err != nil {
+				return nil // it has gone
+			}
+			told = every
+		}
+		select {
+		case err := <-beats:
+			return err
+		case <-changed:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// listen takes beats until the last.
+func (w *Watch) listen(ctx context.Context, who identity.ID, s *session, in io.Reader, still func() error) error {
+	from := heartbeat.NewReader(in)
+	room, since := burst, time.Now()
+	for {
+		b, err := from.Read(who)
+		if errors.Is(err, heartbeat.ErrInvalid) {
+			return &problem.Error{Code: problem.Invalid, Err: err, Detail: "The heartbeat is not valid: " + err.Error() + ".", Remedy: "Update the node and the coordinators to the same version."}
+		}
+		if err != nil || ctx.Err() != nil {
+			return nil // the connection's end says all
+		}
+		if err := still(); err != nil {
+			return err
+		}
+		if now := time.Now(); now.Sub(since) >= time.Second {
+			room, since = min(burst, room+int(now.Sub(since).Seconds()*sustain)), now
+		}
+		if room--; room < 0 {
+			return &problem.Error{Code: problem.Busy, RetryAfter: 10 * time.Second, Detail: fmt.Sprintf("The node %s beats too often.", who.Name), Remedy: "See what runs under its name."}
+		}
+		w.beat(who, s, b)
+		if b.Bye {
+			return nil
+		}
+	}
+}
+
+// open begins a session, which ends an older one of the same node.
+func (w *Watch) open(who identity.ID, s *session) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	h := w.heard[who.Name]
+	if h == nil || h.role != who.Role {
+		if len(w.heard) >= maxHeard {
+			return problem.New(problem.Busy, "Ask another coordinator.", "More than %d nodes beat to this coordinator.", maxHeard)
+		}
+		h = &heard{role: who.Role}
+		w.heard[who.Name] = h
+	}
+	if h.session != nil {
+		h.session.end()
+	}
+	h.session = s
+	return nil
+}
+
+// beat takes one beat of a session in.
+func (w *Watch) beat(who identity.ID, s *session, b heartbeat.Beat) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	h := w.heard[who.Name]
+	if h == nil || h.session != s {
+		return // a newer connection has taken its place
+	}
+	news := h.at == 0 || h.left || b.Bye
+	h.at, h.seen, h.left = max(w.clock.awake, 1), time.Now(), b.Bye
+	h.late = time.Duration(b.LateMS) * time.Millisecond
+	if b.Member != nil {
+		h.member, news = b.Member, true
+	}
+	if b.Vital != nil && (h.vital == nil || b.Vital.Boot != h.vital.Boot || b.Vital.Seq != h.vital.Seq) {
+		h.vital, news = b.Vital, true
+	}
+	if b.Keys != nil {
+		h.keys = b.Keys
+	}
+	if b.Hears != nil {
+		h.hears = make(map[string]bool, len(*b.Hears))
+		for _, name := range *b.Hears {
+			h.hears[name] = true
+		}
+		news = true
+	}
+	if news {
+		w.wake()
+	}
+}
+
+// close ends a session, unless a newer one has.
+func (w *Watch) close(node string, s *session) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if h := w.heard[node]; h != nil && h.session == s {
+		h.session, h.ended = nil, w.clock.awake
+		w.wake()
+	}
+}

@@ -1,0 +1,206 @@
+package liveness
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"primespark/shared/fleet"
+	"primespark/shared/heartbeat"
+	"primespark/shared/identity"
+	"primespark/shared/watch"
+)
+
+// A sim drives a Watch through time by hand, with nodes on a network that loses
+// packets and delays them, as TCP makes good: in order, by a probe and a timer of
+// 200 ms, and later with every new beat, whose selective acknowledgement brings
+// back what is missing (RFC 8985).
+type sim struct {
+	*Watch
+	dice  *rand.Rand
+	start time.Time
+	now   time.Duration
+	loss  float64
+	nodes []*simNode
+	view  fleet.View
+	asked []question
+}
+
+type simNode struct {
+	who     identity.ID
+	session *session
+	next    time.Duration // when it beats
+	wire    []parcel      // beats on their way, in order
+	late    time.Duration // of its timers, while it is busy
+	pause   time.Duration // before it beats next, in which it does nothing at all
+	busy    bool
+	down    bool
+}
+
+type parcel struct {
+	at   time.Duration
+	beat heartbeat.Beat
+}
+
+// A question is a ping and when its answer, or the lack of one, is known.
+type question struct {
+	name string
+	at   time.Duration
+	err  error
+}
+
+func newSim(n int, seed uint64, loss float64) *sim {
+	s := &sim{dice: rand.New(rand.NewPCG(seed, 1)), start: time.Unix(0, 0), loss: loss}
+	for i := range n {
+		name := fmt.Sprintf("pi-%d", i+1)
+		s.view = append(s.view, fleet.Node{Member: fleet.Member{Name: name, Role: fleet.Agent, API: "10.0.0.1:7490"}, Liveness: fleet.Alive})
+		s.nodes = append(s.nodes, &simNode{
+			who: identity.ID{Cluster: "home", Role: fleet.Agent, Name: name}, session: &session{end: func() {}},
+			next: time.Duration(s.dice.Int64N(int64(400 * time.Millisecond))),
+		})
+	}
+	s.Watch = New(Config{Self: "c1", Gossip: watch.New(s.view), Ping: func(string) error { return nil }, Log: slog.New(slog.DiscardHandler)})
+	for _, n := range s.nodes {
+		if err := s.open(n.who, n.session); err != nil {
+			panic(err)
+		}
+	}
+	return s
+}
+
+// travel is how long a packet takes: some ms, and the repetitions of those lost.
+func (s *sim) travel() time.Duration {
+	d := time.Duration(s.dice.ExpFloat64() * 5 * float64(time.Millisecond))
+	for try := 0; s.dice.Float64() < s.loss; try++ {
+		d += 200 * time.Millisecond
+		if try >= 2 {
+			d += 200 * time.Millisecond
+		}
+	}
+	return d
+}
+
+// step passes the time of one look, of which this coordinator may sleep through
+// some: what came meanwhile waits in its socket.
+func (s *sim) step(d time.Duration) {
+	s.now += d
+	for _, n := range s.nodes {
+		for !n.down && n.next <= s.now {
+			b := heartbeat.Beat{}
+			if n.late >= 100*time.Millisecond {
+				b.LateMS = n.late.Milliseconds()
+			}
+			at := n.next + s.travel()
+			if k := len(n.wire); k > 0 {
+				at = max(at, n.wire[k-1].at)
+			}
+			n.wire = append(n.wire, parcel{at, b})
+			n.late = n.late * 7 / 8
+			pause := time.Duration(0)
+			if n.busy { // its processor is taken by something else
+				pause = time.Duration(s.dice.Int64N(int64(600 * time.Millisecond)))
+			}
+			n.late, n.pause = max(n.late, pause), pause
+			n.next += s.pace.Get() + pause
+		}
+		for len(n.wire) > 0 && n.wire[0].at <= s.now {
+			s.beat(n.who, n.session, n.wire[0].beat)
+			n.wire = n.wire[1:]
+		}
+	}
+	for i := 0; i < len(s.asked); i++ {
+		if q := s.asked[i]; q.at <= s.now {
+			s.answered(q.name, q.err)
+			s.asked = append(s.asked[:i], s.asked[i+1:]...)
+			i--
+		}
+	}
+	for _, name := range s.judge(s.view, s.start.Add(s.now)) {
+		s.ask(name)
+	}
+}
+
+var errSilence = errors.New("no answer")
+
+func (s *sim) ask(name string) {
+	for _, n := range s.nodes {
+		if n.who.Name != name {
+			continue
+		}
+		answer := s.now + 10*time.Millisecond
+		if n.next-s.now < n.pause {
+			answer = n.next
+		}
+		lost := s.dice.Float64() < 2*s.loss // there or back
+		if most := s.now + 250*time.Millisecond; n.down || lost || answer > most {
+			s.asked = append(s.asked, question{name, most, errSilence})
+			return
+		}
+		s.asked = append(s.asked, question{name, answer, nil})
+		return
+	}
+}
+
+// TestHealthyFleetFor24Hours runs 8 healthy nodes, a fifth of which are short of
+// processor at any time, on a network that loses 2 % of the packets, before a
+// coordinator that itself is stopped for seconds now and then. Nobody is ever held
+// for anything but alive.
+func TestHealthyFleetFor24Hours(t *testing.T) {
+	span := 24 * time.Hour
+	if raceEnabled || testing.Short() {
+		span = 20 * time.Minute
+	}
+	s := newSim(8, 7, 0.02)
+	questions, sleeps := 0, 0
+	for steps := 0; s.now < span; steps++ {
+		if steps%600 == 0 { // each minute others are busy
+			for _, n := range s.nodes {
+				n.busy = s.dice.Float64() < 0.2
+			}
+		}
+		d := look + time.Duration(s.dice.Int64N(int64(5*time.Millisecond)))
+		if s.dice.IntN(6000) == 0 { // each ten minutes or so
+			d += time.Duration(s.dice.Int64N(int64(10 * time.Second)))
+			sleeps++
+		}
+		s.step(d)
+		questions += len(s.asked)
+		for name, v := range s.judged {
+			if v.is != fleet.Alive {
+				t.Fatalf("%s is held for %s after %v", name, v.is, s.now)
+			}
+		}
+	}
+	t.Logf("%v, %d sleeps of this coordinator, %d looks with a question by gossip under way", span, sleeps, questions)
+	if questions == 0 || sleeps == 0 {
+		t.Error("the network was too good to show anything")
+	}
+}
+
+// TestDeathsAreFoundInTime ends nodes at random moments in the same weather.
+func TestDeathsAreFoundInTime(t *testing.T) {
+	var worst time.Duration
+	for seed := range uint64(100) {
+		s := newSim(32, seed, 0.02)
+		for s.now < 5*time.Second+time.Duration(s.dice.Int64N(int64(time.Second))) {
+			s.step(look)
+		}
+		victim := s.nodes[s.dice.IntN(len(s.nodes))]
+		victim.down, victim.wire = true, nil
+		begin := s.now
+		for s.judged[victim.who.Name].is == fleet.Alive && s.now < begin+10*time.Second {
+			s.step(look)
+		}
+		if is := s.judged[victim.who.Name].is; is != fleet.Dead {
+			t.Fatalf("seed %d: it is %s", seed, is)
+		}
+		worst = max(worst, s.now-begin)
+	}
+	t.Logf("dead after %v at worst, of 100", worst)
+	if worst > 2*time.Second {
+		t.Errorf("a dead node was found after %v, want 2s at most", worst)
+	}
+}
