@@ -39,8 +39,21 @@ func Faulty(b Backend, fault Fault, after int) Backend {
 	if fault == NoFault {
 		return b
 	}
-	return faulty{b, fault, int64(after)}
+	f := faulty{b, fault, int64(after)}
+	if d, ok := b.(Device); ok {
+		return faultyDevice{f, d}
+	}
+	return f
 }
+
+// A faultyDevice is a device all the same.
+type faultyDevice struct {
+	faulty
+	device Device
+}
+
+func (f faultyDevice) Parallel() int                     { return f.device.Parallel() }
+func (f faultyDevice) Service() (<-chan struct{}, error) { return f.device.Service() }
 
 type faulty struct {
 	Backend

@@ -24,6 +24,23 @@ var ErrMemory = errors.New("not enough memory for the model")
 // any more; it is to be closed.
 var ErrBroken = errors.New("model is broken")
 
+// ErrDown means that the engine is out of service, for a while or for good, and
+// that another engine may answer meanwhile. Nothing is wrong with the model, and
+// its session is kept: it answers again when the engine does.
+var ErrDown = errors.New("engine is out of service")
+
+// A Device is a Backend whose engine is a machine of its own, such as an
+// accelerator behind a worker process, which may be absent, fail and come back.
+type Device interface {
+	Backend
+	// Parallel is how many inferences of a session, and of all together, may be
+	// under way at a time: Infer calls on the device's sessions may overlap so far.
+	Parallel() int
+	// Service returns nil while the engine is in service, or why it is not, wrapping
+	// ErrDown; and a channel that is closed when that may have changed.
+	Service() (<-chan struct{}, error)
+}
+
 // A Backend makes sessions out of model files. One Backend serves one kind of
 // engine; it is safe to share.
 type Backend interface {
@@ -37,8 +54,9 @@ type Backend interface {
 	Load(ctx context.Context, file *os.File, size, memory int64) (Session, error)
 }
 
-// A Session is a loaded model. It runs one inference at a time: callers queue
-// (see Queue), so an implementation may assume that Infer calls do not overlap.
+// A Session is a loaded model. It runs one inference at a time, unless it is of a
+// Device: callers queue (see Queue), so an implementation may assume that Infer
+// calls do not overlap.
 type Session interface {
 	// Inputs and Outputs describe the tensors, in the model's order. The slices
 	// are not to be changed.
@@ -46,7 +64,8 @@ type Session interface {
 	Outputs() []tensor.Spec
 	// Infer reads in, in the order of Inputs, and fills the Data of out, in the
 	// order of Outputs, whose types and shapes are those of Outputs. It keeps
-	// neither. It returns soon after ctx ends, with ctx's error.
+	// neither. It returns soon after ctx ends, with ctx's error. A Device's session
+	// fails with ErrDown if the engine is out of service, or falls out of it.
 	Infer(ctx context.Context, in, out []tensor.Tensor) error
 	// Memory is how many bytes the session holds, or may come to hold, at most; the
 	// tensors that Infer is given are not among them.

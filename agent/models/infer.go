@@ -35,7 +35,7 @@ func (r *Registry) Infer(ctx context.Context, name, version string, req infer.Re
 		return infer.Response{}, err
 	}
 	defer l.users.leave()
-	answer, err := l.infer(ctx, req)
+	answer, err := r.answer(ctx, l, req)
 	if errors.Is(err, infer.ErrBroken) {
 		r.withdraw(l, err)
 	}
@@ -262,6 +262,9 @@ func (l *live) run(ctx context.Context, priority int, in, out []tensor.Tensor, t
 			Detail: "Model " + l.Name + " was at work for longer than the " + limit.String() + " that its manifest gives one inference.",
 			Remedy: "Send the request to another node, or raise resources.deadline in the manifest.",
 		}
+	}
+	if errors.Is(failed, infer.ErrDown) {
+		return down(l.Name, failed)
 	}
 	return &problem.Error{
 		Code: problem.Unexpected, Err: failed,

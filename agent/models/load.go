@@ -24,6 +24,8 @@ import (
 type live struct {
 	*pack
 	engine    string
+	number    int          // of the variant that it is, in the manifest's order
+	device    infer.Device // nil for an engine that is always there
 	session   infer.Session
 	queue     *infer.Queue
 	decoders  *infer.Queue
@@ -36,13 +38,21 @@ type live struct {
 	buffers   sync.Pool        // of *buffers
 
 	users users
+
+	standby standby // of a device's model
 }
 
 // retire closes the model once the last answer is given, and tells on the
 // channel how that went.
 func (l *live) retire() <-chan error {
 	done := make(chan error, 1)
-	l.users.end(func() { done <- l.session.Close() })
+	l.users.end(func() {
+		err := l.session.Close()
+		if s := l.standby.dismiss(); s != nil {
+			err = errors.Join(err, <-s.retire())
+		}
+		done <- err
+	})
 	return done
 }
 
@@ -61,7 +71,7 @@ func (r *Registry) Load(ctx context.Context, name string) error {
 	}
 	if err == nil {
 		defer from.Close()
-		err = r.replace(ctx, name, from)
+		err = r.replace(ctx, name, from, false)
 	}
 	if err == nil {
 		return nil
@@ -90,7 +100,7 @@ func (r *Registry) fallBack(ctx context.Context, name string, refused error) {
 	if !ok || r.Ready(name, "") {
 		return
 	}
-	if err := r.replace(ctx, name, embedded(files)); err != nil {
+	if err := r.replace(ctx, name, embedded(files), false); err != nil {
 		r.refuse(name, fmt.Errorf("%w; and the embedded package: %w", refused, err))
 		return
 	}
@@ -103,8 +113,9 @@ func (r *Registry) fallBack(ctx context.Context, name string, refused error) {
 	}
 }
 
-// replace loads the model and puts it in the place of the one there was.
-func (r *Registry) replace(ctx context.Context, name string, from source) error {
+// replace loads the model and puts it in the place of the one there was; if the
+// package is the same, only if anew is set.
+func (r *Registry) replace(ctx context.Context, name string, from source, anew bool) error {
 	start := time.Now()
 	m, manifest, err := readManifest(from)
 	if err != nil {
@@ -114,21 +125,20 @@ func (r *Registry) replace(ctx context.Context, name string, from source) error 
 		return fmt.Errorf("the package says it is %q; name the folder so", m.Name)
 	}
 	old := r.begin(name, m.Version)
-	if old != nil && bytes.Equal(old.manifest, manifest) {
-		r.ready(name, old) // the manifest names the network's sum, so that has not changed either
-		return nil
+	if old != nil && !anew && bytes.Equal(old.manifest, manifest) {
+		return nil // the manifest names the network's sum, so that has not changed either
 	}
 	p, err := readPack(ctx, from, m, manifest)
 	if err != nil {
 		return err
 	}
 	defer p.close() // engines keep nothing of the files; they were only read
-	l, err := r.serve(ctx, p, old)
+	l, down, err := r.serve(ctx, p, old, 0)
 	if err != nil {
 		return err
 	}
 	p.photo = nil // it has done its service
-	r.ready(name, l)
+	r.ready(name, l, down)
 	r.cfg.Log.Info("model ready", "model", name, "version", m.Version, "engine", l.engine,
 		"load_ms", time.Since(start).Milliseconds(), "infer_ms", float64(l.mean.Value().Microseconds())/1e3)
 	if old != nil {
@@ -149,11 +159,16 @@ func (r *Registry) begin(name, version string) *live {
 	return nil
 }
 
-// ready notes that l answers from now on.
-func (r *Registry) ready(name string, l *live) {
+// ready notes that l answers from now on. Passed is why an engine that comes
+// before its own does not, if that is out of service.
+func (r *Registry) ready(name string, l *live, passed error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.models[name] = &entry{model.Status{Name: name, Version: l.Version, State: model.Ready}, l}
+	e := &entry{status: model.Status{Name: name, Version: l.Version, State: model.Ready}, live: l}
+	if passed != nil {
+		e.down, e.status.Reason = true, l.engine+" answers, since "+passed.Error()
+	}
+	r.models[name] = e
 }
 
 // refuse notes why a model could not be loaded. The one there was goes on.
@@ -166,6 +181,7 @@ func (r *Registry) refuse(name string, err error) {
 	}
 	next := *e
 	next.status.Reason = err.Error()
+	next.down = next.down || errors.Is(err, infer.ErrDown)
 	if e.live == nil {
 		next.status.State = model.Unavailable
 	} else {
@@ -229,26 +245,55 @@ func (r *Registry) lock(ctx context.Context) error {
 
 func (r *Registry) unlock() { <-r.changing }
 
-// serve makes a live model of the first variant that works.
-func (r *Registry) serve(ctx context.Context, p *pack, old *live) (*live, error) {
-	var passed []string
-	for _, v := range p.Variants {
+// serve makes a live model of the first variant, from the one of that number on,
+// that works. Down is why an engine before it was passed over, if that was out
+// of service.
+func (r *Registry) serve(ctx context.Context, p *pack, old *live, from int) (l *live, down, err error) {
+	var passed passedOver
+	for i, v := range p.Variants[from:] {
 		l, err := r.variant(ctx, p, v, old)
 		if err == nil {
-			for _, reason := range passed {
-				r.cfg.Log.Info("model variant passed over", "model", p.Name, "reason", reason)
+			for _, e := range passed {
+				r.cfg.Log.Info("model variant passed over", "model", p.Name, "reason", e)
 			}
-			return l, nil
+			l.number = from + i
+			return l, passed.down(), nil
 		}
 		if ctx.Err() != nil {
-			return nil, ended(ctx, "The model was still being loaded.")
+			return nil, nil, ended(ctx, "The model was still being loaded.")
 		}
 		if _, ok := errors.AsType[*problem.Error](err); ok && len(p.Variants) == 1 {
-			return nil, err
+			return nil, nil, err
 		}
-		passed = append(passed, fmt.Sprintf("%s %s: %v", v.Engine, v.File, err))
+		passed = append(passed, fmt.Errorf("%s %s: %w", v.Engine, v.File, err))
 	}
-	return nil, errors.New(strings.Join(passed, "; "))
+	if len(passed) == 0 {
+		return nil, nil, errors.New("there is no other variant")
+	}
+	return nil, nil, passed
+}
+
+// A passedOver is why no variant of a model works, one by one.
+type passedOver []error
+
+func (p passedOver) Error() string {
+	texts := make([]string, len(p))
+	for i, e := range p {
+		texts[i] = e.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (p passedOver) Unwrap() []error { return p }
+
+// down returns the first of them that tells of an engine out of service.
+func (p passedOver) down() error {
+	for _, e := range p {
+		if errors.Is(e, infer.ErrDown) {
+			return e
+		}
+	}
+	return nil
 }
 
 // variant makes a live model of one variant, or says why it does not work.
@@ -284,8 +329,9 @@ func (r *Registry) variant(ctx context.Context, p *pack, v model.Variant, old *l
 	}
 	// It proves itself in queues of its own: that those of the node are full at
 	// this moment says nothing about the model.
+	device, _ := r.cfg.Backends[i].(infer.Device)
 	l = &live{
-		pack: p, engine: v.Engine, session: session, limits: r.cfg.Images, memory: need,
+		pack: p, engine: v.Engine, device: device, session: session, limits: r.cfg.Images, memory: need,
 		queue: infer.NewQueue(v.Engine, 1, 1), decoders: infer.NewQueue("the image decoder", 1, 1),
 	}
 	l.buffers.New = func() any { return new(buffers) }
@@ -324,6 +370,9 @@ func (r *Registry) left(old *live) int64 {
 	for _, e := range r.models {
 		if e.live != nil && e.live != old {
 			left -= e.live.memory
+		}
+		if e.live != nil {
+			left -= e.live.standby.memory()
 		}
 	}
 	return max(left, 1) // 0 would be no bound

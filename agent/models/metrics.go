@@ -24,7 +24,7 @@ func (r *Registry) memory() (sum int64) {
 	defer r.mu.RUnlock()
 	for _, e := range r.models {
 		if e.live != nil {
-			sum += e.live.memory
+			sum += e.live.memory + e.live.standby.memory()
 		}
 	}
 	return sum

@@ -60,6 +60,9 @@ type Registry struct {
 type entry struct {
 	status model.Status
 	live   *live // nil unless it can answer
+	// down says that the engine of a variant that comes before the one that answers,
+	// or of all, was out of service when the model was loaded.
+	down bool
 }
 
 // New returns a registry that holds nothing yet.
@@ -88,7 +91,11 @@ func New(cfg Config) (*Registry, error) {
 		models:   map[string]*entry{},
 	}
 	for _, b := range cfg.Backends {
-		r.queues[b.Engine()] = infer.NewQueue("the engine "+b.Engine(), 1, cfg.Queue)
+		slots := 1
+		if d, ok := b.(infer.Device); ok {
+			slots = d.Parallel()
+		}
+		r.queues[b.Engine()] = infer.NewQueue("the engine "+b.Engine(), slots, cfg.Queue)
 	}
 	for name := range cfg.Embedded {
 		r.models[name] = &entry{status: model.Status{Name: name, State: model.Loading, Reason: "starting"}}
@@ -110,7 +117,7 @@ func (r *Registry) Run(ctx context.Context) error {
 		_ = r.Load(ctx, name)
 	}
 	close(r.settled)
-	<-ctx.Done()
+	r.follow(ctx)
 	r.mu.Lock()
 	var all []*live
 	for _, e := range r.models {
@@ -180,7 +187,12 @@ func (r *Registry) Index() []model.Status {
 	defer r.mu.RUnlock()
 	all := make([]model.Status, 0, len(r.models))
 	for _, name := range slices.Sorted(maps.Keys(r.models)) {
-		all = append(all, r.models[name].status)
+		e := r.models[name]
+		st := e.status
+		if why := e.live.outage(); why != nil {
+			st.Reason = e.live.excuse(why)
+		}
+		all = append(all, st)
 	}
 	return all
 }
@@ -191,7 +203,7 @@ func (r *Registry) Serving() []fleet.Serving {
 	defer r.mu.RUnlock()
 	var all []fleet.Serving
 	for _, name := range slices.Sorted(maps.Keys(r.models)) {
-		if l := r.models[name].live; l != nil {
+		if l := r.models[name].live.able(); l != nil {
 			all = append(all, fleet.Serving{
 				Name: name, Version: l.Version, Backend: l.engine,
 				Millis: float64(l.mean.Value()) / float64(time.Millisecond),
@@ -203,8 +215,13 @@ func (r *Registry) Serving() []fleet.Serving {
 
 // Ready reports whether a model can answer; version "" is any.
 func (r *Registry) Ready(name, version string) bool {
-	_, err := r.find(name, version)
-	return err == nil
+	l, err := r.find(name, version)
+	if err != nil {
+		return false
+	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return l.able() != nil
 }
 
 // Metadata describes a model that can answer; version "" is the one there is.

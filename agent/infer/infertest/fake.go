@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"primespark/agent/infer"
@@ -140,4 +141,64 @@ func digest(in, out []tensor.Tensor) {
 func mix(seed uint64, i int) uint32 {
 	x := (seed + uint64(i)) * 0x9e3779b97f4a7c15 // Fibonacci hashing, TAOCP 3, 6.4
 	return uint32(x >> 32)
+}
+
+// A Device is a Fake that may fall out of service.
+type Device struct {
+	Fake
+	Slots int // inferences at a time; 1 if 0
+	out   atomic.Pointer[outage]
+}
+
+// An outage is a state of a Device: in service if err is nil.
+type outage struct {
+	err     error
+	changed chan struct{}
+}
+
+// Set takes the device out of service for the reason err, or back into it if that
+// is nil.
+func (d *Device) Set(err error) {
+	if err != nil {
+		err = fmt.Errorf("%w: %w", infer.ErrDown, err)
+	}
+	if old := d.out.Swap(&outage{err, make(chan struct{})}); old != nil {
+		close(old.changed)
+	}
+}
+
+// Parallel is Slots.
+func (d *Device) Parallel() int { return max(1, d.Slots) }
+
+// Service is what Set has set.
+func (d *Device) Service() (<-chan struct{}, error) {
+	if d.out.Load() == nil {
+		d.out.CompareAndSwap(nil, &outage{nil, make(chan struct{})})
+	}
+	now := d.out.Load()
+	return now.changed, now.err
+}
+
+// Load fails while the device is out of service.
+func (d *Device) Load(ctx context.Context, file *os.File, size, memory int64) (infer.Session, error) {
+	if _, err := d.Service(); err != nil {
+		return nil, err
+	}
+	s, err := d.Fake.Load(ctx, file, size, memory)
+	if err != nil {
+		return nil, err
+	}
+	return deviceSession{s, d}, nil
+}
+
+type deviceSession struct {
+	infer.Session
+	device *Device
+}
+
+func (s deviceSession) Infer(ctx context.Context, in, out []tensor.Tensor) error {
+	if _, err := s.device.Service(); err != nil {
+		return err
+	}
+	return s.Session.Infer(ctx, in, out)
 }
