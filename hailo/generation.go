@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"primespark/hailo/frame"
+	"primespark/hailo/hef"
 )
 
 // A generation is one worker with the models that it has loaded. When it fails
@@ -91,7 +92,8 @@ func (s *Supervisor) introduce(ctx context.Context, g *generation, facts Facts) 
 	s.status.Update(func(st Status) Status {
 		st.Worker = WorkerStatus{Kind: g.hello.Worker, PID: g.proc.pid, Layout: g.hello.Layout}
 		st.Library, st.LibraryPath = g.hello.Library, g.hello.Path
-		st.Arch, st.Firmware, st.Board = archName(g.device.Arch), g.device.Firmware, g.device.Board
+		st.Chip, st.Firmware, st.Board = hef.Chip(g.device.Arch), g.device.Firmware, g.device.Board
+		st.Arch = st.Chip.String()
 		st.Findings = append(Hints(facts), firmwareHint(g.device.Firmware, g.hello.Library)...)
 		return st
 	})
@@ -116,7 +118,7 @@ func (s *Supervisor) ready(g *generation) {
 		st.State, st.Cause = StateReady, nil
 		return st
 	})
-	s.cfg.Log.Info("hailo ready", "arch", archName(g.device.Arch), "library", g.hello.Library, "firmware", g.device.Firmware, "worker", g.hello.Worker, "pid", g.proc.pid)
+	s.cfg.Log.Info("hailo ready", "arch", hef.Chip(g.device.Arch).String(), "library", g.hello.Library, "firmware", g.device.Firmware, "worker", g.hello.Worker, "pid", g.proc.pid)
 }
 
 // say explains an error by how the process ended, if it did.

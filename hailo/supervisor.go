@@ -159,7 +159,7 @@ func (s *Supervisor) once(ctx context.Context, p *policy) time.Duration {
 		s.fell(*down, facts, 0)
 		return s.cfg.Recheck
 	}
-	s.turned(nil, nil)
+	s.expect()
 	s.status.Update(func(st Status) Status {
 		st.State, st.Facts, st.Cause, st.Findings = StateStarting, facts, nil, Hints(facts)
 		return st
@@ -191,6 +191,18 @@ func (s *Supervisor) once(ctx context.Context, p *policy) time.Duration {
 	s.restarted(found.Detail)
 	s.fell(Down{found, err, time.Now().Add(wait)}, facts, wait)
 	return wait
+}
+
+// expect notes that a worker is being started. After a fault the chip stays out
+// of service until one runs, and those who have nobody else to ask may wait for it.
+func (s *Supervisor) expect() {
+	s.mu.Lock()
+	down := s.down
+	s.mu.Unlock()
+	if down != nil {
+		down = &Down{down.Finding, down.Err, time.Now()}
+	}
+	s.turned(nil, down)
 }
 
 // unknown reports whether the worker does not know the library, and another one,

@@ -14,7 +14,9 @@ import (
 	"time"
 
 	"primespark/hailo"
+	"primespark/hailo/hef/synth"
 	. "primespark/hailo/hosttest"
+	"primespark/hailo/workertest"
 	"primespark/shared/run"
 )
 
@@ -46,7 +48,7 @@ func newRig(t testing.TB, fault string, change func(*hailo.Config)) rig {
 	log := &lockedBuffer{}
 	cfg := hailo.Config{
 		Host:    hailo.Host{Root: Good().Make(t), PageSize: 4096, Open: func(string) error { return nil }},
-		Workers: fake(t, fault), Dir: t.TempDir(), Depth: 4, Log: slog.New(slog.NewTextHandler(log, nil)),
+		Workers: workertest.Workers(t, fault), Dir: t.TempDir(), Depth: 4, Log: slog.New(slog.NewTextHandler(log, nil)),
 		Recheck: 20 * time.Millisecond,
 	}
 	if change != nil {
@@ -86,11 +88,16 @@ func (r rig) state(t testing.TB, want hailo.State) hailo.Status {
 	return r.until(t, string(want), func(st hailo.Status) bool { return st.State == want })
 }
 
+// pixels is how many bytes go into the tiny model, whose output begins with their sum.
+const pixels = 12
+
+func tiny() []byte { return synth.Tensors("tiny", 2, 1, 1).Bytes() }
+
 // modelFile is a file of that content.
-func modelFile(t testing.TB, content string) *os.File {
+func modelFile(t testing.TB, content []byte) *os.File {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "model.hef")
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	f, err := os.Open(path)
@@ -104,7 +111,7 @@ func modelFile(t testing.TB, content string) *os.File {
 func (r rig) add(t testing.TB, name string) *hailo.Model {
 	t.Helper()
 	r.state(t, hailo.StateReady)
-	m, err := r.Add(soon(t), hailo.Spec{Name: name, File: modelFile(t, "good"), Contexts: 1, FPS: 491})
+	m, err := r.Add(soon(t), hailo.Spec{Name: name, File: modelFile(t, tiny()), Contexts: 1, FPS: 491})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, r.log)
 	}
@@ -169,7 +176,7 @@ func TestInfer(t *testing.T) {
 func TestCrash(t *testing.T) {
 	r := newRig(t, "", nil)
 	m, other := r.add(t, "one"), r.add(t, "other")
-	_, err := infer1(soon(t), m, doCrash)
+	_, err := infer1(soon(t), m, workertest.Crash)
 	if down, ok := errors.AsType[*hailo.Down](err); !ok || down.Code != hailo.InferAborted || !errors.Is(err, hailo.ErrDown) {
 		t.Fatalf("the inference that killed the worker gave %v", err)
 	}
@@ -185,7 +192,7 @@ func TestCrash(t *testing.T) {
 func TestFailure(t *testing.T) {
 	r := newRig(t, "", nil)
 	m := r.add(t, "one")
-	_, err := infer1(soon(t), m, doFail)
+	_, err := infer1(soon(t), m, workertest.Fail)
 	if down, ok := errors.AsType[*hailo.Down](err); !ok || down.Code != hailo.DeviceLost {
 		t.Fatalf("got %v", err)
 	}
@@ -204,7 +211,7 @@ func TestHang(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	start := time.Now()
-	if _, err := infer1(ctx, m, doHang); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := infer1(ctx, m, workertest.Hang); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, want the deadline", err)
 	}
 	if took := time.Since(start); took > 250*time.Millisecond {
@@ -221,7 +228,7 @@ func TestHang(t *testing.T) {
 func TestRefusedRequest(t *testing.T) {
 	r := newRig(t, "", nil)
 	m := r.add(t, "one")
-	_, err := infer1(soon(t), m, doRefuse)
+	_, err := infer1(soon(t), m, workertest.Refuse)
 	if refused, ok := errors.AsType[*hailo.Refused](err); !ok || refused.Code != hailo.InferBadInput {
 		t.Fatalf("got %v", err)
 	}
@@ -238,7 +245,7 @@ func TestCancel(t *testing.T) {
 	m := r.add(t, "one")
 	for range 3 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-		if _, err := infer1(ctx, m, doSlow); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := infer1(ctx, m, workertest.Slow); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 		cancel()
@@ -252,7 +259,7 @@ func TestCancel(t *testing.T) {
 func TestBadModel(t *testing.T) {
 	r := newRig(t, "", nil)
 	m := r.add(t, "one")
-	_, err := r.Add(soon(t), hailo.Spec{Name: "bad", File: modelFile(t, "evil")})
+	_, err := r.Add(soon(t), hailo.Spec{Name: "bad", File: modelFile(t, []byte("no model at all, as far as one can tell"))})
 	if refused, ok := errors.AsType[*hailo.Refused](err); !ok || refused.Code != hailo.ModelCorrupt {
 		t.Fatalf("got %v", err)
 	}
@@ -280,7 +287,7 @@ func TestUnload(t *testing.T) {
 }
 
 func TestGrownWorker(t *testing.T) {
-	r := newRig(t, "grows", func(c *hailo.Config) { c.MaxRSS = 1 << 30 })
+	r := newRig(t, workertest.Grows, func(c *hailo.Config) { c.MaxRSS = 1 << 30 })
 	st := r.until(t, "restart", func(st hailo.Status) bool { return st.Restarts >= 1 })
 	if !strings.Contains(st.LastRestart, "has grown to") || r.Down() != nil {
 		t.Errorf("restarted since %q; down: %v", st.LastRestart, r.Down())
@@ -295,15 +302,15 @@ func TestDoesNotStart(t *testing.T) {
 		state  hailo.State
 		detail string
 	}{
-		"it exits":            {"exits", nil, hailo.StateDegraded, "the worker ended with code 3; its last word: no luck today"},
-		"the chip is in use":  {"busy", nil, hailo.StateBusy, "used by another program"},
-		"an unknown library":  {"unknown", nil, hailo.StateRuntime, "not known to the worker: 4.99.0"},
+		"it exits":            {workertest.Exits, nil, hailo.StateDegraded, "the worker ended with code 3; its last word: no luck today"},
+		"the chip is in use":  {workertest.Busy, nil, hailo.StateBusy, "used by another program"},
+		"an unknown library":  {workertest.Unknown, nil, hailo.StateRuntime, "not known to the worker: 4.99.0"},
 		"no chip":             {"", func(t *testing.T, c *hailo.Config) { c.Host.Root = Tree{}.Make(t) }, hailo.StateAbsent, "No Hailo device"},
 		"another driver":      {"", func(t *testing.T, c *hailo.Config) { c.Host.Root = Good().With(Module+"/version", "4.20.0\n").Make(t) }, hailo.StateRuntime, "they must be equal"},
 		"no worker program":   {"", func(_ *testing.T, c *hailo.Config) { c.Workers = nil }, hailo.StateRuntime, "prime-spark-hailo-worker is not here"},
 		"no Python worker":    {"", func(t *testing.T, c *hailo.Config) { c.Host.Root = soc().Make(t) }, hailo.StateRuntime, "Python worker, which HailoRT 5.1.1 needs"},
 		"not to be executed":  {"", func(_ *testing.T, c *hailo.Config) { c.Workers = []hailo.Worker{{Argv: []string{"/nonexistent"}}} }, hailo.StateDegraded, "no such file"},
-		"a double of nothing": {"exits", func(t *testing.T, c *hailo.Config) { c.Host.Root, c.Library = Tree{}.Make(t), "/nonexistent.so" }, hailo.StateDegraded, "ended with code 3"},
+		"a double of nothing": {workertest.Exits, func(t *testing.T, c *hailo.Config) { c.Host.Root, c.Library = Tree{}.Make(t), "/nonexistent.so" }, hailo.StateDegraded, "ended with code 3"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, test.fault, func(c *hailo.Config) {
@@ -318,7 +325,7 @@ func TestDoesNotStart(t *testing.T) {
 			// A model is refused at once, or when the next try has failed, too.
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
-			if _, err := r.Add(ctx, hailo.Spec{Name: "one", File: modelFile(t, "good")}); !errors.Is(err, hailo.ErrDown) && !errors.Is(err, context.DeadlineExceeded) {
+			if _, err := r.Add(ctx, hailo.Spec{Name: "one", File: modelFile(t, tiny())}); !errors.Is(err, hailo.ErrDown) && !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("Add: %v", err)
 			}
 		})

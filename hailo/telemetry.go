@@ -24,12 +24,13 @@ type Status struct {
 	// Simulated says that no chip answers but a double of its library.
 	Simulated bool `json:"simulated,omitempty"`
 
-	Arch        string `json:"arch,omitempty"` // "hailo8", "hailo8l"
-	Board       string `json:"board,omitempty"`
-	Firmware    string `json:"firmware_version,omitempty"`
-	Library     string `json:"library_version,omitempty"`
-	LibraryPath string `json:"library_path,omitempty"`
-	Facts       Facts  `json:"host"`
+	Chip        hef.Chip `json:"-"`              // as HailoRT numbers it; 0 until a worker has asked
+	Arch        string   `json:"arch,omitempty"` // "hailo8", "hailo8l"
+	Board       string   `json:"board,omitempty"`
+	Firmware    string   `json:"firmware_version,omitempty"`
+	Library     string   `json:"library_version,omitempty"`
+	LibraryPath string   `json:"library_path,omitempty"`
+	Facts       Facts    `json:"host"`
 
 	// Temperature is that of each sensor, in °C; nil if the board does not answer.
 	Temperature []float64 `json:"temp_c"`
@@ -116,9 +117,6 @@ func (s Status) Sentence() string {
 	}
 	return prefix + "The accelerator is " + string(s.State) + "."
 }
-
-// archName is how an architecture is called in manifests, by its number in the library.
-func archName(n int) string { return hef.Chip(n).String() }
 
 // sensed takes what the chip measured.
 func (s *Supervisor) sensed(r frame.SenseReply) {

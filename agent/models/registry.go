@@ -21,6 +21,7 @@ import (
 	"primespark/agent/infer/image"
 	"primespark/agent/infer/post"
 	"primespark/agent/models/blazeface"
+	"primespark/agent/models/shelf"
 	"primespark/shared/conf"
 	"primespark/shared/fleet"
 	"primespark/shared/model"
@@ -33,6 +34,8 @@ type Config struct {
 	Backends []infer.Backend       // the engines of the node
 	Dir      string                // of package folders; empty or missing: only the embedded ones
 	Embedded map[string]Files      // nil: BlazeFace
+	Shelf    shelf.Shelf           // HEF files to make packages of, when they are asked for
+	Load     []string              // models on the shelf that are loaded at the start
 	Memory   int64                 // for all models together, in bytes; 0: no bound
 	Queue    int                   // requests that wait for an engine; 0: 16
 	Images   image.Limits          // zero: image.Default
@@ -140,9 +143,20 @@ func (r *Registry) Run(ctx context.Context) error {
 // Settled is closed once Run has tried every model that there was at its start.
 func (r *Registry) Settled() <-chan struct{} { return r.settled }
 
-// found lists the models that there are: the embedded ones, then the folders.
+// found lists the models that are to be loaded: the embedded ones, the folders,
+// and those of the shelf that were asked for.
 func (r *Registry) found() []string {
-	names := slices.Sorted(maps.Keys(r.cfg.Embedded))
+	names := r.folders(slices.Sorted(maps.Keys(r.cfg.Embedded)))
+	for _, name := range r.cfg.Load {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// folders adds the models that have a folder to names.
+func (r *Registry) folders(names []string) []string {
 	if r.cfg.Dir == "" {
 		return names
 	}
@@ -178,14 +192,19 @@ func (r *Registry) open(name string) (source, error) {
 	if files, ok := r.cfg.Embedded[name]; ok {
 		return embedded(files), nil
 	}
-	return nil, r.unknown(name)
+	p, err := r.cfg.Shelf.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, r.unknown(name)
+	}
+	return shelved{p.Files, p.Paths}, err
 }
 
-// Index lists all models that were seen, by name.
+// Index lists all models that were seen, or lie on the shelf, by name.
 func (r *Registry) Index() []model.Status {
+	shelf := r.cfg.Shelf.Names()
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	all := make([]model.Status, 0, len(r.models))
+	all := make([]model.Status, 0, len(r.models)+len(shelf))
 	for _, name := range slices.Sorted(maps.Keys(r.models)) {
 		e := r.models[name]
 		st := e.status
@@ -194,7 +213,18 @@ func (r *Registry) Index() []model.Status {
 		}
 		all = append(all, st)
 	}
+	for _, name := range shelf {
+		if r.models[name] == nil {
+			all = append(all, r.shelved(name))
+		}
+	}
+	slices.SortFunc(all, func(a, b model.Status) int { return strings.Compare(a.Name, b.Name) })
 	return all
+}
+
+// shelved is the status of a model that nobody has asked for yet.
+func (r *Registry) shelved(name string) model.Status {
+	return model.Status{Name: name, Version: "1", State: model.Unavailable, Reason: "in " + r.cfg.Shelf.Dir + ", and not loaded"}
 }
 
 // Serving lists the models that can answer, by name.
@@ -257,6 +287,9 @@ func (r *Registry) find(name, version string) (*live, error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	e, ok := r.models[name]
+	if !ok && slices.Contains(r.cfg.Shelf.Names(), name) {
+		return nil, notReady(r.shelved(name))
+	}
 	if !ok {
 		return nil, r.unknownLocked(name)
 	}

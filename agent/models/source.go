@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -62,6 +63,25 @@ func (e embedded) open(name string) (*os.File, int64, error) {
 }
 
 func (embedded) Close() error { return nil }
+
+// A shelved is a package of a shelf: small files in memory, large ones on disk.
+type shelved struct {
+	embedded
+	paths map[string]string
+}
+
+func (s shelved) open(name string) (*os.File, int64, error) {
+	path, ok := s.paths[name]
+	if !ok {
+		return s.embedded.open(name)
+	}
+	root, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return nil, 0, err
+	}
+	defer root.Close()
+	return folder{root}.open(filepath.Base(path))
+}
 
 // read reads a whole file of at most most bytes.
 func read(from source, name string, most int64) ([]byte, error) {

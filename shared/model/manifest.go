@@ -137,6 +137,11 @@ const (
 	YOLOX          Kind = "yolox"             // rows of cx, cy, w, h, objectness, classes, not yet decoded
 	SSDDecoded     Kind = "ssd-decoded"       // scores [1,N,classes], then boxes [1,N,4] as corners in 0..1
 	BlazeFace      Kind = "blazeface-anchors" // a tensor of scores for each stride, then one of boxes for each
+	// NMSInModel reads boxes that the model has chosen itself, as HailoRT gives them:
+	// [1, classes, 1 + 5 × most boxes of a class]. For each class it holds how many boxes
+	// there are, then so many times y_min, x_min, y_max, x_max in 0..1 of the input and the
+	// score, the next class following at once.
+	NMSInModel Kind = "nms-in-model"
 )
 
 // NMS is what becomes of boxes that overlap.

@@ -65,7 +65,7 @@ func checkRange(f *conf.File, key string, v, least, most float64, example string
 // kind reads.
 func (m *Manifest) checkPostprocess(f *conf.File) {
 	p := m.Postprocess
-	f.CheckOneOf("postprocess.kind", string(p.Kind), string(YOLOX), string(Classification), string(SSDDecoded), string(BlazeFace), string(Raw))
+	f.CheckOneOf("postprocess.kind", string(p.Kind), string(YOLOX), string(Classification), string(SSDDecoded), string(BlazeFace), string(NMSInModel), string(Raw))
 	f.CheckOneOf("postprocess.nms", string(p.NMS), string(PlainNMS), string(WeightedNMS))
 	checkRange(f, "postprocess.score", p.Score, 0, 1, "0.3")
 	checkRange(f, "postprocess.iou", p.IOU, 0, 1, "0.45")
@@ -134,6 +134,10 @@ func (m *Manifest) checkBoxes(f *conf.File) {
 	case SSDDecoded:
 		if len(m.Outputs) != 2 || dim(0, 2) < 1 || dim(1, 2) != 4 || dim(0, 1) != dim(1, 1) {
 			f.Bad("outputs", "ssd-decoded reads scores like [1, 4420, 2], then boxes like [1, 4420, 4], in this order")
+		}
+	case NMSInModel:
+		if len(m.Outputs) != 1 || dim(0, 1) < 1 || dim(0, 2) < 6 || dim(0, 2)%5 != 1 {
+			f.Bad("outputs", "nms-in-model reads one tensor like [1, 80, 501]: classes, and for each a count and five numbers a box")
 		}
 	case BlazeFace:
 		levels := len(p.Strides)

@@ -10,6 +10,9 @@ import (
 // centre and size, and whether there is anything at all.
 const boxAndObject = 5
 
+// boxAndScore are the numbers of a box that a model has chosen itself.
+const boxAndScore = 5
+
 // yolox reads rows of centre, size, objectness and classes, for each cell of
 // each grid (YOLOX, yolox/utils/demo_utils.py, demo_postprocess).
 func (p *Processor) yolox(out tensor.Tensor) (boxes []box) {
@@ -61,6 +64,28 @@ func strongest(scores []float32, skip func(int) bool) (class int, score float32)
 		}
 	}
 	return class, score
+}
+
+// chosen reads the boxes that the model itself has chosen, class by class.
+func (p *Processor) chosen(out tensor.Tensor) (boxes []box) {
+	values := out.Float32s()
+	most := (out.Shape[2] - 1) / boxAndScore
+	w, h := float32(p.width), float32(p.height)
+	for class := range out.Shape[1] {
+		n := values[0]
+		values = values[1:]
+		if !(n >= 0 && n <= float32(most)) { // false for NaN: what follows cannot be told apart
+			return boxes
+		}
+		for range int(n) {
+			v := values[:boxAndScore]
+			values = values[boxAndScore:]
+			if v[4] >= float32(p.how.Score) {
+				boxes = collect(boxes, box{x1: v[1] * w, y1: v[0] * h, x2: v[3] * w, y2: v[2] * h, score: v[4], class: class})
+			}
+		}
+	}
+	return boxes
 }
 
 // Each row of BlazeFace's boxes has the centre's distance from its anchor, the

@@ -61,6 +61,8 @@ func (p *Processor) classes(outputs []model.Output) int {
 		return last - boxAndObject
 	case model.BlazeFace:
 		return 1
+	case model.NMSInModel:
+		return outputs[0].Shape[1]
 	case model.Classification:
 		n, _ := tensor.Count(outputs[0].Shape) // the manifest was checked
 		return n
@@ -96,14 +98,19 @@ func (p *Processor) Find(out []tensor.Tensor, fit image.Fit) []Found {
 		return p.found(p.ssd(out[0], out[1]), fit)
 	case model.BlazeFace:
 		return p.found(p.blazeface(out), fit)
+	case model.NMSInModel:
+		return p.told(best(p.chosen(out[0]), p.how.Max), fit)
 	}
 	return nil
 }
 
-// found keeps one of the boxes that overlap, and tells them in pixels of the
-// image. Boxes beside the image are left out.
+// found keeps one of the boxes that overlap.
 func (p *Processor) found(boxes []box, fit image.Fit) []Found {
-	boxes = suppress(boxes, float32(p.how.IOU), p.how.NMS == model.WeightedNMS, p.how.Max)
+	return p.told(suppress(boxes, float32(p.how.IOU), p.how.NMS == model.WeightedNMS, p.how.Max), fit)
+}
+
+// told is the boxes in pixels of the image. Those beside the image are left out.
+func (p *Processor) told(boxes []box, fit image.Fit) []Found {
 	all := make([]Found, 0, len(boxes))
 	for _, b := range boxes {
 		corners := fit.Box(float64(b.x1), float64(b.y1), float64(b.x2), float64(b.y2))

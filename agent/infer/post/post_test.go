@@ -183,6 +183,7 @@ func FuzzFind(f *testing.F) {
 			newRig(t, model.Postprocess{Kind: model.BlazeFace, Score: .3, NMS: model.WeightedNMS, Strides: []int{8, 16}, Anchors: []int{2, 6}}, nil,
 				[]int{1, 128, 1}, []int{1, 96, 1}, []int{1, 128, 16}, []int{1, 96, 16}),
 			newRig(t, model.Postprocess{Kind: model.Classification, Softmax: true}, nil, []int{1, 30}),
+			newRig(t, model.Postprocess{Kind: model.NMSInModel, Score: .3}, nil, []int{1, 8, 16}),
 		} {
 			n := 0
 			for i := range r.out {
@@ -215,5 +216,28 @@ func BenchmarkYOLOX(b *testing.B) {
 	}
 	for b.Loop() {
 		r.Find(r.out, whole)
+	}
+}
+
+func TestNMSInModel(t *testing.T) {
+	r := newRig(t, model.Postprocess{Kind: model.NMSInModel, Score: .3}, []string{"cat", "dog", "cow"}, []int{1, 3, 11})
+	v := r.values(0)
+	copy(v, []float32{
+		1, .25, .5, .5, .75, .6, // one cat
+		0,                                         // no dog
+		2, 0, 0, .5, .5, .9, .01, .01, .5, .5, .2, // a cow, and one too weak; those that overlap were chosen from
+	})
+	want := []post.Found{
+		{Label: "cow", Score: .9, Box: []float64{0, 0, 64, 64}},
+		{Label: "cat", Score: .6, Box: []float64{64, 32, 96, 64}},
+	}
+	if got := r.Find(r.out, whole); !reflect.DeepEqual(got, want) {
+		t.Errorf("found %+v, want %+v", got, want)
+	}
+	for name, count := range map[string]float32{"NaN": float32(math.NaN()), "too many": 3, "negative": -1, "infinite": float32(math.Inf(1))} {
+		v[0] = count
+		if got := r.Find(r.out, whole); len(got) != 0 {
+			t.Errorf("a count that is %s: found %+v", name, got)
+		}
 	}
 }

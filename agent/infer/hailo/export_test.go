@@ -1,0 +1,4 @@
+package hailo
+
+// Boxes is boxes, for the fuzz test.
+var Boxes = boxes

@@ -1,0 +1,195 @@
+// Package hailo runs models on a Hailo accelerator, as a backend of the agent:
+// pixels go in as bytes, in the order height, width, channel, and what comes out
+// are float32 numbers, or the boxes that the model has chosen itself.
+//
+// A model is checked by our own reader before the vendor's library sees it. What
+// the accelerator lacks, and what becomes of its worker, is package
+// primespark/hailo's matter; here it only becomes an error that the agent knows.
+package hailo
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"slices"
+
+	"primespark/agent/infer"
+	chip "primespark/hailo"
+	"primespark/hailo/frame"
+	"primespark/hailo/hef"
+	"primespark/shared/tensor"
+)
+
+// Engine is the name in manifests.
+const Engine = "hailo"
+
+// A Backend gives sessions on the chip that a supervisor keeps. Make it with New.
+type Backend struct {
+	chip  *chip.Supervisor
+	depth int
+}
+
+// New returns a backend with so many inferences at a time.
+func New(s *chip.Supervisor, depth int) *Backend { return &Backend{s, depth} }
+
+// Engine is the name in manifests.
+func (*Backend) Engine() string { return Engine }
+
+// Parallel is how many inferences of a model may be under way.
+func (b *Backend) Parallel() int { return b.depth }
+
+// Service is whether the chip is in service.
+func (b *Backend) Service() (<-chan struct{}, error) {
+	_, changed := b.chip.Status().Load()
+	return changed, known(b.chip.Down())
+}
+
+// Load checks a HEF and has the chip's worker load it.
+func (b *Backend) Load(ctx context.Context, file *os.File, size, memory int64) (infer.Session, error) {
+	h, err := hef.Read(file, size)
+	if err != nil {
+		return nil, err
+	}
+	if len(h.Groups) != 1 {
+		return nil, fmt.Errorf("there are %d networks in the file; compile each to a file of its own", len(h.Groups))
+	}
+	if err := b.fits(h); err != nil {
+		return nil, err
+	}
+	g := h.Groups[0]
+	m, err := b.chip.Add(ctx, chip.Spec{Name: g.Name, File: file, Facts: g.Facts(), Contexts: g.Contexts, FPS: g.FPS})
+	if err != nil {
+		return nil, known(err)
+	}
+	s := &session{model: m}
+	for _, side := range []struct {
+		from []frame.Tensor
+		to   *[]tensor.Spec
+	}{{m.Shape().Inputs, &s.inputs}, {m.Shape().Outputs, &s.outputs}} {
+		for _, t := range side.from {
+			*side.to = append(*side.to, spec(t))
+		}
+	}
+	if memory > 0 && s.Memory() > memory {
+		return nil, errors.Join(fmt.Errorf("%w: %d bytes, and it may take %d", infer.ErrMemory, s.Memory(), memory), s.Close())
+	}
+	return s, nil
+}
+
+// fits refuses a file for another chip, or for a later library, as far as those
+// are known already.
+func (b *Backend) fits(h *hef.File) error {
+	st := b.chip.Status().Get()
+	if st.Chip != 0 {
+		if err := h.Arch.RunsOn(st.Chip); err != nil {
+			return err
+		}
+	}
+	if v := chip.ParseVersion(st.Library); v != (chip.Version{}) && hef.Release(v).Less(h.Needs()) {
+		return fmt.Errorf("the file needs HailoRT %v, and this one is %v; upgrade HailoRT, or compile the model with an older Dataflow Compiler", h.Needs(), v)
+	}
+	return nil
+}
+
+// known tells an error of the chip in the agent's words.
+func known(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, chip.ErrDown):
+		return &down{err}
+	case errors.Is(err, chip.ErrClosed):
+		return infer.ErrClosed
+	}
+	return err
+}
+
+// A down is infer.ErrDown, in the chip's words.
+type down struct{ err error }
+
+func (d *down) Error() string   { return d.err.Error() }
+func (d *down) Unwrap() []error { return []error{infer.ErrDown, d.err} }
+
+// byClass is the layout of boxes that the model has chosen itself.
+const byClass = "nms_by_class"
+
+// spec describes a tensor of the worker's in the words of the protocol. Boxes by
+// class are [1, classes, 1 + 5 × most of a class], as the post-processing reads them.
+func spec(t frame.Tensor) tensor.Spec {
+	shape := slices.Clone(t.Shape)
+	switch {
+	case t.Layout == byClass:
+		shape = []int{1, t.Classes, 1 + 5*t.PerClass}
+	case t.Layout == "nc" && len(shape) > 1:
+		shape = []int{1, shape[len(shape)-1]}
+	case len(shape) < 4 && shape[0] != 1:
+		shape = append([]int{1}, shape...)
+	}
+	return tensor.Spec{Name: t.Name, Type: t.Type, Shape: shape}
+}
+
+type session struct {
+	model           *chip.Model
+	inputs, outputs []tensor.Spec
+}
+
+func (s *session) Inputs() []tensor.Spec  { return s.inputs }
+func (s *session) Outputs() []tensor.Spec { return s.outputs }
+
+// Memory is what is shared with the worker. What the chip itself holds is not
+// the host's.
+func (s *session) Memory() int64 { return s.model.Memory() }
+
+func (s *session) Close() error { return s.model.Close() }
+
+func (s *session) Infer(ctx context.Context, in, out []tensor.Tensor) error {
+	if err := errors.Join(fit(in, s.inputs), fit(out, s.outputs)); err != nil {
+		return err
+	}
+	_, err := s.model.Infer(ctx,
+		func(to [][]byte) {
+			for i := range to {
+				copy(to[i], in[i].Data)
+			}
+		},
+		func(from [][]byte) {
+			for i, t := range s.model.Shape().Outputs {
+				if t.Layout == byClass {
+					boxes(out[i].Data, from[i], t.Classes, t.PerClass)
+				} else {
+					copy(out[i].Data, from[i])
+				}
+			}
+		})
+	return known(err)
+}
+
+// boxes copies what is told of boxes, and clears the rest, which is left of
+// earlier inferences. What makes no sense ends the list.
+func boxes(to, from []byte, classes, most int) {
+	at := 0
+	for range classes {
+		n := math.Float32frombits(binary.LittleEndian.Uint32(from[at:]))
+		if !(n >= 0 && n <= float32(most)) {
+			break
+		}
+		at += 4 + 4*5*int(n)
+	}
+	clear(to[copy(to, from[:at]):])
+}
+
+// fit checks tensors against their description.
+func fit(have []tensor.Tensor, want []tensor.Spec) error {
+	if len(have) != len(want) {
+		return fmt.Errorf("%d tensors, want %d", len(have), len(want))
+	}
+	for i, t := range have {
+		if err := errors.Join(t.Check(), want[i].Fits(t.Type, t.Shape)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
