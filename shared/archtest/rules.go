@@ -55,6 +55,10 @@ var PrimeSpark = Rules{
 		"agent/api":             {"agent/infer"},
 		"agent/duties":          {"agent/infer"},
 
+		// The two ways of samples away from the node empty the same box.
+		"agent/upload": {"agent/outbox"},
+		"agent/uplink": {"agent/outbox"},
+
 		// What a model's file says of itself is told to the worker, in its words.
 		"hailo/hef": {"hailo/frame"},
 
@@ -70,7 +74,8 @@ var PrimeSpark = Rules{
 		"coordinator/enroll":         {"coordinator/fsm", "coordinator/pki"},
 		"coordinator/events":         {"coordinator/fsm"},
 		"coordinator/dispatch":       {"coordinator/route"},
-		"coordinator/api":            {"coordinator/fsm", "coordinator/route", "coordinator/events", "coordinator/status"},
+		"coordinator/ingest":         {"coordinator/fsm", "coordinator/history"},
+		"coordinator/api":            {"coordinator/fsm", "coordinator/history", "coordinator/route", "coordinator/events", "coordinator/status"},
 	},
 	Libraries: map[string][]string{
 		"filippo.io/age":                      {"coordinator/backup"},
