@@ -13,9 +13,11 @@ import (
 	"primespark/agent/config"
 	"primespark/agent/duties"
 	"primespark/agent/models"
+	"primespark/agent/outbox"
 	"primespark/agent/plan"
 	"primespark/agent/record"
 	"primespark/agent/sensors"
+	"primespark/agent/upload"
 	"primespark/shared/fleet"
 	"primespark/shared/health"
 	"primespark/shared/identity"
@@ -59,7 +61,17 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		conditions.Set(health.SafeMode, health.Warning, "The agent crashed again and again, and runs in safe mode: the embedded model only, no tasks, no uplink.",
 			"Find out why with journalctl -u prime-spark-agent, then run systemctl start prime-spark-agent.")
 	}
-	recorder := record.New(time.Now(), keptSamples)
+	power := &latest{} // of the battery, once there is one
+	box, wear, err := openOutbox(cfg, id, power.battery, conditions, part(log, "outbox"), metrics)
+	if err != nil {
+		return err
+	}
+	var keeper record.Keeper
+	if box != nil {
+		defer func() { _ = box.Close() }() // its Run has committed all there was
+		keeper = box
+	}
+	recorder := record.New(time.Now(), keptSamples, keeper)
 	registry, err := models.New(models.Config{
 		Backends: engines(cfg.Infer, out), Dir: cfg.Models.Dir, Memory: int64(cfg.Models.Memory), Queue: cfg.Infer.Queue,
 		Log: part(log, "models"), Metrics: metrics,
@@ -88,7 +100,15 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 			return err
 		}
 		self.power = monitor.Power().Get
+		power.get.Store(&self.power)
 		parts = append(parts, run.Restart(monitor, part(log, "battery")))
+	}
+
+	if box != nil {
+		parts = append([]run.Part{box, wear}, parts...) // first, so that it ends last: the sensors keep until they stop
+		self.outbox = func() *api.Outbox {
+			return &api.Outbox{Waiting: box.Waiting(), Daily: wear.Daily(), Budget: outbox.DailyBudget}
+		}
 	}
 
 	var follower *plan.Follower
@@ -114,6 +134,13 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		parts = append(parts, run.Restart(place, part(log, "gossip")), follower, beater, &identity.Renewal{
 			Identity: id, Dir: identityDir(cfg), Ask: follower.Renew, Conditions: conditions, Log: part(log, "identity"),
 		})
+		if cfg.MQTT.Broker == "" && box != nil && !cfg.SafeMode {
+			up, err := upload.New(box, follower, part(log, "upload"), metrics)
+			if err != nil {
+				return err
+			}
+			parts = append(parts, run.Restart(up, part(log, "upload")))
+		}
 		if cfg.MQTT.Broker != "" {
 			up, err := newUplink(cfg, self, id, recorder, part(log, "uplink"), metrics)
 			if err != nil {
@@ -145,9 +172,6 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	}
 
 	log.Info("node is up", "doors", addresses(doors), "joined", id != nil, "models_dir", cfg.Models.Dir, "version", version.Get().String())
-	if id != nil && cfg.MQTT.Broker == "" {
-		log.Info("no MQTT broker is configured, samples stay on this node", "remedy", "set mqtt.broker")
-	}
 	err = run.All(ctx, parts...)
 	log.Info("node has stopped")
 	return err

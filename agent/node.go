@@ -23,6 +23,7 @@ type node struct {
 	conditions *health.Registry
 	vital      *watch.Value[fleet.Vital] // the newest that was collected
 	addresses  func() map[string]string  // by what they serve
+	outbox     func() *api.Outbox        // nil on a node that has not joined
 }
 
 func noView() fleet.View   { return nil }
@@ -46,5 +47,9 @@ func (n node) collect() fleet.Vital {
 // describe is the node as its API shows it.
 func (n node) describe() api.Self {
 	v := n.vital.Get()
-	return api.Self{Name: n.cfg.Name, Role: fleet.Agent, Mode: v.Mode, Vital: v, Addresses: n.addresses()}
+	s := api.Self{Name: n.cfg.Name, Role: fleet.Agent, Mode: v.Mode, Vital: v, Addresses: n.addresses()}
+	if n.outbox != nil {
+		s.Outbox = n.outbox()
+	}
+	return s
 }

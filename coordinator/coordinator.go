@@ -23,6 +23,7 @@ import (
 	"primespark/coordinator/enroll"
 	"primespark/coordinator/events"
 	"primespark/coordinator/fsm"
+	"primespark/coordinator/ingest"
 	"primespark/coordinator/lead"
 	"primespark/coordinator/liveness"
 	"primespark/coordinator/pki"
@@ -130,7 +131,21 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	if err != nil {
 		return err
 	}
-	history := events.NewLog()
+	records, err := openHistory(cfg, part(log, "history"), metrics)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = records.Close() }() // all that was acknowledged is on the disk
+	intake, err := ingest.New(ingest.Config{
+		Self: cfg.Name, Store: records, State: func() fsm.State { s, _ := node.State(); return s },
+		Conditions: conditions, Log: part(log, "ingest"), Metrics: metrics,
+	})
+	if err != nil {
+		return err
+	}
+	logs, hangUp := ingest.NewReader(out.Dial, func(name string) *tls.Config { return id.ClientTLSFor(identity.Node(name, fleet.Coordinator)) })
+	defer hangUp()
+	happened := events.NewLog()
 	desk := tasks.New(node, metrics)
 	shelf, peers, err := keepObjects(cfg, id, node, out, part(log, "objects"), metrics)
 	if err != nil {
@@ -141,11 +156,11 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	node.OnAsk(leases.Answer)
 	front, err := api.New(api.Config{
 		Self: cfg.Name, Group: node, Standing: func() api.Standing { return apiStanding(node.Status()) },
-		Views: living.View(), Gateway: dispatcher, Ear: living, Enroller: enrollment{enroller}, Tasks: desk, Events: history,
+		Views: living.View(), Gateway: dispatcher, Ear: living, Enroller: enrollment{enroller}, Tasks: desk, Events: happened,
 		MostTasks: cfg.Tasks.Max, MostBytes: int(cfg.Tasks.MaxBytes), Objects: shelf,
 		Health: conditions.All, SessionKey: id.SessionKey(), MaxBody: int64(cfg.HTTP.MaxBody),
-		Backups: saver{cfg, keys},
-		Log:     part(log, "api"), Registry: metrics,
+		Backups: saver{cfg, keys}, History: chronicle{intake, records},
+		Log: part(log, "api"), Registry: metrics,
 	})
 	if err != nil {
 		return err
@@ -179,10 +194,12 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		lead.Part(node.Leading(), part(log, "backup"), backups...),
 		backupHealth(cfg.Backup, node.State, conditions),
 		&events.Watcher{
-			Self: cfg.Name, Log: history, State: node.State, Views: living.View(),
+			Self: cfg.Name, Log: happened, State: node.State, Views: living.View(),
 			Group: func() events.Standing { return standing(node.Status()) },
 		},
 		dispatcher,
+		records,
+		intake.Follow(logs),
 		beat(cfg.Name, id, node, talk, living, out, part(log, "heartbeat")),
 		front,
 		api.Server{Name: "api", Listener: ports.api, TLS: ports.tls(cfg, id), Handler: front.Handler(), Stop: front.Stop, Log: part(log, "api")},

@@ -55,6 +55,14 @@ type Self struct {
 	Mode      fleet.Mode        `json:"mode"`
 	Vital     fleet.Vital       `json:"vital"`
 	Addresses map[string]string `json:"addresses"` // by what they serve: "api", "gossip"
+	Outbox    *Outbox           `json:"outbox,omitempty"`
+}
+
+// Outbox is what waits to be stored elsewhere, and what the disk bears for it.
+type Outbox struct {
+	Waiting int    `json:"waiting_samples"`
+	Daily   uint64 `json:"written_bytes_per_day"` // by this process, at its pace of the last ten minutes
+	Budget  uint64 `json:"written_bytes_per_day_budget"`
 }
 
 // Config holds the limits. A zero value stands for the default.

@@ -35,6 +35,7 @@ type Config struct {
 	Infer     Infer     `yaml:"infer"`
 	Battery   Battery   `yaml:"battery"`
 	Telemetry Telemetry `yaml:"telemetry"`
+	Outbox    Outbox    `yaml:"outbox"`
 	MQTT      MQTT      `yaml:"mqtt"`
 	Log       Log       `yaml:"log"`
 
@@ -103,6 +104,12 @@ type Telemetry struct {
 	Every conf.Duration `yaml:"every"`
 }
 
+// Outbox configures the samples that wait until they are stored elsewhere.
+type Outbox struct {
+	MaxSize conf.Size     `yaml:"max_size"` // on disk; the oldest makes room
+	MaxAge  conf.Duration `yaml:"max_age"`
+}
+
 // MQTT configures the uplink.
 type MQTT struct {
 	Broker       string `yaml:"broker"`        // tcp://host:1883 or ssl://host:8883; empty: no uplink
@@ -130,6 +137,7 @@ func Default() Config {
 		Infer:     Infer{Queue: 16, Deadline: conf.Duration(30 * time.Second)},
 		Battery:   Battery{Source: "none", Every: conf.Duration(10 * time.Second)},
 		Telemetry: Telemetry{Every: conf.Duration(10 * time.Second)},
+		Outbox:    Outbox{MaxSize: 256 << 20, MaxAge: conf.Duration(7 * 24 * time.Hour)},
 		MQTT:      MQTT{Prefix: "primespark", HomeAssistant: "on"},
 		Log:       Log{Level: "info", Format: "json"},
 	}
@@ -181,6 +189,10 @@ func (c Config) check(f *conf.File) {
 	c.Infer.check(f)
 	c.Battery.check(f)
 	f.CheckEvery("telemetry.every", c.Telemetry.Every, time.Second, time.Hour)
+	if m := c.Outbox.MaxSize; m < 1<<20 || m > 64<<30 {
+		f.Bad("outbox.max_size", "%v is not between 1MiB and 64GiB; 256MiB holds a week of four samples a second", m)
+	}
+	f.CheckEvery("outbox.max_age", c.Outbox.MaxAge, time.Minute, 31*24*time.Hour)
 	c.MQTT.check(f)
 	f.CheckOneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	f.CheckOneOf("log.format", c.Log.Format, "json", "text")

@@ -124,6 +124,11 @@ func (f *Follower) Renew(ctx context.Context, r identity.RenewRequest) (identity
 	return f.api().Renew(ctx, r)
 }
 
+// Upload sends samples of this node to a coordinator.
+func (f *Follower) Upload(ctx context.Context, u wire.TelemetryUpload) (wire.TelemetryAcks, error) {
+	return f.api().Upload(ctx, u)
+}
+
 // Run follows the plan until ctx ends.
 func (f *Follower) Run(ctx context.Context) error {
 	defer f.http.CloseIdleConnections()

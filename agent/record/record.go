@@ -25,17 +25,21 @@ const streamsMost = 64
 type Recorder struct {
 	boot   int64
 	keep   int
+	into   Keeper
 	newest *watch.Value[telemetry.Newest]
 
 	mu      sync.Mutex
 	streams map[telemetry.Stream]*ring
 }
 
+// A Keeper keeps samples until they are stored elsewhere. It never waits.
+type Keeper interface{ Keep(telemetry.Sample) }
+
 // New returns a recorder of a process that started at boot, which keeps that
-// many samples of each stream, at least one.
-func New(boot time.Time, keep int) *Recorder {
+// many samples of each stream, at least one. Keeper may be nil.
+func New(boot time.Time, keep int, into Keeper) *Recorder {
 	return &Recorder{
-		boot: boot.UnixMilli(), keep: max(1, keep), newest: watch.New(telemetry.Newest{}),
+		boot: boot.UnixMilli(), keep: max(1, keep), into: into, newest: watch.New(telemetry.Newest{}),
 		streams: map[telemetry.Stream]*ring{},
 	}
 }
@@ -55,6 +59,9 @@ func (r *Recorder) Record(stream telemetry.Stream, v telemetry.Value) error {
 	ring.seq++
 	s := telemetry.Sample{Boot: r.boot, Stream: stream, Seq: ring.seq, At: time.Now().UTC().Truncate(time.Millisecond), Value: v}
 	ring.add(s)
+	if r.into != nil {
+		r.into.Keep(s)
+	}
 	r.newest.Update(func(old telemetry.Newest) telemetry.Newest {
 		now := maps.Clone(old)
 		now[stream] = s

@@ -13,7 +13,7 @@ import (
 )
 
 func ExampleRecorder() {
-	r := record.New(time.UnixMilli(1000), 100)
+	r := record.New(time.UnixMilli(1000), 100, nil)
 	for _, celsius := range []float64{50, 51} {
 		if err := r.Record(telemetry.Temperature, telemetry.Number(celsius, "°C")); err != nil {
 			panic(err)
@@ -25,7 +25,7 @@ func ExampleRecorder() {
 }
 
 func TestAfter(t *testing.T) {
-	r := record.New(time.Now(), 5)
+	r := record.New(time.Now(), 5, nil)
 	for i := range 12 {
 		if err := r.Record("cpu", telemetry.Number(float64(i+1), "")); err != nil {
 			t.Fatal(err)
@@ -61,7 +61,7 @@ func TestAfter(t *testing.T) {
 }
 
 func TestStreamsCountByThemselves(t *testing.T) {
-	r := record.New(time.UnixMilli(77), 5)
+	r := record.New(time.UnixMilli(77), 5, nil)
 	for _, s := range []telemetry.Stream{"cpu", "disk", "cpu"} {
 		if err := r.Record(s, telemetry.Number(1, "")); err != nil {
 			t.Fatal(err)
@@ -77,7 +77,7 @@ func TestStreamsCountByThemselves(t *testing.T) {
 }
 
 func TestRecordRefuses(t *testing.T) {
-	r := record.New(time.Now(), 5)
+	r := record.New(time.Now(), 5, nil)
 	if err := r.Record("A/b", telemetry.Number(1, "")); err == nil {
 		t.Error("a stream that is no name")
 	}
@@ -96,7 +96,7 @@ func TestRecordRefuses(t *testing.T) {
 }
 
 func TestARecordWakes(t *testing.T) {
-	r := record.New(time.Now(), 5)
+	r := record.New(time.Now(), 5, nil)
 	before, changed := r.Newest().Load()
 	if err := r.Record("cpu", telemetry.Number(1, "")); err != nil {
 		t.Fatal(err)

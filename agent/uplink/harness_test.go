@@ -78,7 +78,7 @@ func (in *inbox) take(_ mqtt.Client, m mqtt.Message) {
 // inBubble tells a story with a broker that runs and an uplink to it.
 func inBubble(t *testing.T, story func(*testing.T, *lab)) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &lab{t: t, rec: record.New(time.Now(), 1000)}
+		l := &lab{t: t, rec: record.New(time.Now(), 1000, nil)}
 		l.samples, l.retained, l.payloads = map[telemetry.Stream][]uint64{}, map[string]string{}, map[string]string{}
 		l.counts = map[string]int{}
 		l.startBroker()

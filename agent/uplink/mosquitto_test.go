@@ -176,7 +176,7 @@ func TestMosquittoIsKilledAndComesBack(t *testing.T) {
 	if err := os.WriteFile(password, []byte("secret\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	rec := record.New(time.Now(), 1000)
+	rec := record.New(time.Now(), 1000, nil)
 	var away atomic.Bool // the reader has to be back first, for mosquitto stores nothing for it
 	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
 		if away.Load() {
@@ -215,7 +215,7 @@ func TestEmbeddedBrokerOnLoopback(t *testing.T) {
 		}
 	})
 	got := subscribe(t, b.Addr(), "", "")
-	rec := record.New(time.Now(), 1000)
+	rec := record.New(time.Now(), 1000, nil)
 	samples(t, rec, 500)
 	runs(t, uplink.Config{Broker: "tcp://" + b.Addr(), Topics: topics}, rec)
 	expect(t, got, 0, 500)
@@ -229,7 +229,7 @@ func TestPasswordFileThatIsNone(t *testing.T) {
 	for _, path := range []string{large, filepath.Join(t.TempDir(), "missing")} {
 		var log bytes.Buffer
 		up, err := uplink.New(uplink.Config{Broker: "tcp://127.0.0.1:1", Topics: topics, PasswordFile: path},
-			record.New(time.Now(), 1), logs.New(&log, logs.Options{}), nil)
+			record.New(time.Now(), 1, nil), logs.New(&log, logs.Options{}), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -157,7 +157,7 @@ func TestNewRefuses(t *testing.T) {
 		"bad names":  {Broker: "tcp://c1:1883", Topics: telemetry.Topics{Prefix: "p", Cluster: "#", Node: "pi-1"}},
 		"bad prefix": {Broker: "tcp://c1:1883", Topics: telemetry.Topics{Prefix: "a/b", Cluster: "home", Node: "pi-1"}},
 	} {
-		if _, err := uplink.New(cfg, record.New(time.Now(), 1), slog.New(slog.DiscardHandler), nil); err == nil {
+		if _, err := uplink.New(cfg, record.New(time.Now(), 1, nil), slog.New(slog.DiscardHandler), nil); err == nil {
 			t.Errorf("%s: not refused", name)
 		}
 	}

@@ -108,6 +108,7 @@ type Config struct {
 	Log        *slog.Logger
 	Registry   *prometheus.Registry // nil: one of its own
 	Backups    Saver                // nil: none are made
+	History    History              // nil: none is kept
 }
 
 // An API answers HTTP requests. Its Run must be running for the page and the

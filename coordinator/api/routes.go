@@ -78,6 +78,7 @@ func routes() []Route {
 	table = append(table, heartbeatRoute())
 	table = append(table, taskRoutes()...)
 	table = append(table, objectRoutes()...)
+	table = append(table, telemetryRoutes()...)
 	for _, version := range []string{"", "/versions/{version}"} {
 		model := "/v2/models/{model}" + version
 		table = append(table,

@@ -54,6 +54,8 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"POST /v1/renew":                Belong,
 		"GET /v1/plan":                  Belong,
 		"POST /v1/heartbeat":            Belong,
+		"POST /v1/telemetry":            Belong,
+		"GET /v1/telemetry/log":         Belong,
 		"POST /v1/backup":               Administer,
 		"POST /v1/join-codes":           Operate,
 		"POST /v1/nodes/{name}:approve": Operate, "POST /v1/nodes/{name}:drain": Operate, "POST /v1/nodes/{name}:undrain": Operate, "POST /v1/nodes/{name}:revoke": Operate,

@@ -56,14 +56,16 @@ func (r Route) limit() int64 {
 		return task.MaxObject
 	case "node.heartbeat":
 		return unbounded
+	case "telemetry.upload":
+		return wire.UploadBytes
 	}
 	return maxJSON
 }
 
 // level is how loud the audit of a call is: what agents do every few seconds is
-// in the task, and no news.
+// in the task or in the history, and no news.
 func (r Route) level() slog.Level {
-	if r.Permission == Assist || r.Permission == Belong && (strings.HasPrefix(r.Audit, "task.") || r.Audit == "node.heartbeat") {
+	if r.Permission == Assist || r.Permission == Belong && (strings.HasPrefix(r.Audit, "task.") || r.Audit == "node.heartbeat" || r.Audit == "telemetry.upload") {
 		return slog.LevelDebug
 	}
 	return slog.LevelInfo

@@ -34,6 +34,7 @@ type Config struct {
 	Tasks    Tasks    `yaml:"tasks"`
 	Objects  Objects  `yaml:"objects"`
 	MQTT     MQTT     `yaml:"mqtt"`
+	History  History  `yaml:"history"`
 	Backup   Backup   `yaml:"backup"`
 	Log      Log      `yaml:"log"`
 }
@@ -74,6 +75,13 @@ type MQTT struct {
 	Prefix   string `yaml:"prefix"` // first level of each topic
 }
 
+// History configures what is kept of what the nodes measured.
+type History struct {
+	MaxSize conf.Size     `yaml:"max_size"` // on disk; the oldest makes room
+	Raw     conf.Duration `yaml:"raw"`      // for which samples stay
+	Minutes conf.Duration `yaml:"minutes"`  // for which minutes stay
+}
+
 // Log configures the log on standard error.
 type Log struct {
 	Level  string `yaml:"level"`  // debug, info, warn or error
@@ -91,6 +99,7 @@ func Default() Config {
 		Tasks:    Tasks{Max: 100_000, MaxBytes: 64 << 20},
 		Objects:  Objects{Bytes: 1 << 30, Keep: conf.Duration(24 * time.Hour), Copies: 2},
 		MQTT:     MQTT{Listen: ":7883", Prefix: "primespark"},
+		History:  History{MaxSize: 1 << 30, Raw: conf.Duration(24 * time.Hour), Minutes: conf.Duration(30 * 24 * time.Hour)},
 		Backup:   Backup{Every: conf.Duration(time.Hour), Keep: 48},
 		Log:      Log{Level: "info", Format: "json"},
 	}
@@ -138,9 +147,21 @@ func (c Config) check(f *conf.File) {
 	if c.MQTT.Prefix == "" || strings.ContainsAny(c.MQTT.Prefix, "+#\x00/$ ") || len(c.MQTT.Prefix) > 64 {
 		f.Bad("mqtt.prefix", "%q cannot be a level of a topic; use letters, digits and hyphen, as in primespark", c.MQTT.Prefix)
 	}
+	c.History.check(f)
 	c.Backup.check(f)
 	f.CheckOneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	f.CheckOneOf("log.format", c.Log.Format, "json", "text")
+}
+
+func (c History) check(f *conf.File) {
+	if m := c.MaxSize; m < 16<<20 || m > 1<<40 {
+		f.Bad("history.max_size", "%v is not between 16MiB and 1TiB; 1GiB holds a month of some ten nodes", m)
+	}
+	f.CheckEvery("history.raw", c.Raw, time.Hour, 31*24*time.Hour)
+	f.CheckEvery("history.minutes", c.Minutes, time.Hour, 5*366*24*time.Hour)
+	if c.Minutes < c.Raw {
+		f.Bad("history.minutes", "%v is less than history.raw, %v; samples would outlive what sums them up", c.Minutes, c.Raw)
+	}
 }
 
 func (c HTTP) check(f *conf.File) {

@@ -104,3 +104,23 @@ func (s *Store) SetCursor(name string, n uint64) error {
 	}
 	return nil
 }
+
+// A Page is part of a log, for another coordinator.
+type Page struct {
+	ID          string // of the log
+	First, Last uint64 // number of the first row in it, and of the newest there is
+	Rows        []Row
+}
+
+// EncodeRows writes rows as they travel between coordinators.
+func EncodeRows(rows []Row) []byte { return appendRows(nil, rows) }
+
+// DecodeRows reads rows, the first of which has number n. What it takes was
+// checked as samples are; the names of nodes are the caller's to check.
+func DecodeRows(b []byte, n uint64) (rows []Row, err error) {
+	err = readRows(b, n, func(r Row) bool {
+		rows = append(rows, r)
+		return true
+	})
+	return rows, err
+}

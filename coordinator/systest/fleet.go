@@ -5,6 +5,7 @@ package systest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -61,9 +62,10 @@ type process struct {
 	host      *pipenet.Host
 	stop      context.CancelFunc
 	done      chan struct{}
-	killed    *atomic.Bool // nobody minds what Run returns then
-	disk      Disk         // that the watchdog sees
-	broker    bool         // embedded; from the next start on
+	killed    *atomic.Bool  // nobody minds what Run returns then
+	disk      Disk          // that the watchdog sees
+	broker    bool          // embedded; from the next start on
+	every     time.Duration // between samples of an agent; an hour if 0
 }
 
 // Test runs a story in a bubble with a fleet that has come up: all agents are
@@ -203,7 +205,7 @@ func (p *process) agent() agentconfig.Config {
 	c.Name, c.StateDir, c.HTTP.Socket = p.name, p.dir, ""
 	c.HTTP.Advertise, c.Gossip.Advertise = a.API, a.Gossip
 	c.Infer.Threads = 1
-	c.Telemetry.Every = conf.Duration(time.Hour) // the host of the test is not what is tested
+	c.Telemetry.Every = conf.Duration(cmp.Or(p.every, time.Hour)) // the host of the test is not what is tested
 	return c
 }
 
