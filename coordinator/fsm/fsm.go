@@ -25,6 +25,7 @@ import (
 type FSM struct {
 	state *watch.Value[State]
 	ring  []Event // what the newest State's Events is a window of; only Apply and Restore touch it
+	light bool    // see NewLight
 }
 
 var _ raft.FSM = (*FSM)(nil)
@@ -48,11 +49,19 @@ type Result struct {
 // entry that this program does not understand: nobody but a newer coordinator
 // writes such a thing, and this one has to be updated before it can go on.
 func (f *FSM) Apply(l *raft.Log) any {
+	old := f.state.Get()
+	if l.Index <= old.Index {
+		// The state is from a snapshot that a witness has: its number in raft is not
+		// above that of the state in it, which may have been made later.
+		return Result{}
+	}
+	if f.light {
+		return f.applyLight(old, l)
+	}
 	e, err := openEntry(l.Data)
 	if err != nil {
 		panic(fmt.Sprintf("raft log %d is not a command: %v", l.Index, err))
 	}
-	old := f.state.Get()
 	next, events, r := old.apply(l.Index, e)
 	next.Events = f.remember(events, old.Events)
 	f.state.Store(next)

@@ -131,7 +131,7 @@ func (s *script) next() Command {
 	case 3, 4, 5:
 		return NodeJoin{Code: code, Hash: Hash(s.pick("x", "y")), Name: node, Role: role, Key: Hash(s.pick("1", "2", "3", "4")), Addresses: address}
 	case 6:
-		return NodeAnnounce{Name: node, Addresses: address, Version: s.pick("1.0", "1.1")}
+		return NodeAnnounce{Name: node, Addresses: address, Version: s.pick("1.0", "1.1"), Witness: s.IntN(3) == 0}
 	case 7:
 		return s.decide(node)
 	case 8:

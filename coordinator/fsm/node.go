@@ -112,12 +112,13 @@ func checkNode(a identity.Addresses, version, key string) error {
 	return nil
 }
 
-// NodeAnnounce says where a node is reached now, and its version. What is the
-// same already leaves no trace.
+// NodeAnnounce says where a node is reached now, its version, and whether it is
+// a witness. What is the same already leaves no trace.
 type NodeAnnounce struct {
 	Name      string             `json:"name"`
 	Addresses identity.Addresses `json:"addresses,omitzero"`
 	Version   string             `json:"version,omitempty"`
+	Witness   bool               `json:"witness,omitempty"` // of a coordinator, what it is from now on
 }
 
 // Kind is node.announce.
@@ -134,12 +135,26 @@ func (c *change) nodeAnnounce(cmd NodeAnnounce) (any, error) {
 	if n.State == Revoked {
 		return nil, problem.New(problem.Forbidden, "Join again with a new code.", "The node %s is revoked.", n.Name)
 	}
-	if n.Addresses == cmd.Addresses && n.Version == cmd.Version {
+	switch {
+	case n.Addresses == cmd.Addresses && n.Version == cmd.Version && n.Witness == cmd.Witness:
 		return n, nil
+	case cmd.Witness && n.Role != fleet.Coordinator:
+		return nil, problem.New(problem.Invalid, "Only a coordinator can be a witness.", "The node %s is of role %s.", n.Name, n.Role)
+	case cmd.Witness && c.last(n):
+		return nil, problem.New(problem.Conflict, "Have another coordinator join first, or leave it a coordinator.",
+			"The node %s is the only coordinator that can lead; as a witness it could not.", n.Name)
 	}
-	n.Addresses, n.Version, n.Changed = cmd.Addresses, cmd.Version, c.at
+	turned := n.Witness != cmd.Witness
+	n.Addresses, n.Version, n.Witness, n.Changed = cmd.Addresses, cmd.Version, cmd.Witness, c.at
 	c.Nodes = put(c.Nodes, n.Name, n)
-	c.event(Info, n.Name, "The %s %s announced version %s and its addresses.", n.Role, n.Name, n.Version)
+	switch {
+	case turned && n.Witness:
+		c.event(Info, n.Name, "The %s %s is a witness now: it votes and does not lead.", n.Role, n.Name)
+	case turned:
+		c.event(Info, n.Name, "The %s %s is no witness any more.", n.Role, n.Name)
+	default:
+		c.event(Info, n.Name, "The %s %s announced version %s and its addresses.", n.Role, n.Name, n.Version)
+	}
 	return n, nil
 }
 
@@ -229,9 +244,18 @@ func (c *change) nodeRevoke(cmd NodeRevoke) (any, error) {
 	return c.move(n, Revoked, Warning, "was revoked"), nil
 }
 
-// last reports whether n is the only coordinator that takes part.
+// last reports whether n is the only coordinator that takes part and can lead.
 func (c *change) last(n Node) bool {
-	return n.Role == fleet.Coordinator && n.Active() && len(c.Coordinators()) == 1
+	leads := func(n Node) bool { return n.Role == fleet.Coordinator && n.Active() && !n.Witness }
+	if !leads(n) {
+		return false
+	}
+	for _, other := range c.Nodes {
+		if other.Name != n.Name && leads(other) {
+			return false
+		}
+	}
+	return true
 }
 
 func (c *change) node(name string) (Node, error) {

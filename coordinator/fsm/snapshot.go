@@ -56,19 +56,9 @@ func (s State) WriteTo(w io.Writer) (int64, error) {
 // ReadState reads what WriteTo wrote, and refuses it if a single byte differs.
 func ReadState(r io.Reader) (State, error) {
 	in := bufio.NewReaderSize(r, maxHeader)
-	line, err := in.ReadSlice('\n')
+	h, err := readHeader(in)
 	if err != nil {
-		return State{}, fmt.Errorf("%w: no header: %w", ErrSnapshot, err)
-	}
-	var h header
-	if err := json.Unmarshal(line, &h); err != nil {
-		return State{}, fmt.Errorf("%w: header: %w", ErrSnapshot, err)
-	}
-	if h.Format != snapshotFormat {
-		return State{}, fmt.Errorf("snapshot format %d: this coordinator reads %d; update it", h.Format, snapshotFormat)
-	}
-	if h.Size < 0 || h.Size > maxSnapshot {
-		return State{}, fmt.Errorf("%w: size %d", ErrSnapshot, h.Size)
+		return State{}, err
 	}
 	body, err := io.ReadAll(io.LimitReader(in, h.Size+1))
 	if err != nil {
@@ -91,13 +81,35 @@ func ReadState(r io.Reader) (State, error) {
 	return s, nil
 }
 
+// readHeader reads the first line of a snapshot.
+func readHeader(in *bufio.Reader) (h header, err error) {
+	line, err := in.ReadSlice('\n')
+	if err != nil {
+		return h, fmt.Errorf("%w: no header: %w", ErrSnapshot, err)
+	}
+	if err := json.Unmarshal(line, &h); err != nil {
+		return h, fmt.Errorf("%w: header: %w", ErrSnapshot, err)
+	}
+	if h.Format != snapshotFormat {
+		return h, fmt.Errorf("snapshot format %d: this coordinator reads %d; update it", h.Format, snapshotFormat)
+	}
+	if h.Size < 0 || h.Size > maxSnapshot {
+		return h, fmt.Errorf("%w: size %d", ErrSnapshot, h.Size)
+	}
+	return h, nil
+}
+
 // Snapshot hands out the current State, which no later Apply changes.
 func (f *FSM) Snapshot() (raft.FSMSnapshot, error) { return snapshot{f.state.Get()}, nil }
 
 // Restore replaces the whole state by that of a snapshot.
 func (f *FSM) Restore(r io.ReadCloser) error {
 	defer r.Close()
-	s, err := ReadState(r)
+	read := ReadState
+	if f.light {
+		read = ReadLight
+	}
+	s, err := read(r)
 	if err != nil {
 		return err
 	}

@@ -54,10 +54,11 @@ type Node struct {
 	State     NodeState          `json:"state"`
 	Addresses identity.Addresses `json:"addresses,omitzero"`
 	Version   string             `json:"version,omitempty"`
-	Key       string             `json:"key"`            // identity.KeyHash of its certificate
-	Code      string             `json:"code,omitempty"` // id of the join code it came by
-	Joined    time.Time          `json:"joined"`         // last join
-	Changed   time.Time          `json:"changed"`        // last change of any field
+	Witness   bool               `json:"witness,omitempty"` // a coordinator that votes and keeps the log, and does nothing else
+	Key       string             `json:"key"`               // identity.KeyHash of its certificate
+	Code      string             `json:"code,omitempty"`    // id of the join code it came by
+	Joined    time.Time          `json:"joined"`            // last join
+	Changed   time.Time          `json:"changed"`           // last change of any field
 }
 
 // Active reports whether the node takes part: approved or draining.
