@@ -26,6 +26,7 @@ const (
 	pathIndex   = "/read-index" // POST -> reply
 	pathStatus  = "/status"     // GET -> Status
 	pathAsk     = "/ask"        // POST what OnAsk understands -> reply
+	pathState   = "/state"      // GET ?index=N -> a snapshot of a state that has entry N
 )
 
 // Bounds of the control protocol.
@@ -88,8 +89,11 @@ func (n *Node) serveControl() {
 	})
 	mux.HandleFunc("POST "+pathAsk, n.serveAsk)
 	mux.HandleFunc("GET "+pathStatus, func(w http.ResponseWriter, _ *http.Request) { n.answer(w, n.Status()) })
+	whole := http.NewServeMux()
+	whole.HandleFunc("GET "+pathState, n.serveState) // does not fit in memory twice
+	whole.Handle("/", http.TimeoutHandler(mux, controlTimeout, ""))
 	n.server = &http.Server{
-		Handler:           http.TimeoutHandler(mux, controlTimeout, ""),
+		Handler:           whole,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      controlTimeout + 5*time.Second,
@@ -102,16 +106,15 @@ func (n *Node) serveControl() {
 			n.log.Error("control protocol ended", "err", err)
 		}
 	})
-	n.client = &http.Client{
-		Timeout: controlTimeout,
-		Transport: &http.Transport{
-			DialTLSContext:         n.dialControl,
-			MaxIdleConnsPerHost:    8,
-			MaxConnsPerHost:        32,
-			IdleConnTimeout:        30 * time.Second,
-			MaxResponseHeaderBytes: 8 << 10,
-		},
+	transport := &http.Transport{
+		DialTLSContext:         n.dialControl,
+		MaxIdleConnsPerHost:    8,
+		MaxConnsPerHost:        32,
+		IdleConnTimeout:        30 * time.Second,
+		MaxResponseHeaderBytes: 8 << 10,
 	}
+	n.client = &http.Client{Timeout: controlTimeout, Transport: transport}
+	n.lasting = &http.Client{Transport: transport}
 }
 
 func (n *Node) answer(w http.ResponseWriter, v any) {

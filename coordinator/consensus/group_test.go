@@ -22,10 +22,11 @@ const raftPort = "7481"
 
 // A group is a whole coordinator group in one process, with or without a bubble.
 type group struct {
-	t     testing.TB
-	ca    *identitytest.Cluster
-	net   *pipenet.Net // nil: real loopback
-	nodes map[string]*member
+	t       testing.TB
+	witness string // the name of the one that is a witness; empty for none
+	ca      *identitytest.Cluster
+	net     *pipenet.Net // nil: real loopback
+	nodes   map[string]*member
 }
 
 type member struct {
@@ -81,6 +82,9 @@ func (g *group) start(name string) *member {
 			listen = name + ":" + raftPort
 		}
 	}
+	if name == g.witness {
+		m.fsm = fsm.NewLight()
+	}
 	var l net.Listener
 	var err error
 	if g.net == nil {
@@ -95,7 +99,7 @@ func (g *group) start(name string) *member {
 	if g.net == nil {
 		m.addr = l.Addr().String()
 	}
-	m.Node, err = Open(Config{Dir: m.dir, Advertise: m.addr, Profile: profiles["lan"], Identity: m.id, Log: testLog(), logs: m.disk.before},
+	m.Node, err = Open(Config{Dir: m.dir, Advertise: m.addr, Profile: profiles["lan"], Identity: m.id, Log: testLog(), Witness: name == g.witness, logs: m.disk.before},
 		m.fsm, Outside{Listener: l, Dial: g.dial(name)})
 	if err != nil {
 		g.t.Fatal(err)
@@ -118,7 +122,7 @@ func whileLeading(ctx context.Context, n *Node) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			if yes {
+			if yes && !n.witness {
 				_ = n.KeepMembers(term) // nil by its contract
 			}
 		}()

@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"io"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -50,11 +51,18 @@ func (g *guard) refuse(rpc raft.RPC) bool {
 			rpc.Respond(&raft.RequestVoteResponse{RPCHeader: r.RPCHeader, Term: r.Term}, nil)
 		}
 	case *raft.RequestPreVoteRequest:
+		g.node.weigh(r)
 		if dumb {
 			rpc.Respond(&raft.RequestPreVoteResponse{RPCHeader: r.RPCHeader, Term: r.Term}, nil)
 		}
 	case *raft.TimeoutNowRequest:
-		if dumb = dumb || stance == Reluctant; dumb {
+		// A witness that leads can do nothing with it, so even a reluctant node takes it
+		// from there.
+		called := stance == Reluctant && g.node.isWitness(string(r.ID))
+		if called {
+			g.node.called.Store(new(time.Now()))
+		}
+		if dumb = dumb || g.node.witness || stance == Reluctant && !called; dumb {
 			rpc.Respond(nil, errReluctant)
 		}
 	default:

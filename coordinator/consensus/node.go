@@ -14,12 +14,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,6 +40,7 @@ type Config struct {
 	Identity  *identity.Identity    // of a coordinator; its name is the raft server's ID
 	Log       *slog.Logger          // nil: none
 	Metrics   prometheus.Registerer // nil: none
+	Witness   bool                  // vote and keep the log, and do nothing else; the FSM is a light one
 
 	logs func(raft.LogStore) raft.LogStore // what tests put between raft and the disk; nil for nothing
 }
@@ -56,6 +57,7 @@ type Node struct {
 	name    string
 	address string // as others reach it
 	profile Profile
+	witness bool
 	log     *slog.Logger
 	fsm     *fsm.FSM
 	store   *store
@@ -65,6 +67,7 @@ type Node struct {
 	fresh   *freshness
 	server  *http.Server
 	client  *http.Client // to the control protocol of the others
+	lasting *http.Client // the same without a limit of its own, for what takes long
 
 	leader   *watch.Value[leadership]
 	sum      atomic.Pointer[statesum]
@@ -72,9 +75,13 @@ type Node struct {
 	stance   *watch.Value[Stance]
 	barrier  atomic.Uint64 // term whose barrier has passed
 	vouchers *vouchers
+	called   atomic.Pointer[time.Time]                                    // when a witness last had this node lead
+	vain     atomic.Pointer[time.Time]                                    // when a witness last could not give its vote (needed)
 	asked    atomic.Pointer[func(ctx context.Context, body []byte) error] // OnAsk
 
-	stop    chan struct{} // ends follow
+	stop    chan struct{}   // ends follow
+	end     context.Context // ends when the node is closed: for what it fetches
+	halt    context.CancelFunc
 	done    sync.WaitGroup
 	closing sync.Once
 	closed  error
@@ -100,6 +107,7 @@ const (
 	snapshotsKept     = 3
 	logCache          = 512 // entries; followers are fed from it
 	maxPool           = 3   // idle connections to each peer
+	witnessLogs       = 128 // entries that a witness keeps behind its snapshot
 	rpcTimeout        = 5 * time.Second
 )
 
@@ -126,13 +134,15 @@ func Open(cfg Config, f *fsm.FSM, out Outside) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		name: cfg.Identity.ID().Name, address: cfg.Advertise, profile: cfg.Profile, log: cfg.Log, fsm: f, store: st,
+		name: cfg.Identity.ID().Name, address: cfg.Advertise, profile: cfg.Profile, witness: cfg.Witness, log: cfg.Log, fsm: f, store: st,
 		leader: watch.New(leadership{since: time.Now()}), leading: watch.New(false),
 		stance: watch.New(Willing), stop: make(chan struct{}),
 	}
+	n.end, n.halt = context.WithCancel(context.Background())
 	n.vouchers = newVouchers(n)
 	n.port = newPort(out.Listener, out.Dial, cfg.Identity, n.admit, cfg.Log)
 	if err := n.start(cfg); err != nil {
+		n.halt()
 		n.port.close()
 		n.done.Wait()
 		return nil, errors.Join(err, st.Close())
@@ -157,8 +167,10 @@ func (n *Node) start(cfg Config) error {
 	if cfg.logs != nil {
 		logs = cfg.logs(logs)
 	}
-	cached, err := raft.NewLogCache(logCache, logs)
-	if err != nil {
+	var machine raft.FSM = n.fsm
+	if n.witness {
+		machine = witness{n.fsm, n}
+	} else if logs, err = raft.NewLogCache(logCache, logs); err != nil {
 		return fmt.Errorf("make log cache: %w", err)
 	}
 	n.trans = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
@@ -173,12 +185,15 @@ func (n *Node) start(cfg Config) error {
 	c.HeartbeatTimeout, c.ElectionTimeout = cfg.Profile.Heartbeat, cfg.Profile.Election
 	c.LeaderLeaseTimeout, c.CommitTimeout = cfg.Profile.Lease, cfg.Profile.Commit
 	c.SnapshotThreshold, c.SnapshotInterval, c.TrailingLogs = snapshotThreshold, snapshotInterval, trailingLogs
+	if n.witness {
+		c.TrailingLogs = witnessLogs
+	}
 	c.ShutdownOnRemove = false // a node that was removed says so; it does not vanish
 	c.NoLegacyTelemetry = true
 	c.Logger = logger
 	guard := newGuard(n)
 	n.done.Go(func() { guard.pass(n.stop) })
-	n.raft, err = raft.NewRaft(c, n.fsm, cached, n.store, snapshots, guard)
+	n.raft, err = raft.NewRaft(c, machine, logs, n.store, snapshots, guard)
 	if err != nil {
 		close(n.stop)
 		if cerr := n.trans.Close(); cerr != nil {
@@ -216,8 +231,7 @@ func (n *Node) checkSnapshots(s raft.SnapshotStore, dir string) error {
 	for _, meta := range list {
 		_, r, err := s.Open(meta.ID) // checks its CRC
 		if err == nil {
-			_, err = fsm.ReadState(r)
-			err = errors.Join(err, r.Close())
+			err = errors.Join(n.readable(r), r.Close())
 		}
 		if err == nil {
 			err = n.goesOn(meta.Index, list[0].Index)
@@ -229,6 +243,16 @@ func (n *Node) checkSnapshots(s raft.SnapshotStore, dir string) error {
 		bad = err
 	}
 	return corrupt(where, "every snapshot", bad)
+}
+
+// readable reports what is wrong with the state in a snapshot.
+func (n *Node) readable(r io.Reader) (err error) {
+	if n.witness {
+		_, err = fsm.ReadLight(r)
+	} else {
+		_, err = fsm.ReadState(r)
+	}
+	return err
 }
 
 // goesOn reports whether the log leads without a gap from a snapshot up to one
@@ -292,6 +316,7 @@ func (n *Node) String() string { return "raft node" }
 func (n *Node) Close() error {
 	n.closing.Do(func() {
 		n.handOver()
+		n.halt()
 		err := n.raft.Shutdown().Error()
 		close(n.stop)
 		err = errors.Join(err, n.server.Close())
@@ -311,15 +336,19 @@ func (n *Node) Close() error {
 // handOver passes the leadership to another voter, so that a planned stop costs
 // milliseconds and not an election. Without another one there is nothing to do.
 func (n *Node) handOver() {
-	voters := slices.DeleteFunc(n.servers(), func(s raft.Server) bool { return s.Suffrage != raft.Voter })
-	if n.raft.State() != raft.Leader || len(voters) < 2 {
+	if n.raft.State() != raft.Leader {
 		return
 	}
-	if err := n.raft.LeadershipTransfer().Error(); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), 4*n.profile.Election)
+	defer cancel()
+	switch err := n.TransferLeadership(ctx); {
+	case errors.Is(err, errNoHeir):
+		n.log.Info("no other coordinator that can lead answers, so nobody is handed the leadership")
+	case err != nil:
 		n.log.Warn("leadership not handed over, the others will elect", "err", err)
-		return
+	default:
+		n.log.Info("leadership handed over")
 	}
-	n.log.Info("leadership handed over")
 }
 
 // State is the newest state that this coordinator knows, and a channel that

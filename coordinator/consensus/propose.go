@@ -149,6 +149,9 @@ func (n *Node) await(ctx context.Context) (string, error) {
 // apply appends an entry on this node, if it leads. One that was not encoded
 // here has to be checked first.
 func (n *Node) apply(ctx context.Context, data []byte) (json.RawMessage, error) {
+	if n.witness {
+		return nil, undone{errWitness}
+	}
 	future := n.raft.Apply(data, n.profile.hold())
 	if err := wait(ctx, future); err != nil {
 		return nil, outcome(err)

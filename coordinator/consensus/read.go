@@ -50,6 +50,9 @@ const readWait = 10 * time.Second
 // nobody else has acknowledged anything since is what VerifyLeader asks a
 // majority, provided that the term is still that of the barrier.
 func (n *Node) readIndex(ctx context.Context) (uint64, error) {
+	if n.witness {
+		return 0, undone{errWitness}
+	}
 	term := n.raft.CurrentTerm()
 	if n.barrier.Load() != term {
 		if err := wait(ctx, n.raft.Barrier(n.profile.hold())); err != nil {

@@ -3,7 +3,6 @@ package consensus
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -60,7 +59,12 @@ func (n *Node) stands() error {
 		return errFresh
 	case s == Silent:
 		return errSilent
+	case n.witness:
+		return n.needed()
 	case s == Reluctant:
+		if called := n.called.Load(); called != nil && time.Since(*called) < 2*n.profile.Election {
+			return nil
+		}
 		if now := n.leader.Get(); now.name != "" || time.Since(now.since) < lastResort {
 			return errReluctant
 		}
@@ -87,14 +91,18 @@ func (n *Node) yield() {
 		stance, changed := n.stance.Load()
 		leads, moved := n.leading.Load()
 		var again <-chan time.Time
-		if stance == Reluctant && leads {
+		if (stance == Reluctant || n.witness) && leads {
+			rest := handOverRest
+			if n.witness {
+				rest = witnessRest
+			}
 			ctx, cancel := context.WithTimeout(context.Background(), 4*n.profile.Election)
 			err := n.TransferLeadership(ctx)
 			cancel()
 			if err != nil {
-				n.log.Warn("leadership not handed over, leading on", "err", err, "again_s", handOverRest.Seconds())
+				n.log.Warn("leadership not handed over, leading on", "err", err, "again_s", rest.Seconds())
 			}
-			again = time.After(handOverRest)
+			again = time.After(rest)
 		}
 		select {
 		case <-n.stop:
@@ -104,26 +112,4 @@ func (n *Node) yield() {
 		case <-again:
 		}
 	}
-}
-
-// TransferLeadership has another voter lead, the most up to date first; any of
-// them may refuse. It returns nil once this node leads no more, and does nothing
-// on one that does not lead. Writes wait meanwhile, some milliseconds as a rule.
-func (n *Node) TransferLeadership(ctx context.Context) error {
-	if n.raft.State() != raft.Leader {
-		return nil
-	}
-	err := wait(ctx, n.raft.LeadershipTransfer())
-	for _, s := range n.servers() {
-		if err == nil || ctx.Err() != nil || n.raft.State() != raft.Leader {
-			break
-		}
-		if s.Suffrage == raft.Voter && string(s.ID) != n.name {
-			err = wait(ctx, n.raft.LeadershipTransferToServer(s.ID, s.Address))
-		}
-	}
-	if err != nil && n.raft.State() == raft.Leader {
-		return fmt.Errorf("hand the leadership over: %w", err)
-	}
-	return nil
 }

@@ -15,12 +15,14 @@ type Status struct {
 	Leader      string        `json:"leader"` // "" for none
 	Term        uint64        `json:"term"`
 	Applied     uint64        `json:"applied"`      // index of the last command in the state
-	Checksum    string        `json:"checksum"`     // of the state at Applied; the same wherever that is the same
+	Checksum    string        `json:"checksum"`     // of the state at Applied; the same wherever that is the same; none on a witness
 	Commit      uint64        `json:"commit"`       // known to be on a majority
 	Last        uint64        `json:"last"`         // in the log
 	LastContact time.Duration `json:"last_contact"` // ns since the leader was heard; 0 on itself, -1 for never
 	Fresh       bool          `json:"fresh"`        // it began with an empty log and does not vote yet
-	Servers     []Server      `json:"servers"`      // the raft configuration
+	Witness     bool          `json:"witness,omitempty"`
+	Stance      Stance        `json:"stance"`
+	Servers     []Server      `json:"servers"` // the raft configuration
 }
 
 // A Server is one line of the raft configuration.
@@ -47,6 +49,8 @@ func (n *Node) Status() Status {
 		Commit:   n.raft.CommitIndex(),
 		Last:     n.raft.LastIndex(),
 		Fresh:    n.fresh.is.Load(),
+		Witness:  n.witness,
+		Stance:   n.stance.Get(),
 	}
 	if s.Role == roles[raft.Leader] && !n.leads() {
 		s.Role = roles[raft.Follower] // silent, so it leads nobody
@@ -74,6 +78,9 @@ type statesum struct {
 // checksum is state.Checksum, worked out once for each index: it grows with the
 // state, and Status is asked for many times a second.
 func (n *Node) checksum(state fsm.State) string {
+	if n.witness {
+		return "" // it has not got the whole state
+	}
 	if c := n.sum.Load(); c != nil && c.index == state.Index {
 		return c.sum
 	}
