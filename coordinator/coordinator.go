@@ -18,96 +18,33 @@ import (
 	"primespark/coordinator/broker"
 	"primespark/coordinator/config"
 	"primespark/coordinator/consensus"
-	"primespark/coordinator/disk"
 	"primespark/coordinator/dispatch"
 	"primespark/coordinator/enroll"
 	"primespark/coordinator/events"
 	"primespark/coordinator/fsm"
 	"primespark/coordinator/ingest"
 	"primespark/coordinator/lead"
-	"primespark/coordinator/liveness"
-	"primespark/coordinator/pki"
 	"primespark/coordinator/tasks"
 	"primespark/shared/fleet"
-	"primespark/shared/gossip"
-	"primespark/shared/health"
 	"primespark/shared/identity"
 	"primespark/shared/problem"
 	"primespark/shared/run"
-	"primespark/shared/statedir"
 	"primespark/shared/version"
-	"primespark/shared/watch"
 )
 
 // Run runs a coordinator until ctx ends. It is straight-line wiring: what is
 // opened first is used by what comes later and closed last.
 func Run(ctx context.Context, cfg config.Config, out Outside) error {
-	if err := statedir.Refuse(cfg.StateDir, "prime-spark-coordinator"); err != nil {
-		return err
-	}
-	id, err := load(cfg)
+	s, err := enter(ctx, cfg, out)
 	if err != nil {
 		return err
 	}
-	cfg.Name = id.ID().Name // a node is who its certificate says
-	log := out.Log.With("node", cfg.Name)
-	metrics := prometheus.NewRegistry()
-
-	authority, err := pki.Load(identityDir(cfg))
-	if err != nil {
-		return fmt.Errorf("load the cluster's authority: %w", err)
+	defer s.close()
+	if cfg.Role == config.Witness {
+		return s.witness(ctx)
 	}
-
-	authority.Life = out.CertificateLife
-
-	ports, err := listen(ctx, cfg, out)
-	if err != nil {
-		return err
-	}
-	defer ports.Close()
-
-	conditions := health.New(nil)
-	conditions.Set(health.Starting, health.Unready, "The coordinator is starting.", "Wait a few seconds.")
-	under, release := out.disk(cfg.StateDir)
-	defer release()
-	speed := disk.Measure(under)
-	quick := timing(cfg.Raft.Profile, speed)
-	tellSpeed(part(log, "disk"), conditions, cfg.Raft.Profile, quick, speed)
-	profile, err := consensus.ProfileOf(quick)
-	if err != nil {
-		return err
-	}
-	agreed := fsm.New()
-	refused := func(who identity.ID, keyHash string) bool {
-		state, _ := agreed.State()
-		return state.Refused(who, keyHash)
-	}
-	id.SetDeny(refused) // before anybody can connect
-	node, err := consensus.Open(consensus.Config{
-		Dir: raftDir(cfg), Advertise: ports.reached.Raft, Profile: profile, Identity: id, Log: part(log, "raft"), Metrics: metrics,
-	}, agreed, consensus.Outside{Listener: ports.raft, Dial: out.Dial})
-	if err != nil {
-		return err
-	}
-	defer node.Close()
-
-	chatter := gossip.Config{
-		Self: fleet.Member{
-			Name: cfg.Name, Role: fleet.Coordinator, API: ports.reached.API, Raft: ports.reached.Raft, Version: version.Number,
-		},
-		Cluster: id.ID().Cluster, Key: id.GossipKey(), Bind: cfg.Gossip.Listen, Advertise: cfg.Gossip.Advertise,
-		Seeds: func() []string { return seeds(cfg, id, node) },
-	}
-	if out.Gossip != nil {
-		out.Gossip(&chatter)
-	}
-	talk, err := gossip.New(chatter, part(log, "gossip"), metrics)
-	if err != nil {
-		return err
-	}
-	defer talk.Close() // for when Run is never reached; otherwise it does nothing
-	ports.reached.Gossip = talk.Addr()
-	living := liveness.New(liveness.Config{Self: cfg.Name, Gossip: talk.View(), Ping: talk.Ping, Log: part(log, "liveness")})
+	cfg = s.cfg
+	id, log, metrics, ports, node, talk, living, conditions := s.id, s.log, s.metrics, s.ports, s.node, s.talk, s.living, s.conditions
 
 	agents := out.Agents
 	if agents == nil {
@@ -115,17 +52,10 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	}
 	transport := dispatch.NewTransport(agents, func(agent string) *tls.Config { return id.ClientTLSFor(identity.Node(agent, fleet.Agent)) })
 	defer transport.CloseIdleConnections()
-	mode := watch.New(fleet.Isolated)
-	if err := register(metrics, id, node, living.View().Get, mode, conditions); err != nil {
-		return err
-	}
 	dispatcher := dispatch.New(dispatch.Config{
 		Self: cfg.Name, Views: living.View(), States: func() map[string]string { return decided(node) },
 		Transport: transport, Deadline: cfg.Dispatch.Deadline.D(), Log: part(log, "dispatch"), Registry: metrics,
 	})
-	enroller := &enroll.Enroller{
-		Authority: authority, Group: node, GossipKey: id.GossipKey(), SessionKey: id.SessionKey(), Log: part(log, "enroll"),
-	}
 	keys := func() (backup.Keys, error) { return clusterKeys(cfg, id) }
 	backups, err := keepBackups(cfg, keys, node, part(log, "backup"))
 	if err != nil {
@@ -156,7 +86,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	node.OnAsk(leases.Answer)
 	front, err := api.New(api.Config{
 		Self: cfg.Name, Group: node, Standing: func() api.Standing { return apiStanding(node.Status()) },
-		Views: living.View(), Gateway: dispatcher, Ear: living, Enroller: enrollment{enroller}, Tasks: desk, Events: happened,
+		Views: living.View(), Gateway: dispatcher, Ear: living, Enroller: enrollment{s.enroller}, Tasks: desk, Events: happened,
 		MostTasks: cfg.Tasks.Max, MostBytes: int(cfg.Tasks.MaxBytes), Objects: shelf,
 		Health: conditions.All, SessionKey: id.SessionKey(), MaxBody: int64(cfg.HTTP.MaxBody),
 		Backups: saver{cfg, keys}, History: chronicle{intake, records},
@@ -166,27 +96,8 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		return err
 	}
 
-	reaction := disks{dir: cfg.StateDir, widened: quick != cfg.Raft.Profile, take: node.Take, conditions: conditions}
-	watchdog, err := disk.Watch(under, reaction.act, part(log, "disk"), metrics)
-	if err != nil {
-		return err
-	}
-
-	parts := []run.Part{
-		guarded(watchdog, out.Abort, part(log, "disk")), // stops last: the raft node's end waits for the disk
-		conditions,
-		node,
-		talk,
-		living,
-		pulse{
-			name: cfg.Name, status: node.Status, view: living.View().Get, met: func() bool { return met(node, living.View().Get()) },
-			conditions: conditions, announce: talk.Announce, mode: mode, service: out.Service, log: part(log, "pulse"),
-		},
+	parts := append(s.parts(),
 		founding(identityDir(cfg), id, node),
-		announce(node, cfg.Name, ports.reached, part(log, "announce")),
-		&identity.Renewal{
-			Identity: id, Dir: identityDir(cfg), Ask: enroller.RenewOwn(id), Conditions: conditions, Log: part(log, "identity"),
-		},
 		lead.Part(node.Leading(), part(log, "lead"),
 			run.Func("membership", node.KeepMembers), lead.Prune(node, part(log, "prune")), leases, lead.Tick(node, part(log, "tasks"))),
 		desk,
@@ -200,10 +111,9 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		dispatcher,
 		records,
 		intake.Follow(logs),
-		beat(cfg.Name, id, node, talk, living, out, part(log, "heartbeat")),
 		front,
 		api.Server{Name: "api", Listener: ports.api, TLS: ports.tls(cfg, id), Handler: front.Handler(), Stop: front.Stop, Log: part(log, "api")},
-	}
+	)
 	if ports.loopback != nil {
 		parts = append(parts, api.Server{
 			Name: "loopback api", Listener: ports.loopback, Handler: front.Loopback(api.Role(cfg.HTTP.LoopbackRole)),
@@ -211,7 +121,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		})
 	}
 	if ports.mqtt != nil {
-		b, err := newBroker(cfg, id, ports, refused, out, metrics)
+		b, err := newBroker(cfg, id, ports, s.refused, out, metrics)
 		if err != nil {
 			return err
 		}

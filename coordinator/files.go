@@ -51,6 +51,9 @@ type Founded struct {
 // state directory; the daemon must not be running.
 func Init(_ context.Context, cfg config.Config, cluster string) (_ Founded, err error) {
 	defer give(cfg, &err)
+	if err := whole(cfg, "found a cluster"); err != nil {
+		return Founded{}, err
+	}
 	addresses, err := planned(cfg)
 	if err != nil {
 		return Founded{}, err
@@ -75,6 +78,15 @@ func Init(_ context.Context, cfg config.Config, cluster string) (_ Founded, err 
 		founded.JoinCode = made.Codes[0]
 	}
 	return founded, nil
+}
+
+// whole refuses what a witness cannot do.
+func whole(cfg config.Config, what string) error {
+	if cfg.Role != config.Witness {
+		return nil
+	}
+	return problem.New(problem.Conflict, "Set role: coordinator in its configuration first.",
+		"A witness cannot %s: it never leads, and has no API.", what)
 }
 
 // Join makes this host a coordinator of the code's cluster and keeps its
@@ -157,6 +169,9 @@ func planned(cfg config.Config) (identity.Addresses, error) {
 		{&a.Raft, cfg.Raft.Advertise, cfg.Raft.Listen},
 		{&a.Gossip, cfg.Gossip.Advertise, cfg.Gossip.Listen},
 	} {
+		if one.into == &a.API && cfg.Role == config.Witness {
+			continue
+		}
 		if *one.into, err = reach(one.advertise, one.listen, own); err != nil {
 			return identity.Addresses{}, err
 		}

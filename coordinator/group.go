@@ -12,10 +12,8 @@ import (
 	"primespark/coordinator/fsm"
 	"primespark/shared/fleet"
 	"primespark/shared/health"
-	"primespark/shared/identity"
 	"primespark/shared/notify"
 	"primespark/shared/run"
-	"primespark/shared/version"
 	"primespark/shared/watch"
 )
 
@@ -140,15 +138,15 @@ func sentence(self string, group events.Standing, wrong []string) string {
 }
 
 // announce keeps the agreed state's picture of this coordinator right: where it
-// is reached, and which version it runs.
-func announce(node *consensus.Node, name string, at identity.Addresses, log *slog.Logger) run.Part {
+// is reached, which version it runs, and whether it is a witness.
+func announce(node *consensus.Node, self fsm.NodeAnnounce, log *slog.Logger) run.Part {
 	return run.Func("announcement", func(ctx context.Context) error {
 		refused := false
 		for {
 			state, changed := node.State()
-			self, known := state.Nodes[name]
-			if known && self.State != fsm.Revoked && (self.Addresses != at || self.Version != version.Number) {
-				err := node.Announce(ctx, fsm.NodeAnnounce{Name: name, Addresses: at, Version: version.Number})
+			was, known := state.Nodes[self.Name]
+			if known && was.State != fsm.Revoked && (fsm.NodeAnnounce{Name: was.Name, Addresses: was.Addresses, Version: was.Version, Witness: was.Witness}) != self {
+				err := node.Announce(ctx, self)
 				if err != nil && ctx.Err() == nil && !refused && !electing(err) {
 					log.Warn("addresses not announced, trying on", "err", err)
 				}

@@ -22,7 +22,8 @@ import (
 	"primespark/shared/problem"
 )
 
-// ports are the listeners of a coordinator; loopback and mqtt may be nil.
+// ports are the listeners of a coordinator; loopback and mqtt may be nil, and on
+// a witness api is.
 type ports struct {
 	raft, api, loopback, mqtt net.Listener
 	reached                   identity.Addresses // where the others reach them
@@ -42,7 +43,7 @@ func listen(ctx context.Context, cfg config.Config, out Outside) (p *ports, err 
 		wanted  bool
 	}{
 		{&p.raft, "raft.listen", cfg.Raft.Listen, true},
-		{&p.api, "http.listen", cfg.HTTP.Listen, true},
+		{&p.api, "http.listen", cfg.HTTP.Listen, cfg.Role != config.Witness},
 		{&p.loopback, "http.loopback", cfg.HTTP.Loopback, cfg.HTTP.Loopback != ""},
 		{&p.mqtt, "mqtt.listen", cfg.MQTT.Listen, cfg.MQTT.Embedded},
 	} {
@@ -57,8 +58,10 @@ func listen(ctx context.Context, cfg config.Config, out Outside) (p *ports, err 
 	if err != nil {
 		return p, err
 	}
-	if p.reached.API, err = netaddr.Advertise(cfg.HTTP.Advertise, p.api.Addr(), own); err != nil {
-		return p, err
+	if p.api != nil {
+		if p.reached.API, err = netaddr.Advertise(cfg.HTTP.Advertise, p.api.Addr(), own); err != nil {
+			return p, err
+		}
 	}
 	if p.reached.Raft, err = netaddr.Advertise(cfg.Raft.Advertise, p.raft.Addr(), own); err != nil {
 		return p, err

@@ -107,6 +107,9 @@ func told(c backup.Contents) Saved {
 // refused everywhere.
 func Restore(cfg config.Config, file io.ReadSeeker, key io.Reader) (_ Saved, err error) {
 	defer give(cfg, &err)
+	if err := whole(cfg, "restore a cluster"); err != nil {
+		return Saved{}, err
+	}
 	if _, err := identity.Load(identityDir(cfg)); !errors.Is(err, fs.ErrNotExist) {
 		return Saved{}, &problem.Error{
 			Code: problem.Conflict, Err: err, Detail: "This host is a coordinator already: there is an identity in " + identityDir(cfg) + ".",
@@ -263,6 +266,9 @@ type Recovered struct {
 // has. It refuses while the coordinator runs.
 func Recover(cfg config.Config) (_ Recovered, err error) {
 	defer give(cfg, &err)
+	if err := whole(cfg, "go on alone"); err != nil {
+		return Recovered{}, err
+	}
 	id, err := load(cfg)
 	if err != nil {
 		return Recovered{}, err

@@ -69,6 +69,9 @@ func (p picture) coordinators() []wire.Coordinator {
 	for _, s := range p.standing.Servers {
 		c := wire.Coordinator{Name: s.Name, Raft: s.Address, Voter: s.Voter, Role: wire.RoleFollower}
 		n := p.state.Nodes[s.Name]
+		if n.Witness {
+			c.Role = wire.RoleWitness
+		}
 		c.API, c.Version = n.Addresses.API, n.Version
 		g, seen := p.view.Find(s.Name)
 		c.Alive = s.Name == p.self || seen && g.Liveness == fleet.Alive

@@ -26,6 +26,7 @@ var Reference []byte
 type Config struct {
 	Name     string `yaml:"name"`      // in the fleet; the host's name if empty
 	StateDir string `yaml:"state_dir"` // identity, raft log and snapshots
+	Role     string `yaml:"role"`      // coordinator or witness
 
 	HTTP     HTTP     `yaml:"http"`
 	Raft     Raft     `yaml:"raft"`
@@ -38,6 +39,16 @@ type Config struct {
 	Backup   Backup   `yaml:"backup"`
 	Log      Log      `yaml:"log"`
 }
+
+// The roles. A witness votes and keeps the log, and does nothing else.
+const (
+	Coordinator = "coordinator"
+	Witness     = "witness"
+)
+
+// probes is where a witness tells how it fares, unless http.loopback says
+// something else.
+const probes = "127.0.0.1:7479"
 
 // HTTP configures the API, the page and the inference gateway.
 type HTTP struct {
@@ -92,6 +103,7 @@ type Log struct {
 func Default() Config {
 	return Config{
 		StateDir: "/var/lib/prime-spark/coordinator",
+		Role:     Coordinator,
 		HTTP:     HTTP{Listen: ":7480", TLS: "on", LoopbackRole: "none", MaxBody: 16 << 20},
 		Raft:     Raft{Listen: ":7481", Profile: "lan"},
 		Gossip:   Gossip{Listen: ":7482"},
@@ -115,6 +127,9 @@ func Parse(data []byte) (Config, error) {
 	c := Default()
 	f := conf.Decode(data, &c)
 	c.check(f)
+	if c.Role == Witness && c.HTTP.Loopback == "" {
+		c.HTTP.Loopback = probes
+	}
 	if c.Name == "" {
 		c.Name = conf.HostName()
 		if !fleet.ValidName(c.Name) {
@@ -130,6 +145,10 @@ func (c Config) check(f *conf.File) {
 	}
 	if c.StateDir == "" {
 		f.Bad("state_dir", "is empty; give a directory, as in /var/lib/prime-spark/coordinator")
+	}
+	f.CheckOneOf("role", c.Role, Coordinator, Witness)
+	if c.Role == Witness && c.MQTT.Embedded {
+		f.Bad("mqtt.embedded", "is true, and a witness runs no broker; set it on another coordinator, or have role: coordinator here")
 	}
 	c.HTTP.check(f)
 	f.CheckListen("raft.listen", c.Raft.Listen)

@@ -66,6 +66,7 @@ type process struct {
 	disk      Disk          // that the watchdog sees
 	broker    bool          // embedded; from the next start on
 	every     time.Duration // between samples of an agent; an hour if 0
+	witness   bool          // a coordinator that only votes
 }
 
 // Test runs a story in a bubble with a fleet that has come up: all agents are
@@ -123,7 +124,13 @@ func (f *Fleet) found() {
 // join makes a node a member by a join code and starts it.
 func (f *Fleet) join(name string, role fleet.Role) {
 	f.t.Helper()
-	p := f.process(name, role)
+	f.enter(f.process(name, role))
+}
+
+// enter has a node join that has a host, and starts it.
+func (f *Fleet) enter(p *process) {
+	f.t.Helper()
+	name, role := p.name, p.role
 	ctx, cancel := context.WithTimeout(f.t.Context(), time.Minute)
 	defer cancel()
 	made := retry(ctx, f, "make a join code", func() (wire.JoinCodeBody, error) {
@@ -152,6 +159,9 @@ func (f *Fleet) process(name string, role fleet.Role) *process {
 
 func (p *process) addresses() identity.Addresses {
 	ip := p.host.Name()
+	if p.witness {
+		return identity.Addresses{Raft: ip + raftPort, Gossip: ip + gossipPort}
+	}
 	if p.role == fleet.Agent {
 		return identity.Addresses{API: ip + agentPort, Gossip: ip + gossipPort}
 	}
@@ -196,6 +206,9 @@ func (p *process) coordinator() config.Config {
 	c.Name, c.StateDir = p.name, p.dir
 	c.HTTP.Advertise, c.Raft.Advertise, c.Gossip.Advertise = a.API, a.Raft, a.Gossip
 	c.MQTT.Embedded = p.broker
+	if p.witness {
+		c.Role, c.HTTP.Loopback = config.Witness, probesPort
+	}
 	return c
 }
 
@@ -300,7 +313,7 @@ func (f *Fleet) Via(names ...string) *Client {
 func (f *Fleet) client() *wire.Client {
 	var names []string
 	for _, p := range f.nodes {
-		if p.role == fleet.Coordinator && p.done != nil {
+		if p.role == fleet.Coordinator && p.done != nil && !p.witness {
 			names = append(names, p.name)
 		}
 	}

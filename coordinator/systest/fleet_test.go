@@ -12,9 +12,9 @@ import (
 )
 
 // others are the names of the coordinators besides one.
-func others(s wire.StatusBody, name string) (names []string) {
+func others(s wire.StatusBody, but ...string) (names []string) {
 	for _, c := range s.Coordinators {
-		if c.Name != name {
+		if !slices.Contains(but, c.Name) {
 			names = append(names, c.Name)
 		}
 	}

@@ -27,6 +27,7 @@ const (
 	RoleFollower    = "follower"
 	RoleCandidate   = "candidate"
 	RoleUnreachable = "unreachable"
+	RoleWitness     = "witness" // a voter that never leads and has no API
 )
 
 // A Coordinator is one member of the raft group.

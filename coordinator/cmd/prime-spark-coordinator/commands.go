@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -48,9 +49,19 @@ func runCommand() *cobra.Command {
 			defer service.Close()
 			out := coordinator.Real(cfg, cmd.ErrOrStderr())
 			out.Service = service
+			if cfg.Role == config.Witness {
+				sparing()
+			}
 			return damaged(coordinator.Run(cmd.Context(), cfg, out))
 		},
 	}
+}
+
+// sparing has the garbage collector keep the memory of a witness small. It has
+// little to do, so the processor's time for that does not matter.
+func sparing() {
+	debug.SetGCPercent(25)
+	debug.SetMemoryLimit(12 << 20)
 }
 
 func initCommand() *cobra.Command {
