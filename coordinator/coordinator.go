@@ -41,7 +41,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	}
 	defer s.close()
 	if cfg.Role == config.Witness {
-		return s.witness(ctx)
+		return s.witness(ctx, out.Spare)
 	}
 	cfg = s.cfg
 	id, log, metrics, ports, node, talk, living, conditions := s.id, s.log, s.metrics, s.ports, s.node, s.talk, s.living, s.conditions

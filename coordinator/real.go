@@ -30,6 +30,8 @@ type Outside struct {
 	// Gossip changes how gossip reaches the others; nil for real sockets.
 	Gossip func(*gossip.Config)
 	Disk   disk.Disk // under the state directory; nil for the real one
+	// Spare gives back memory that a witness can do without; nil: nothing does.
+	Spare func() error
 	// Abort ends the process at once when its disk is lost. nil: Run returns
 	// instead, once the disk lets it.
 	Abort func()
@@ -59,6 +61,7 @@ func Real(cfg config.Config, stderr io.Writer) Outside {
 		Listen: listen.Listen,
 		Dial:   dial.DialContext,
 		Agents: dispatch.Dial,
+		Spare:  spare,
 		Abort:  func() { os.Exit(1) },
 	}
 }

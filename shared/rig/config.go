@@ -46,6 +46,27 @@ log: {format: text}
 			return err
 		}
 	}
+	for i := range o.Witnesses {
+		n, place, err := r.node(o, fmt.Sprintf("w%d", i+1), fleet.Coordinator)
+		if err != nil {
+			return err
+		}
+		r.Witnesses = append(r.Witnesses, n)
+		var raft, gossip string
+		if err := n.settle(place, at{&n.Loopback, 0}, at{&raft, 7481}, at{&gossip, 7482}); err != nil {
+			return err
+		}
+		if err := n.write(fmt.Sprintf(`name: %s
+state_dir: %s
+role: witness
+http: {loopback: %q}
+raft: {listen: %q, advertise: %q}
+gossip: {listen: %q, advertise: %q}
+log: {format: text}
+`, n.Name, strconv.Quote(n.state), n.Loopback, raft, raft, gossip, gossip)); err != nil {
+			return err
+		}
+	}
 	for i := range o.Agents {
 		n, place, err := r.node(o, fmt.Sprintf("pi-%d", i+1), fleet.Agent)
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -28,6 +29,7 @@ type Options struct {
 	Bin          string // directory of the daemons' programs
 	Coordinators int
 	Agents       int
+	Witnesses    int  // coordinators that only vote, besides
 	Page         int  // port of the first coordinator's plain HTTP; 0 for any that is free
 	Keep         bool // leave the directory behind
 
@@ -48,6 +50,7 @@ type Rig struct {
 	Dir          string // everything that the fleet writes, logs too
 	Coordinators []*Node
 	Agents       []*Node
+	Witnesses    []*Node
 
 	bin     string
 	keep    bool
@@ -121,7 +124,7 @@ func (r *Rig) Start(ctx context.Context, tell func(string)) error {
 		return err
 	}
 	tell(fmt.Sprintf("joining %d coordinators and %d agents with join codes", len(r.Coordinators)-1, len(r.Agents)))
-	if err := r.join(ctx, first, fleet.Coordinator, r.Coordinators[1:]); err != nil {
+	if err := r.join(ctx, first, fleet.Coordinator, append(r.Coordinators[1:len(r.Coordinators):len(r.Coordinators)], r.Witnesses...)); err != nil {
 		return err
 	}
 	return r.join(ctx, first, fleet.Agent, r.Agents)
@@ -198,8 +201,8 @@ func (r *Rig) agrees(ctx context.Context, n *Node, status wire.StatusBody) error
 		return fmt.Errorf("it follows %q, and others %q", own.Leader, status.Leader)
 	case own.AppliedIndex < status.AppliedIndex:
 		return fmt.Errorf("it has change %d of %d", own.AppliedIndex, status.AppliedIndex)
-	case s.QuorumHave != len(r.Coordinators) || s.Voters != len(r.Coordinators):
-		return fmt.Errorf("%d of %d coordinators vote and are alive", min(s.QuorumHave, s.Voters), len(r.Coordinators))
+	case s.QuorumHave != len(r.Coordinators)+len(r.Witnesses) || s.Voters != len(r.Coordinators)+len(r.Witnesses):
+		return fmt.Errorf("%d of %d coordinators vote and are alive", min(s.QuorumHave, s.Voters), len(r.Coordinators)+len(r.Witnesses))
 	case s.AgentsHealthy != len(r.Agents):
 		return fmt.Errorf("%d of %d agents are healthy", s.AgentsHealthy, len(r.Agents))
 	}
@@ -256,7 +259,7 @@ func (r *Rig) Broken() <-chan error { return r.broken }
 // Close ends all daemons, those that will not go by force, and removes the
 // directory, unless it is to be kept.
 func (r *Rig) Close() error {
-	all := append(append([]*Node(nil), r.Agents...), r.Coordinators...)
+	all := slices.Concat(r.Agents, r.Witnesses, r.Coordinators)
 	for _, n := range all {
 		n.terminate()
 	}
