@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
@@ -174,15 +173,4 @@ func (n *Node) serveState(w http.ResponseWriter, r *http.Request) {
 	if _, err := state.WriteTo(w); err != nil {
 		n.log.Debug("state not sent", "err", err) // the one who asked went away, and will ask again
 	}
-}
-
-// voters are the names of all that vote, this node too if it does.
-func (n *Node) voters() (names []string) {
-	for _, s := range n.servers() {
-		if s.Suffrage == raft.Voter {
-			names = append(names, string(s.ID))
-		}
-	}
-	slices.Sort(names)
-	return names
 }
