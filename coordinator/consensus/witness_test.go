@@ -62,7 +62,7 @@ func TestWitnessKeepsQuorum(t *testing.T) {
 // was acknowledged last. The other coordinator cannot win before it has that, and
 // gets it from the witness.
 func TestWitnessHasTheNewest(t *testing.T) {
-	for name, many := range map[string]int{"a few entries": 3, "more than the witness keeps behind its snapshot": snapshotThreshold + 2*witnessLogs} {
+	for name, many := range map[string]int{"a few entries": 3, "more than the witness keeps behind its snapshot": 2 * witnessLogs} {
 		t.Run(name, func(t *testing.T) {
 			withWitness(t, func(t *testing.T, g *group) {
 				old := g.leader("c1", "c2", "w")
@@ -86,7 +86,9 @@ func TestWitnessHasTheNewest(t *testing.T) {
 				}
 				ids = append(ids, id)
 				if many > 100 { // has the witness shorten its log
-					time.Sleep(2 * snapshotInterval)
+					if err := g.nodes["w"].raft.Snapshot().Error(); err != nil {
+						t.Fatal(err)
+					}
 					if first, err := g.nodes["w"].store.FirstIndex(); err != nil || first < uint64(many) {
 						t.Fatalf("the witness's log begins at %d (%v): it was not shortened", first, err)
 					}
@@ -196,7 +198,7 @@ func TestWitnessTurns(t *testing.T) {
 	withWitness(t, func(t *testing.T, g *group) {
 		leader := g.leader("c1", "c2", "w")
 		ids := []string{}
-		for range snapshotThreshold/2 + 100 {
+		for range witnessLogs {
 			id, err := g.token(leader.name)
 			if err != nil {
 				t.Fatal(err)
@@ -208,7 +210,9 @@ func TestWitnessTurns(t *testing.T) {
 			t.Fatal(err)
 		}
 		ids = append(ids, id)
-		time.Sleep(2 * snapshotInterval)
+		if err := g.nodes["w"].raft.Snapshot().Error(); err != nil {
+			t.Fatal(err)
+		}
 		g.halt(g.nodes["w"])
 		lone, err := ReadState(g.nodes["w"].dir) // as recover --from-one would
 		if err != nil {

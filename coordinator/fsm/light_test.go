@@ -58,10 +58,19 @@ func TestLightAgrees(t *testing.T) {
 				t.Fatal("a light FSM keeps events")
 			}
 			if light(want).Checksum() != light(got).Checksum() {
-				t.Fatalf("seed %d, entry %d: %s", seed, i, cmp.Diff(light(want), light(got)))
+				t.Fatalf("seed %d, entry %d: %s", seed, i, cmp.Diff(shown(t, light(want)), shown(t, light(got))))
 			}
 		}
 	}
+}
+
+func shown(t *testing.T, s State) string {
+	t.Helper()
+	b, err := json.MarshalIndent(s, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }
 
 func written(t *testing.T, s State) []byte {
@@ -208,7 +217,7 @@ func FuzzReadLight(f *testing.F) {
 			t.Errorf("light reads what is refused as %v", err)
 		}
 		if err == nil && light(whole).Checksum() != light(got).Checksum() {
-			t.Errorf("light reads something else:\n%s", cmp.Diff(light(whole), light(got)))
+			t.Errorf("light reads something else:\n%s", cmp.Diff(shown(t, light(whole)), shown(t, light(got))))
 		}
 	})
 }
