@@ -72,24 +72,29 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		keeper = box
 	}
 	recorder := record.New(time.Now(), keptSamples, keeper)
+	chip, err := newAccelerator(cfg, part(log, "hailo"), metrics)
+	if err != nil {
+		return err
+	}
+	shelf, load := chip.on()
 	registry, err := models.New(models.Config{
-		Backends: engines(cfg.Infer, out), Dir: cfg.Models.Dir, Memory: int64(cfg.Models.Memory), Queue: cfg.Infer.Queue,
+		Backends: engines(cfg.Infer, chip, out), Shelf: shelf, Load: load, Dir: cfg.Models.Dir, Memory: int64(cfg.Models.Memory), Queue: cfg.Infer.Queue,
 		Log: part(log, "models"), Metrics: metrics,
 	})
 	if err != nil {
 		return err
 	}
 	host := sensors.New(sensors.Config{Every: cfg.Telemetry.Every.D(), Path: cfg.StateDir}, recorder, part(log, "sensors"))
-	parts := []run.Part{
-		conditions,
+	parts := append([]run.Part{conditions}, chip.parts(cfg.Telemetry.Every.D(), recorder, conditions, part(log, "hailo"))...)
+	parts = append(parts,
 		registry,
 		readiness(registry, conditions),
 		run.Restart(host, part(log, "sensors")),
 		workload(registry, recorder, cfg.Telemetry.Every.D(), part(log, "workload")),
-	}
+	)
 	self := node{
 		cfg: cfg, started: time.Now(), view: noView, registry: registry, host: host.Host, power: noPower,
-		conditions: conditions, vital: watch.New(fleet.Vital{}), addresses: nowhere,
+		conditions: conditions, vital: watch.New(fleet.Vital{}), addresses: nowhere, chip: chip,
 	}
 	if err := self.register(metrics, id, recorder.Newest().Get); err != nil {
 		return err

@@ -24,6 +24,7 @@ type node struct {
 	vital      *watch.Value[fleet.Vital] // the newest that was collected
 	addresses  func() map[string]string  // by what they serve
 	outbox     func() *api.Outbox        // nil on a node that has not joined
+	chip       *accelerator              // nil if it is switched off
 }
 
 func noView() fleet.View   { return nil }
@@ -41,13 +42,14 @@ func (n node) collect() fleet.Vital {
 		Ready: len(reasons) == 0, Reasons: reasons.Codes(),
 		Power: n.power(), Temperature: host.Temperature, CPU: host.CPU, Memory: host.Memory,
 		InFlight: n.registry.InFlight(), Queue: n.registry.Queue(), Models: n.registry.Serving(),
+		Accelerator: n.chip.vital(),
 	}
 }
 
 // describe is the node as its API shows it.
 func (n node) describe() api.Self {
 	v := n.vital.Get()
-	s := api.Self{Name: n.cfg.Name, Role: fleet.Agent, Mode: v.Mode, Vital: v, Addresses: n.addresses()}
+	s := api.Self{Name: n.cfg.Name, Role: fleet.Agent, Mode: v.Mode, Vital: v, Addresses: n.addresses(), Hailo: n.chip.describe()}
 	if n.outbox != nil {
 		s.Outbox = n.outbox()
 	}

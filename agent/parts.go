@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,19 +34,21 @@ import (
 const selftests = 2
 
 // engines returns what the node can run models on.
-func engines(cfg config.Infer, out Outside) []infer.Backend {
-	all := out.Backends
+func engines(cfg config.Infer, chip *accelerator, out Outside) []infer.Backend {
+	all := slices.Clone(out.Backends)
 	if all == nil {
 		all = []infer.Backend{builtin.Backend{Threads: cfg.Threads}}
 	}
-	if cfg.Fault == "" {
-		return all
+	if chip != nil {
+		all = append(all, chip.backend)
 	}
-	faulty := make([]infer.Backend, len(all))
+	engine, fault := cfg.Faulty()
 	for i, b := range all {
-		faulty[i] = infer.Faulty(b, infer.Fault(cfg.Fault), selftests)
+		if engine == "" || engine == b.Engine() {
+			all[i] = infer.Faulty(b, infer.Fault(fault), selftests)
+		}
 	}
-	return faulty
+	return all
 }
 
 // simulated makes the battery that follows the configuration's script.

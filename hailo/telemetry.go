@@ -134,7 +134,9 @@ func (s *Supervisor) counted(p frame.PingReply) {
 	s.mu.Unlock()
 	var all []ModelStatus
 	for _, m := range models {
-		all = append(all, m.status())
+		st := m.status()
+		// While one is replaced by another of its name, the newer one is told of.
+		all = append(slices.DeleteFunc(all, func(o ModelStatus) bool { return o.Name == st.Name }), st)
 	}
 	s.status.Update(func(st Status) Status {
 		st.Worker.RSS, st.Models = p.RSS, all

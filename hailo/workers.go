@@ -20,7 +20,7 @@ func (w Worker) command(library string, share bool) []string {
 		argv = append(argv, "--library", library)
 	}
 	if share {
-		argv = append(argv, "--share")
+		argv = append(argv, "--shared")
 	}
 	return argv
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"primespark/agent/infer"
+	"primespark/hailo"
 	"primespark/shared/fleet"
 	"primespark/shared/health"
 	"primespark/shared/model"
@@ -56,6 +57,7 @@ type Self struct {
 	Vital     fleet.Vital       `json:"vital"`
 	Addresses map[string]string `json:"addresses"` // by what they serve: "api", "gossip"
 	Outbox    *Outbox           `json:"outbox,omitempty"`
+	Hailo     *Accelerator      `json:"hailo,omitempty"`
 }
 
 // Outbox is what waits to be stored elsewhere, and what the disk bears for it.
@@ -63,6 +65,12 @@ type Outbox struct {
 	Waiting int    `json:"waiting_samples"`
 	Daily   uint64 `json:"written_bytes_per_day"` // by this process, at its pace of the last ten minutes
 	Budget  uint64 `json:"written_bytes_per_day_budget"`
+}
+
+// An Accelerator is all that is known of the node's own.
+type Accelerator struct {
+	Sentence string `json:"sentence"` // how it is, for people
+	hailo.Status
 }
 
 // Config holds the limits. A zero value stands for the default.

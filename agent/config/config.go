@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"primespark/shared/conf"
 	"primespark/shared/fleet"
+	"primespark/shared/model"
 )
 
 // Path is where the file lies unless it is named.
@@ -33,6 +35,7 @@ type Config struct {
 	Gossip    Gossip    `yaml:"gossip"`
 	Models    Models    `yaml:"models"`
 	Infer     Infer     `yaml:"infer"`
+	Hailo     Hailo     `yaml:"hailo"`
 	Battery   Battery   `yaml:"battery"`
 	Telemetry Telemetry `yaml:"telemetry"`
 	Outbox    Outbox    `yaml:"outbox"`
@@ -81,8 +84,36 @@ type Infer struct {
 	Threads  int           `yaml:"threads"`  // of the built-in engine; 0: one per core
 	Queue    int           `yaml:"queue"`    // requests that may wait for a device
 	Deadline conf.Duration `yaml:"deadline"` // of a request that names none
-	Fault    string        `yaml:"fault"`    // for tests: crash, hang, garbage or slow
+	Fault    string        `yaml:"fault"`    // for tests: crash, hang, garbage or slow; of one engine: hailo:crash
 }
+
+// Faulty is the engine that a simulated fault is of, empty for all, and the fault.
+func (c Infer) Faulty() (engine, fault string) {
+	if engine, fault, ok := strings.Cut(c.Fault, ":"); ok {
+		return engine, fault
+	}
+	return "", c.Fault
+}
+
+// Hailo configures the accelerator.
+type Hailo struct {
+	Enabled string   `yaml:"enabled"` // auto, on or off
+	Library string   `yaml:"library"` // path of libhailort; found if empty
+	Worker  string   `yaml:"worker"`  // path of the worker program; found if empty
+	Share   string   `yaml:"share"`   // exclusive or service
+	Models  string   `yaml:"models"`  // folder of HEF files
+	Load    []string `yaml:"load"`    // of them, those to load at the start; a well-known detector if empty
+	Depth   int      `yaml:"depth"`   // inferences of a model at a time
+}
+
+// What Hailo's Enabled and Share may be.
+const (
+	Auto      = "auto" // used if it is there
+	On        = "on"   // missed if it is not
+	Off       = "off"
+	Exclusive = "exclusive"
+	Service   = "service" // shared with other programs through hailort.service
+)
 
 // Battery configures where the state of charge comes from.
 type Battery struct {
@@ -135,6 +166,7 @@ func Default() Config {
 		Gossip:    Gossip{Listen: ":7482"},
 		Models:    Models{Memory: 512 << 20},
 		Infer:     Infer{Queue: 16, Deadline: conf.Duration(30 * time.Second)},
+		Hailo:     Hailo{Enabled: Auto, Share: Exclusive, Models: "/usr/share/hailo-models", Load: []string{}, Depth: 4},
 		Battery:   Battery{Source: "none", Every: conf.Duration(10 * time.Second)},
 		Telemetry: Telemetry{Every: conf.Duration(10 * time.Second)},
 		Outbox:    Outbox{MaxSize: 256 << 20, MaxAge: conf.Duration(7 * 24 * time.Hour)},
@@ -187,6 +219,7 @@ func (c Config) check(f *conf.File) {
 		f.Bad("models.memory", "%v is less than the embedded model needs; give 64MiB or more", c.Models.Memory)
 	}
 	c.Infer.check(f)
+	c.Hailo.check(f)
 	c.Battery.check(f)
 	f.CheckEvery("telemetry.every", c.Telemetry.Every, time.Second, time.Hour)
 	if m := c.Outbox.MaxSize; m < 1<<20 || m > 64<<30 {
@@ -206,8 +239,29 @@ func (c Infer) check(f *conf.File) {
 		f.Bad("infer.queue", "%d is not between 1 and 1024; 16 keeps waiting short", c.Queue)
 	}
 	f.CheckEvery("infer.deadline", c.Deadline, 100*time.Millisecond, 10*time.Minute)
-	if c.Fault != "" {
-		f.CheckOneOf("infer.fault", c.Fault, "crash", "hang", "garbage", "slow")
+	if engine, fault := c.Faulty(); c.Fault != "" {
+		f.CheckOneOf("infer.fault", fault, "crash", "hang", "garbage", "slow")
+		if c.Fault != fault && !slices.Contains([]string{"builtin", "hailo"}, engine) {
+			f.Bad("infer.fault", "%q is no engine; give one as in hailo:crash, or the fault alone for all", engine)
+		}
+	}
+}
+
+func (c Hailo) check(f *conf.File) {
+	f.CheckOneOf("hailo.enabled", c.Enabled, Auto, On, Off)
+	f.CheckOneOf("hailo.share", c.Share, Exclusive, Service)
+	for key, path := range map[string]string{"hailo.library": c.Library, "hailo.worker": c.Worker, "hailo.models": c.Models} {
+		if path != "" && !filepath.IsAbs(path) {
+			f.Bad(key, "%q is not a path from the root; give one as in /usr/lib/libhailort.so.4.23.0", path)
+		}
+	}
+	for i, name := range c.Load {
+		if !model.ValidName(name) {
+			f.Bad(fmt.Sprintf("hailo.load[%d]", i), "%q cannot name a model; give the start of a file's name, as in yolov8s", name)
+		}
+	}
+	if c.Depth < 1 || c.Depth > 16 {
+		f.Bad("hailo.depth", "%d is not between 1 and 16; 4 keeps the chip busy", c.Depth)
 	}
 }
 

@@ -50,7 +50,7 @@ func (p picture) node(n fsm.Node) wire.NodeBody {
 	b.Liveness, b.Since, b.LastSeen = g.Liveness, g.Since.UTC(), g.LastSeen.UTC()
 	v := g.Vital
 	b.Mode, b.Ready, b.Reasons, b.Power, b.Temperature = v.Mode, v.Ready && g.Liveness == fleet.Alive, v.Reasons, v.Power, v.Temperature
-	b.CPU, b.Memory, b.InFlight, b.Queue = v.CPU, v.Memory, v.InFlight, v.Queue
+	b.CPU, b.Memory, b.InFlight, b.Queue, b.Accelerator = v.CPU, v.Memory, v.InFlight, v.Queue, v.Accelerator
 	if len(v.Models) > 0 {
 		b.Models = v.Models
 	}

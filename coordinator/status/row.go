@@ -130,6 +130,36 @@ func (r Row) HeatTone() string {
 	return "bad"
 }
 
+// Chip says how the agent's accelerator is; empty without one.
+func (r Row) Chip() string {
+	a := r.Accelerator
+	if a == nil {
+		return ""
+	}
+	text := a.Kind + " " + a.State
+	if a.Temperature != nil && finite(*a.Temperature) {
+		text += fmt.Sprintf(", %.0f °C", *a.Temperature)
+	}
+	if a.Detail != "" {
+		text = a.Detail
+	}
+	if a.Simulated {
+		text = "simulated: " + text
+	}
+	return text
+}
+
+// ChipTone marks an accelerator that does not work.
+func (r Row) ChipTone() string {
+	switch a := r.Accelerator; {
+	case a.State == "ready" && !a.Simulated, a.State == "starting":
+		return ""
+	case a.State == "ready":
+		return "sim"
+	}
+	return "warn"
+}
+
 // A Gauge is a share of something as a bar with its number.
 type Gauge struct {
 	Value string // 0 to 1, for <meter>

@@ -62,6 +62,8 @@ func healthy() View {
 	v.Status.Coordinators[1].LastContactMS = new(int64(41))
 	v.Status.Backup = &wire.BackupStatus{At: noon.Add(-301 * time.Second), VerifiedAt: noon.Add(-5 * time.Minute), Node: "c1", Path: "/mnt/nas/prime-spark-home-20260301T115459Z.psb"}
 	v.Queue.Counts = [7]int{4: 12}
+	v.Nodes[1].Accelerator = &fleet.Accelerator{Kind: "hailo8l", State: "ready", Temperature: new(47.2)}
+	v.Nodes[3].Accelerator = &fleet.Accelerator{Kind: "hailo8", State: "ready", Temperature: new(46.5), Simulated: true}
 	v.Nodes[2].InFlight, v.Nodes[2].Queue, v.Nodes[2].CPU = 2, 1, 0.84
 	return v
 }
@@ -74,6 +76,7 @@ func trouble() View {
 	v.Status.Coordinators[1].Conditions = []string{"no_quorum", "slow_disk"}
 	v.Status.Summary = wire.Summary{Sentence: "1 of 5 agents healthy, no quorum (1/3), 1 on battery, 42 min left.", AgentsTotal: 5, AgentsHealthy: 1, QuorumHave: 1, QuorumNeed: 2, Voters: 3, OnBattery: 1}
 	battery, hot, dead, pending, revoked := agent("pi-1"), agent("pi-2"), agent("pi-3"), agent("pi-4"), agent("pi-9")
+	battery.Accelerator = &fleet.Accelerator{Kind: "hailo", State: "runtime", Detail: "The driver is 4.20.0 and HailoRT is 4.23.0; they must be equal."}
 	battery.Power = fleet.Power{Source: fleet.Battery, Charge: new(0.17), Minutes: new(42.0)}
 	hot.Temperature, hot.CPU, hot.Ready, hot.Reasons, hot.Models = new(83.6), 0.99, false, []string{"no_models", "storage_full"}, nil
 	dead.Liveness, dead.Since, dead.LastSeen = fleet.Dead, noon.Add(-4*time.Minute), noon.Add(-4*time.Minute)
@@ -102,6 +105,7 @@ func hostile() View {
 	n.State, n.Version, n.Reasons, n.Ready = "pending", evil, []string{evil}, false
 	n.Liveness, n.Mode, n.Power.Source = evil, evil, evil
 	n.Temperature, n.CPU, n.Memory, n.Power.Charge = new(math.Inf(1)), math.NaN(), -7, new(math.NaN())
+	n.Accelerator = &fleet.Accelerator{Kind: evil, State: evil, Detail: evil, Temperature: new(math.NaN()), Simulated: true}
 	n.Models = []fleet.Serving{{Name: evil, Version: evil, Backend: evil, Millis: math.NaN()}}
 	far := agent("far-future")
 	far.LastSeen, far.Power.Source, far.Power.Minutes = noon.Add(1000*time.Hour), fleet.Battery, new(math.Inf(1))

@@ -214,6 +214,7 @@ func (p *process) coordinator() config.Config {
 
 func (p *process) agent() agentconfig.Config {
 	c := agentconfig.Default()
+	c.Hailo.Enabled = agentconfig.Off // a fleet of this host's has no business with its chip
 	a := p.addresses()
 	c.Name, c.StateDir, c.HTTP.Socket = p.name, p.dir, ""
 	c.HTTP.Advertise, c.Gossip.Advertise = a.API, a.Gossip

@@ -10,6 +10,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -228,4 +229,16 @@ func (l *loaded) infer(m, answer frame.Message) frame.Message {
 	}
 	answer.A = uint64(time.Millisecond)
 	return answer
+}
+
+// Script is a file that starts the test program as a worker, for those who are
+// told of one by its path.
+func Script(t testing.TB, fault string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "worker")
+	text := "#!/bin/sh\nexec " + Workers(t, fault)[0].Argv[0] + " " + asWorker + fault + "\n"
+	if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

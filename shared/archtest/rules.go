@@ -49,6 +49,7 @@ var PrimeSpark = Rules{
 
 		// Backends, and what surrounds them, speak the contract of agent/infer.
 		"agent/infer/builtin":   {"agent/infer"},
+		"agent/infer/hailo":     {"agent/infer"},
 		"agent/infer/image":     {"agent/infer"},
 		"agent/infer/infertest": {"agent/infer"},
 		"agent/models":          {"agent/infer", "agent/infer/image"},

@@ -84,6 +84,17 @@ type Vital struct {
 	InFlight    int       `json:"in_flight"`             // requests being answered
 	Queue       int       `json:"queue"`                 // requests waiting
 	Models      []Serving `json:"models,omitempty"`      // resident, by name
+
+	Accelerator *Accelerator `json:"accelerator,omitempty"` // nil without one
+}
+
+// An Accelerator is how the one of a node fares.
+type Accelerator struct {
+	Kind        string   `json:"kind"`                  // "hailo8"; "hailo" while nobody knows which
+	State       string   `json:"state"`                 // "ready", or what keeps it from that
+	Detail      string   `json:"detail,omitempty"`      // one short sentence, if it is not ready
+	Temperature *float64 `json:"temperature,omitempty"` // °C of the hottest sensor
+	Simulated   bool     `json:"simulated,omitempty"`   // a double answers, and no chip
 }
 
 // Serving is one resident model of a node.

@@ -40,6 +40,8 @@ const (
 	SlowDisk Code = "slow_disk" // agreeing and replacing a leader take longer
 	// BackupFailed: the newest scheduled backup could not be made, or is overdue.
 	BackupFailed Code = "backup_failed"
+	// Accelerator: there is one, or should be, and it does not work as it should.
+	Accelerator Code = "accelerator"
 	// SafeMode: an agent that kept crashing leaves out what may be why.
 	SafeMode Code = "safe_mode"
 )

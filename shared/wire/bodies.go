@@ -58,24 +58,25 @@ type Summary struct {
 
 // NodeBody is one node: what was decided of it, and what gossip knows of it.
 type NodeBody struct {
-	Name        string            `json:"name"`
-	Role        fleet.Role        `json:"role"`
-	State       string            `json:"state"` // pending, approved, draining or revoked
-	Liveness    fleet.Liveness    `json:"liveness"`
-	Since       time.Time         `json:"since,omitzero"`     // of the liveness
-	LastSeen    time.Time         `json:"last_seen,omitzero"` // its newest word of itself
-	Mode        fleet.Mode        `json:"mode,omitempty"`
-	Ready       bool              `json:"ready"`
-	Reasons     []string          `json:"reasons,omitempty"` // why it is not, codes of /readyz
-	Power       fleet.Power       `json:"power,omitzero"`
-	Temperature *float64          `json:"temperature,omitempty"` // °C
-	CPU         float64           `json:"cpu"`                   // 0 to 1
-	Memory      float64           `json:"memory"`                // 0 to 1
-	InFlight    int               `json:"in_flight"`
-	Queue       int               `json:"queue"`
-	Models      []fleet.Serving   `json:"models"`
-	Addresses   map[string]string `json:"addresses"` // api, raft, gossip: host:port
-	Version     string            `json:"version,omitempty"`
+	Name        string             `json:"name"`
+	Role        fleet.Role         `json:"role"`
+	State       string             `json:"state"` // pending, approved, draining or revoked
+	Liveness    fleet.Liveness     `json:"liveness"`
+	Since       time.Time          `json:"since,omitzero"`     // of the liveness
+	LastSeen    time.Time          `json:"last_seen,omitzero"` // its newest word of itself
+	Mode        fleet.Mode         `json:"mode,omitempty"`
+	Ready       bool               `json:"ready"`
+	Reasons     []string           `json:"reasons,omitempty"` // why it is not, codes of /readyz
+	Power       fleet.Power        `json:"power,omitzero"`
+	Temperature *float64           `json:"temperature,omitempty"` // °C
+	CPU         float64            `json:"cpu"`                   // 0 to 1
+	Memory      float64            `json:"memory"`                // 0 to 1
+	InFlight    int                `json:"in_flight"`
+	Queue       int                `json:"queue"`
+	Models      []fleet.Serving    `json:"models"`
+	Accelerator *fleet.Accelerator `json:"accelerator,omitempty"`
+	Addresses   map[string]string  `json:"addresses"` // api, raft, gossip: host:port
+	Version     string             `json:"version,omitempty"`
 }
 
 // NodesBody answers GET /v1/nodes.
