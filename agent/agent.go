@@ -119,7 +119,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	var follower *plan.Follower
 	if id != nil { // before the doors open: it knows whom to refuse
 		follower = plan.New(plan.Config{
-			Identity: id, Dir: cfg.StateDir, View: func() fleet.View { return self.view() }, Dial: out.Dial, Conditions: conditions, Log: part(log, "plan"),
+			Identity: id, Dir: cfg.StateDir, IdentityDir: identityDir(cfg), View: func() fleet.View { return self.view() }, Dial: out.Dial, Conditions: conditions, Log: part(log, "plan"),
 		})
 	}
 	doors, err := open(ctx, cfg.HTTP, id, out)

@@ -27,7 +27,8 @@ func heart(id *identity.Identity, follower *plan.Follower, place *presence, vita
 		Dial: out.Dial,
 		TLS:  func(name string) *tls.Config { return id.ClientTLSFor(identity.Node(name, fleet.Coordinator)) },
 		Say: func() heartbeat.Beat {
-			b := heartbeat.Beat{Member: place.Member()}
+			ring := id.Keyring().Get()
+			b := heartbeat.Beat{Member: place.Member(), Keys: &heartbeat.Keys{Primary: ring.Primary, Held: ring.Generations()}}
 			if v := vital(); v.Node != "" {
 				b.Vital = &v
 			}

@@ -102,9 +102,11 @@ func (p *presence) once(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	ring := p.id.Keyring().Get()
+	keys := ring.All()
 	c := gossip.Config{
 		Self:    fleet.Member{Name: p.cfg.Name, Role: fleet.Agent, API: reached, Version: version.Number},
-		Cluster: p.id.ID().Cluster, Key: p.id.GossipKey(), Bind: p.cfg.Gossip.Listen, Advertise: p.cfg.Gossip.Advertise,
+		Cluster: p.id.ID().Cluster, Key: keys[0], Also: keys[1:], Bind: p.cfg.Gossip.Listen, Advertise: p.cfg.Gossip.Advertise,
 		Seeds: func() []string { return slices.Concat(p.id.Peers().Gossip, p.cfg.Gossip.Seeds, p.seeds()) },
 	}
 	if p.out.Gossip != nil {
@@ -118,12 +120,32 @@ func (p *presence) once(ctx context.Context) error {
 	p.log.Info("reached by the others at", "api", reached, "gossip", talk.Addr())
 	here, end := context.WithCancel(ctx)
 	defer end()
-	return run.All(here, talk, run.Func("rover", func(ctx context.Context) error {
+	return run.All(here, talk, p.followKeys(talk, ring), run.Func("rover", func(ctx context.Context) error {
 		p.settled(ctx, reached)
 		end()
 		<-ctx.Done() // so that All takes it for the end that it is
 		return nil
 	}))
+}
+
+// followKeys keeps the keys of the gossip as the node has them.
+func (p *presence) followKeys(talk *gossip.Gossip, used identity.Keyring) run.Part {
+	return run.Func("gossip keys", func(ctx context.Context) error {
+		for {
+			ring, changed := p.id.Keyring().Load()
+			if !ring.Equal(used) {
+				if err := talk.SetKeys(ring.All()...); err != nil {
+					return err
+				}
+				used = ring
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	})
 }
 
 // settled returns when the node would tell another address, or ctx ends.

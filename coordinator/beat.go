@@ -29,7 +29,7 @@ func beat(name string, id *identity.Identity, node *consensus.Node, talk *gossip
 		Dial: out.Dial,
 		TLS:  func(other string) *tls.Config { return id.ClientTLSFor(identity.Node(other, fleet.Coordinator)) },
 		Say: func() heartbeat.Beat {
-			b := heartbeat.Beat{Hears: new(living.Hears())}
+			b := heartbeat.Beat{Hears: new(living.Hears()), Keys: holds(id)}
 			if self, ok := talk.View().Get().Find(name); ok {
 				b.Member = &self.Member
 				if self.Vital.Node == name { // it has said something of itself already

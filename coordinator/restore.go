@@ -70,7 +70,11 @@ func clusterKeys(cfg config.Config, id *identity.Identity) (backup.Keys, error) 
 	if err != nil {
 		return backup.Keys{}, err
 	}
-	return backup.Keys{CA: authority.PEM(), CAKey: key, Gossip: id.GossipKey(), Session: id.SessionKey()}, nil
+	gossip := id.Keyring().Get().Key(0) // later generations are made of the session key and the state
+	if gossip == nil {
+		gossip = id.GossipKey()
+	}
+	return backup.Keys{CA: authority.PEM(), CAKey: key, Gossip: gossip, Session: id.SessionKey()}, nil
 }
 
 // CheckBackup opens a backup with the operator's key and returns what it is of.
@@ -159,6 +163,10 @@ func rebuild(cfg config.Config, c backup.Contents, at identity.Addresses) error 
 	if err := os.MkdirAll(identityDir(cfg), 0o700); err != nil {
 		return fmt.Errorf("make identity directory: %w", err)
 	}
+	ring, err := keyring(c.State.Gossip, c.Keys.Session, identity.Single(c.Keys.Gossip))
+	if err != nil {
+		return err
+	}
 	if err := noteReturn(identityDir(cfg), cfg.Name, at, hash); err != nil {
 		return err
 	}
@@ -166,7 +174,7 @@ func rebuild(cfg config.Config, c backup.Contents, at identity.Addresses) error 
 		return err
 	}
 	err = identity.Credentials{
-		CA: c.Keys.CA, Cert: cert, Key: key, CAKey: c.Keys.CAKey, Gossip: c.Keys.Gossip, Session: c.Keys.Session,
+		CA: c.Keys.CA, Cert: cert, Key: key, CAKey: c.Keys.CAKey, Gossip: c.Keys.Gossip, Ring: &ring, Session: c.Keys.Session,
 		Peers: identity.Peers{Gossip: lastSeen(c.State, cfg.Name)},
 	}.Save(identityDir(cfg))
 	if err != nil {

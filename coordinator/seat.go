@@ -96,7 +96,7 @@ func enter(ctx context.Context, cfg config.Config, out Outside) (s *seat, err er
 		return s, err
 	}
 	s.enroller = &enroll.Enroller{
-		Authority: s.authority, Group: s.node, GossipKey: id.GossipKey(), SessionKey: id.SessionKey(), Log: part(s.log, "enroll"),
+		Authority: s.authority, Group: s.node, GossipKeys: keysOf(id), SessionKey: id.SessionKey(), Log: part(s.log, "enroll"),
 	}
 	reaction := disks{dir: cfg.StateDir, widened: quick != cfg.Raft.Profile, take: s.node.Take, conditions: s.conditions}
 	watchdog, err := disk.Watch(under, reaction.act, part(s.log, "disk"), s.metrics)
@@ -136,11 +136,12 @@ func (s *seat) join(profile string, out Outside) (*consensus.Node, error) {
 
 // gossip joins the talk of the fleet.
 func (s *seat) gossip(out Outside) (*gossip.Gossip, error) {
+	keys := s.id.Keyring().Get().All()
 	chatter := gossip.Config{
 		Self: fleet.Member{
 			Name: s.cfg.Name, Role: fleet.Coordinator, API: s.ports.reached.API, Raft: s.ports.reached.Raft, Version: version.Number,
 		},
-		Cluster: s.id.ID().Cluster, Key: s.id.GossipKey(), Bind: s.cfg.Gossip.Listen, Advertise: s.cfg.Gossip.Advertise,
+		Cluster: s.id.ID().Cluster, Key: keys[0], Also: keys[1:], Bind: s.cfg.Gossip.Listen, Advertise: s.cfg.Gossip.Advertise,
 		Seeds: func() []string { return seeds(s.cfg, s.id, s.node) },
 	}
 	if out.Gossip != nil {
@@ -157,6 +158,7 @@ func (s *seat) parts() []run.Part {
 		s.node,
 		s.talk,
 		s.living,
+		followKeys(identityDir(s.cfg), s.id, s.node, s.talk, part(s.log, "gossip keys")),
 		s.pulse,
 		s.beat,
 		announce(s.node, fsm.NodeAnnounce{

@@ -50,12 +50,13 @@ const Revoked health.Code = "revoked"
 
 // A Config is what a Follower works with.
 type Config struct {
-	Identity   *identity.Identity
-	Dir        string            // where the newest plan is kept
-	View       func() fleet.View // the fleet as gossip sees it
-	Dial       func(ctx context.Context, network, address string) (net.Conn, error)
-	Conditions *health.Registry
-	Log        *slog.Logger
+	Identity    *identity.Identity
+	Dir         string            // where the newest plan is kept
+	IdentityDir string            // where the identity is, and with it the gossip keys
+	View        func() fleet.View // the fleet as gossip sees it
+	Dial        func(ctx context.Context, network, address string) (net.Conn, error)
+	Conditions  *health.Registry
+	Log         *slog.Logger
 }
 
 // A Follower follows the plan. It is a part.
@@ -164,6 +165,8 @@ func (f *Follower) poll(ctx context.Context, index uint64) (wire.PlanBody, error
 
 // take puts a plan in force, and keeps it if it is news.
 func (f *Follower) take(got wire.PlanBody) {
+	f.takeKeys(got.GossipKeys)
+	got.GossipKeys = nil // they are kept with the identity, and nowhere else
 	old := f.now()
 	got.Deny = identity.Deny(old.Deny).With(got.Deny, time.Now())
 	got.Coordinators = slices.DeleteFunc(slices.Clone(got.Coordinators), func(c wire.PlanCoordinator) bool {
@@ -182,6 +185,18 @@ func (f *Follower) take(got wire.PlanBody) {
 	if err := save(f.cfg.Dir, got); err != nil {
 		f.cfg.Log.Warn("plan not kept, after a restart without coordinators the old one counts", "err", err, "remedy", "see that the disk has room and is writable")
 	}
+}
+
+// takeKeys puts other gossip keys on the disk and in force.
+func (f *Follower) takeKeys(ring *identity.Keyring) {
+	if ring == nil || ring.Equal(f.cfg.Identity.Keyring().Get()) {
+		return
+	}
+	if err := f.cfg.Identity.SetKeyring(f.cfg.IdentityDir, *ring); err != nil {
+		f.cfg.Log.Warn("gossip keys not changed, trying again with the next plan", "err", err, "remedy", "see that the disk has room and is writable")
+		return
+	}
+	f.cfg.Log.Info("gossip keys changed", "generations", ring.Generations(), "primary", ring.Primary)
 }
 
 // show keeps the conditions that follow from the node's state.

@@ -90,25 +90,29 @@ type Peer struct {
 
 // Config is what the API serves.
 type Config struct {
-	Self       string // name of this coordinator
-	Group      Group
-	Standing   func() Standing
-	Views      *watch.Value[fleet.View]
-	Gateway    Gateway
-	Enroller   Enroller
-	Tasks      Queue
-	MostTasks  int // that wait or run; the state's own bound if 0
-	MostBytes  int // that these take; as well
-	Objects    Shelf
-	Ear        Ear // nil: no heartbeats are taken
-	Events     *events.Log
-	Health     func() health.List // what is wrong with this node
-	SessionKey []byte             // the cluster's, for the page's log-in; 32 bytes
-	MaxBody    int64              // of an inference request; 16 MiB if 0
-	Log        *slog.Logger
-	Registry   *prometheus.Registry // nil: one of its own
-	Backups    Saver                // nil: none are made
-	History    History              // nil: none is kept
+	Self      string // name of this coordinator
+	Group     Group
+	Standing  func() Standing
+	Views     *watch.Value[fleet.View]
+	Gateway   Gateway
+	Enroller  Enroller
+	Tasks     Queue
+	MostTasks int // that wait or run; the state's own bound if 0
+	MostBytes int // that these take; as well
+	Objects   Shelf
+	Ear       Ear // nil: no heartbeats are taken
+	// GossipKeys makes the keys that a state asks for; nil: none are told.
+	GossipKeys func(fsm.State) (identity.Keyring, error)
+	// KeysMissing are the nodes that have not followed the present step of a change.
+	KeysMissing func(fsm.State) []string
+	Events      *events.Log
+	Health      func() health.List // what is wrong with this node
+	SessionKey  []byte             // the cluster's, for the page's log-in; 32 bytes
+	MaxBody     int64              // of an inference request; 16 MiB if 0
+	Log         *slog.Logger
+	Registry    *prometheus.Registry // nil: one of its own
+	Backups     Saver                // nil: none are made
+	History     History              // nil: none is kept
 }
 
 // An API answers HTTP requests. Its Run must be running for the page and the

@@ -90,6 +90,13 @@ func (a *API) newPlan(ctx context.Context, node string, since uint64) (wire.Plan
 	for {
 		s, changed := a.cfg.Group.State()
 		b, at := a.roster.plan(s, node)
+		if s.Nodes[node].Active() && a.cfg.GossipKeys != nil {
+			ring, err := a.cfg.GossipKeys(s)
+			if err != nil {
+				return b, err
+			}
+			b.GossipKeys = &ring
+		}
 		if at > since {
 			return b, nil
 		}
@@ -154,7 +161,8 @@ func (o *roster) update(s fsm.State) {
 	old := o.state
 	o.state = s
 	// Maps are copied before a write, so one that is the same holds the same.
-	if o.deny != nil && same(old.Nodes, s.Nodes) && same(old.Denied, s.Denied) {
+	gossip := old.Gossip.Primary != s.Gossip.Primary || !slices.Equal(old.Gossip.Held, s.Gossip.Held)
+	if o.deny != nil && !gossip && same(old.Nodes, s.Nodes) && same(old.Denied, s.Denied) {
 		return
 	}
 	deny, others := maps.Clone(s.Denied), []wire.PlanCoordinator{}
@@ -164,7 +172,7 @@ func (o *roster) update(s fsm.State) {
 	for _, n := range s.Coordinators() {
 		others = append(others, wire.PlanCoordinator{Name: n.Name, API: n.Addresses.API, Gossip: n.Addresses.Gossip})
 	}
-	if o.deny == nil || !maps.Equal(deny, o.deny) || !slices.Equal(others, o.others) || !maps.EqualFunc(old.Nodes, s.Nodes, func(a, b fsm.Node) bool { return a.State == b.State }) {
+	if o.deny == nil || gossip || !maps.Equal(deny, o.deny) || !slices.Equal(others, o.others) || !maps.EqualFunc(old.Nodes, s.Nodes, func(a, b fsm.Node) bool { return a.State == b.State }) {
 		o.deny, o.others, o.since = deny, others, s.Index
 	}
 }

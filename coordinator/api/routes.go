@@ -76,6 +76,7 @@ func routes() []Route {
 		{"GET", "/static/{file}", Public, "", "The page's stylesheet, script and icon.", nil, nil, nil, (*API).static},
 	}
 	table = append(table, heartbeatRoute())
+	table = append(table, gossipRoutes()...)
 	table = append(table, taskRoutes()...)
 	table = append(table, objectRoutes()...)
 	table = append(table, telemetryRoutes()...)

@@ -56,6 +56,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"POST /v1/heartbeat":            Belong,
 		"POST /v1/telemetry":            Belong,
 		"GET /v1/telemetry/log":         Belong,
+		"POST /v1/gossip-key:rotate":    Administer,
 		"POST /v1/backup":               Administer,
 		"POST /v1/join-codes":           Operate,
 		"POST /v1/nodes/{name}:approve": Operate, "POST /v1/nodes/{name}:drain": Operate, "POST /v1/nodes/{name}:undrain": Operate, "POST /v1/nodes/{name}:revoke": Operate,

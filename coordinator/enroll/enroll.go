@@ -34,8 +34,8 @@ type Group interface {
 type Enroller struct {
 	Authority  *pki.Authority
 	Group      Group
-	GossipKey  []byte // identity.KeySize bytes; goes to every node
-	SessionKey []byte // identity.KeySize bytes; goes to coordinators
+	GossipKeys func(fsm.State) (identity.Keyring, error) // what every node gets
+	SessionKey []byte                                    // identity.KeySize bytes; goes to coordinators
 	Log        *slog.Logger
 
 	wrong limiter
@@ -183,9 +183,13 @@ func hosts(name string, a identity.Addresses) []string {
 
 // answer puts together what the new node gets.
 func (e *Enroller) answer(state fsm.State, node fsm.Node, cert []byte) (identity.JoinResponse, error) {
+	ring, err := e.GossipKeys(state)
+	if err != nil {
+		return identity.JoinResponse{}, err
+	}
 	r := identity.JoinResponse{
 		Certificate: string(cert), CA: string(e.Authority.PEM()),
-		GossipKey: e.GossipKey, Peers: peers(state),
+		GossipKey: ring.Key(ring.Primary), GossipKeys: &ring, Peers: peers(state),
 	}
 	if node.Role == fleet.Coordinator {
 		key, err := e.Authority.Key()

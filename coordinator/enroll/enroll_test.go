@@ -97,7 +97,7 @@ func enroller(t *testing.T, dir string, g *group) *Enroller {
 		t.Fatal(err)
 	}
 	id := load(t, dir)
-	return &Enroller{Authority: ca, Group: g, GossipKey: id.GossipKey(), SessionKey: id.SessionKey(), Log: slog.New(slog.DiscardHandler)}
+	return &Enroller{Authority: ca, Group: g, GossipKeys: func(fsm.State) (identity.Keyring, error) { return id.Keyring().Get(), nil }, SessionKey: id.SessionKey(), Log: slog.New(slog.DiscardHandler)}
 }
 
 // join makes the request that identity.Join would send for a code.

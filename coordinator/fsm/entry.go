@@ -33,6 +33,10 @@ const (
 	KindTokenDrop Kind = "token.revoke"    // TokenRevoke
 	KindTasks     Kind = "task.batch"      // TaskBatch
 	KindBackup    Kind = "backup.record"   // BackupRecord
+
+	KindGossipRotate Kind = "gossip.rotate" // GossipRotate
+	KindGossipSwitch Kind = "gossip.switch" // GossipSwitch
+	KindGossipDrop   Kind = "gossip.drop"   // GossipDrop
 )
 
 // handlers is the whole command set: a new command is a struct, a method and a
@@ -52,6 +56,10 @@ var handlers = map[Kind]handler{
 	KindTokenDrop: on((*change).tokenRevoke),
 	KindTasks:     on((*change).taskBatch),
 	KindBackup:    on((*change).backupRecord),
+
+	KindGossipRotate: on((*change).gossipRotate),
+	KindGossipSwitch: on((*change).gossipSwitch),
+	KindGossipDrop:   on((*change).gossipDrop),
 }
 
 // A Command is the body of one of the kinds.

@@ -45,6 +45,9 @@ var samples = []Command{
 	TokenRevoke{ID: "t2"},
 	Prune{},
 	BackupRecord{Node: "c1", At: noon, Verified: noon.Add(time.Second), Path: "/mnt/nas/prime-spark-home-20260601T120000Z.psb"},
+	GossipRotate{Salt: Hash("first salt"), Why: "asked for by ada"},
+	GossipSwitch{Gen: 1},
+	GossipDrop{Gen: 1},
 }
 
 // TestLogFormat pins the bytes of every command: they outlive this release on

@@ -28,6 +28,7 @@ type State struct {
 	Events  []Event              `json:"events,omitempty"` // the newest MaxEvents, oldest first
 	Tasks   Tasks                `json:"tasks,omitzero"`
 	Backup  Backup               `json:"backup,omitzero"`
+	Gossip  Gossip               `json:"gossip,omitzero"`
 }
 
 // Cluster is what the cluster as a whole is.

@@ -18,6 +18,7 @@
 package gossip
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,6 +26,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,6 +55,7 @@ type Config struct {
 	Self      fleet.Member
 	Cluster   string          // its packets are taken, no other cluster's
 	Key       []byte          // 32 bytes, the cluster's
+	Also      [][]byte        // older or newer ones that are understood
 	Bind      string          // host:port of UDP and TCP, the host an IP address or empty; port 0 is any
 	Advertise string          // ip:port for the others; found if empty
 	Seeds     func() []string // host:port of members to join, asked for each time; may be nil
@@ -92,6 +95,10 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Gossip, erro
 	if err != nil {
 		return nil, err
 	}
+	keys, err := memberlist.NewKeyring(cfg.Also, cfg.Key)
+	if err != nil {
+		return nil, fmt.Errorf("gossip keys: %w", err)
+	}
 	bridge := bridge(log)
 	transport := cfg.Transport
 	if transport == nil {
@@ -114,6 +121,7 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Gossip, erro
 	}
 	g.view = watch.New(g.roster.view())
 	g.config = configure(cfg, addr, transport, bridge)
+	g.config.Keyring = keys
 	d := &delegate{gossip: g, meta: meta}
 	g.config.Delegate, g.config.Events, g.config.Alive = d, d, d
 	g.config.Conflict, g.config.Ping = d, d
@@ -293,6 +301,53 @@ func (g *Gossip) Ping(node string) error {
 	}
 	if _, err := list.Ping(node, at); err != nil {
 		return fmt.Errorf("ping %s: %w: %w", node, ErrNoAnswer, err)
+	}
+	return nil
+}
+
+// SetKeys changes the keys: the first is the one to encrypt with from now on, the
+// others are understood as well, and no further ones.
+func (g *Gossip) SetKeys(keys ...[]byte) error {
+	if len(keys) == 0 {
+		return ErrNoKey
+	}
+	for _, k := range keys {
+		if len(k) != keySize {
+			return fmt.Errorf("gossip key of %d bytes: want %d", len(k), keySize)
+		}
+	}
+	ring := g.config.Keyring
+	// The order keeps what is removed at the end of the ring where that can be:
+	// memberlist shifts what comes after it while others read.
+	if err := strip(ring, keys); err != nil {
+		return err
+	}
+	if err := ring.AddKey(keys[0]); err != nil {
+		return fmt.Errorf("add a gossip key: %w", err)
+	}
+	if err := ring.UseKey(keys[0]); err != nil {
+		return fmt.Errorf("use a gossip key: %w", err)
+	}
+	if err := strip(ring, keys); err != nil {
+		return err
+	}
+	for _, k := range keys[1:] {
+		if err := ring.AddKey(k); err != nil {
+			return fmt.Errorf("add a gossip key: %w", err)
+		}
+	}
+	return nil
+}
+
+// strip removes all keys but those to keep and the one in use, the last first.
+func strip(ring *memberlist.Keyring, keep [][]byte) error {
+	for _, old := range slices.Backward(slices.Clone(ring.GetKeys())[1:]) {
+		if slices.ContainsFunc(keep, func(k []byte) bool { return bytes.Equal(k, old) }) {
+			continue
+		}
+		if err := ring.RemoveKey(old); err != nil {
+			return fmt.Errorf("remove a gossip key: %w", err)
+		}
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ const (
 // others' after 5.0 to 7.2 s (median 6).
 func configure(cfg Config, addr netip.AddrPort, t memberlist.Transport, bridge *log.Logger) *memberlist.Config {
 	c := memberlist.DefaultLANConfig()
-	c.Name, c.Label, c.SecretKey = cfg.Self.Name, cfg.Cluster, cfg.Key
+	c.Name, c.Label = cfg.Self.Name, cfg.Cluster
 	c.Transport, c.Logger = t, bridge
 	c.BindPort = int(addr.Port())
 	c.AdvertiseAddr, c.AdvertisePort = addr.Addr().String(), int(addr.Port())

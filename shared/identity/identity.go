@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"primespark/shared/fleet"
+	"primespark/shared/watch"
 )
 
 // KeySize is the length of the gossip key and of the session key in bytes.
@@ -30,10 +31,11 @@ type Peers struct {
 // Credentials are what makes a node a member, as it gets them and as they are
 // stored.
 type Credentials struct {
-	CA      []byte // PEM
-	Cert    []byte // PEM: the node's, then the authority's
-	Key     []byte // PEM
-	Gossip  []byte // KeySize bytes
+	CA      []byte   // PEM
+	Cert    []byte   // PEM: the node's, then the authority's
+	Key     []byte   // PEM
+	Gossip  []byte   // KeySize bytes
+	Ring    *Keyring // nil: Gossip alone
 	Peers   Peers
 	CAKey   []byte // PEM; coordinators only
 	Session []byte // KeySize bytes; coordinators only
@@ -53,7 +55,7 @@ func (c Credentials) Save(dir string) error {
 	if err := os.Chmod(dir, 0o700); err != nil {
 		return fmt.Errorf("save identity: %w", err)
 	}
-	for _, old := range []string{certFile, renewedFile, nextFile} {
+	for _, old := range []string{certFile, renewedFile, nextFile, ringFile} {
 		if err := os.Remove(filepath.Join(dir, old)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("save identity: %w", err)
 		}
@@ -65,6 +67,12 @@ func (c Credentials) Save(dir string) error {
 	if err != nil {
 		return fmt.Errorf("save identity: %w", err)
 	}
+	var ring []byte
+	if c.Ring != nil {
+		if ring, err = json.Marshal(c.Ring); err != nil {
+			return fmt.Errorf("save identity: %w", err)
+		}
+	}
 	for _, f := range []struct {
 		name string
 		data []byte
@@ -72,6 +80,7 @@ func (c Credentials) Save(dir string) error {
 		{caFile, c.CA},
 		{keyFile, c.Key},
 		{gossipFile, c.Gossip},
+		{ringFile, ring},
 		{peersFile, peers},
 		{caKeyFile, c.CAKey},
 		{sessionFile, c.Session},
@@ -93,7 +102,7 @@ type Identity struct {
 	ca      *x509.Certificate
 	pool    *x509.CertPool
 	cert    atomic.Pointer[tls.Certificate]
-	gossip  []byte
+	ring    *watch.Value[Keyring]
 	session []byte
 	peers   Peers
 	deny    atomic.Pointer[func(ID, string) bool]
@@ -133,6 +142,11 @@ func Load(dir string) (*Identity, error) {
 	case key != nil:
 		c.Cert, c.Key = cert, key
 	}
+	ring, err := loadRing(dir, c.Gossip)
+	if err != nil {
+		return nil, fmt.Errorf("load identity: %w; remove that file if another node of the cluster runs, or join again", err)
+	}
+	c.Ring = &ring
 	// The addresses are a convenience: gossip and the configuration know them too.
 	if b, err := ReadFile(dir, peersFile); err == nil {
 		if err := json.Unmarshal(b, &c.Peers); err != nil {
@@ -174,7 +188,14 @@ func (c Credentials) parse() (*Identity, error) {
 	if id.Role == fleet.Coordinator && (len(c.CAKey) == 0 || len(c.Session) != KeySize) {
 		return nil, fmt.Errorf("%s or %s: missing or cut short, and a coordinator needs them", caKeyFile, sessionFile)
 	}
-	i := &Identity{id: id, ca: ca, pool: x509.NewCertPool(), gossip: c.Gossip, session: c.Session, peers: c.Peers}
+	ring := Single(c.Gossip)
+	if c.Ring != nil {
+		if err := c.Ring.Check(); err != nil {
+			return nil, fmt.Errorf("%s: %w", ringFile, err)
+		}
+		ring = *c.Ring
+	}
+	i := &Identity{id: id, ca: ca, pool: x509.NewCertPool(), ring: watch.New(ring), session: c.Session, peers: c.Peers}
 	i.pool.AddCert(ca)
 	i.cert.Store(&pair)
 	return i, nil
@@ -182,9 +203,6 @@ func (c Credentials) parse() (*Identity, error) {
 
 // ID is who the node is.
 func (i *Identity) ID() ID { return i.id }
-
-// GossipKey is the key of the cluster's gossip, KeySize bytes.
-func (i *Identity) GossipKey() []byte { return slices.Clone(i.gossip) }
 
 // SessionKey signs operators' sessions, KeySize bytes; nil on an agent.
 func (i *Identity) SessionKey() []byte { return slices.Clone(i.session) }

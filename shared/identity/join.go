@@ -60,12 +60,13 @@ type JoinRequest struct {
 
 // A JoinResponse is the answer: all that a member has, save its private key.
 type JoinResponse struct {
-	Certificate string `json:"certificate"` // PEM: the node's, then the authority's
-	CA          string `json:"ca"`          // PEM
-	GossipKey   []byte `json:"gossip_key"`  // KeySize bytes
-	Peers       Peers  `json:"peers"`
-	CAKey       string `json:"ca_key,omitempty"`      // PEM; coordinators only
-	SessionKey  []byte `json:"session_key,omitempty"` // KeySize bytes; coordinators only
+	Certificate string   `json:"certificate"`           // PEM: the node's, then the authority's
+	CA          string   `json:"ca"`                    // PEM
+	GossipKey   []byte   `json:"gossip_key"`            // KeySize bytes
+	GossipKeys  *Keyring `json:"gossip_keys,omitempty"` // of which it is the one to encrypt with
+	Peers       Peers    `json:"peers"`
+	CAKey       string   `json:"ca_key,omitempty"`      // PEM; coordinators only
+	SessionKey  []byte   `json:"session_key,omitempty"` // KeySize bytes; coordinators only
 }
 
 // A Dialer opens connections; *net.Dialer is one.
@@ -290,7 +291,7 @@ func accepted(answer []byte, code JoinCode, req JoinRequest, key []byte) (Creden
 	}
 	c := Credentials{
 		CA: []byte(res.CA), Cert: []byte(res.Certificate), Key: key,
-		Gossip: res.GossipKey, Session: res.SessionKey, Peers: res.Peers,
+		Gossip: res.GossipKey, Ring: res.GossipKeys, Session: res.SessionKey, Peers: res.Peers,
 	}
 	if res.CAKey != "" {
 		c.CAKey = []byte(res.CAKey)

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+
+	"primespark/shared/identity"
 )
 
 // PathPlan is where a node reads its plan.
@@ -13,10 +15,11 @@ const PathPlan = "/v1/plan"
 // PlanBody answers GET /v1/plan: what was decided about the node that asks, and
 // what it must know of the others.
 type PlanBody struct {
-	Index        uint64               `json:"index"`        // the raft index that it shows
-	State        string               `json:"state"`        // of the node: approved, draining or revoked
-	Deny         map[string]time.Time `json:"deny"`         // key hash of a certificate that is refused -> when it has expired
-	Coordinators []PlanCoordinator    `json:"coordinators"` // that take part
+	Index        uint64               `json:"index"`                 // the raft index that it shows
+	State        string               `json:"state"`                 // of the node: approved, draining or revoked
+	Deny         map[string]time.Time `json:"deny"`                  // key hash of a certificate that is refused -> when it has expired
+	Coordinators []PlanCoordinator    `json:"coordinators"`          // that take part
+	GossipKeys   *identity.Keyring    `json:"gossip_keys,omitempty"` // a secret: what gossip is encrypted with
 }
 
 // A PlanCoordinator is where a coordinator is reached, host:port.

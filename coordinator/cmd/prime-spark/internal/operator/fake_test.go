@@ -118,6 +118,12 @@ func coordinator() http.Handler {
 		err := json.NewDecoder(r.Body).Decode(&q)
 		return wire.TokenBody{ID: "t1", Name: q.Name, Role: q.Role, Token: "made-for-" + q.Name}, err
 	})
+	answer("GET /v1/gossip-key", func(*http.Request) (any, error) {
+		return wire.GossipKeyBody{Generation: 1, Target: 2, Step: wire.GossipInstall, Changed: at, Reason: "asked for by token:ada", Missing: []string{"pi-7"}}, nil
+	})
+	answer("POST /v1/gossip-key:rotate", func(*http.Request) (any, error) {
+		return wire.GossipKeyBody{Generation: 1, Target: 2, Step: wire.GossipInstall, Changed: at, Reason: "asked for by token:ada"}, nil
+	})
 	mux.HandleFunc("POST /v1/backup", func(w http.ResponseWriter, r *http.Request) {
 		var q wire.BackupRequest
 		if err := json.NewDecoder(r.Body).Decode(&q); err != nil || q.Recipient == "" {

@@ -41,6 +41,7 @@ are kept in ~/.config/prime-spark by "prime-spark login"; flags go before them.`
 		cli.Group("route", "See where requests go", routeCommand(&s)),
 		eventsCommand(&s), loginCommand(&s),
 		cli.Group("token", "Let people and programs in", tokenCommand(&s)),
+		cli.Group("gossip-key", "Change the key of the gossip", gossipRotateCommand(&s), gossipStatusCommand(&s)),
 		backupCommand(&s), restoreCommand(),
 	)
 	return root
