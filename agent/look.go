@@ -77,18 +77,23 @@ func readImage(file string) ([]byte, error) {
 // errNobody means that no agent answers on this host's socket.
 var errNobody = errors.New("no agent runs here")
 
-// ask has the running agent do it.
-func ask(ctx context.Context, cfg config.Config, name string, image []byte) (Sight, error) {
-	if cfg.HTTP.Socket == "" {
-		return Sight{}, errNobody
-	}
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+// toSocket reaches the agent that runs on this host; without one, errNobody.
+func toSocket(cfg config.Config) *http.Transport {
+	return &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		c, err := new(net.Dialer).DialContext(ctx, "unix", cfg.HTTP.Socket)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errNobody, err)
 		}
 		return c, nil
 	}}
+}
+
+// ask has the running agent do it.
+func ask(ctx context.Context, cfg config.Config, name string, image []byte) (Sight, error) {
+	if cfg.HTTP.Socket == "" {
+		return Sight{}, errNobody
+	}
+	transport := toSocket(cfg)
 	defer transport.CloseIdleConnections()
 	req, err := oip.NewImageRequest(ctx, "http://localhost", name, "", image)
 	if err != nil {

@@ -41,7 +41,7 @@ var PrimeSpark = Rules{
 		"agent":       {"agent"},
 		"coordinator": {"coordinator"},
 		"hailo":       {"hailo"},
-		"agent/cmd":   {"agent", "agent/config"},
+		"agent/cmd":   {"agent", "agent/config", "agent/doctor"}, // whose report a command prints
 		// The daemon's commands that work on its files, with the daemon not running.
 		"coordinator/cmd/prime-spark-coordinator": {"coordinator", "coordinator/config"},
 		// The operator's command line talks HTTP like everybody else.

@@ -16,7 +16,7 @@ import (
 )
 
 func hailoCommand() *cobra.Command {
-	return cli.Group("hailo", "Look at the Hailo accelerator, and at models for it", hailoInspectCommand())
+	return cli.Group("hailo", "Look at the Hailo accelerator, and at models for it", hailoInspectCommand(), hailoSelftestCommand())
 }
 
 func hailoInspectCommand() *cobra.Command {

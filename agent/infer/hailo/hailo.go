@@ -9,17 +9,14 @@ package hailo
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"slices"
 
 	"primespark/agent/infer"
 	chip "primespark/hailo"
 	"primespark/hailo/frame"
-	"primespark/hailo/hef"
 	"primespark/shared/tensor"
 )
 
@@ -49,18 +46,14 @@ func (b *Backend) Service() (<-chan struct{}, error) {
 
 // Load checks a HEF and has the chip's worker load it.
 func (b *Backend) Load(ctx context.Context, file *os.File, size, memory int64) (infer.Session, error) {
-	h, err := hef.Read(file, size)
+	spec, h, err := chip.ReadSpec(file, size)
 	if err != nil {
 		return nil, err
 	}
-	if len(h.Groups) != 1 {
-		return nil, fmt.Errorf("there are %d networks in the file; compile each to a file of its own", len(h.Groups))
-	}
-	if err := b.fits(h); err != nil {
+	if err := b.chip.Status().Get().Fits(h); err != nil {
 		return nil, err
 	}
-	g := h.Groups[0]
-	m, err := b.chip.Add(ctx, chip.Spec{Name: g.Name, File: file, Facts: g.Facts(), Contexts: g.Contexts, FPS: g.FPS})
+	m, err := b.chip.Add(ctx, spec)
 	if err != nil {
 		return nil, known(err)
 	}
@@ -70,28 +63,13 @@ func (b *Backend) Load(ctx context.Context, file *os.File, size, memory int64) (
 		to   *[]tensor.Spec
 	}{{m.Shape().Inputs, &s.inputs}, {m.Shape().Outputs, &s.outputs}} {
 		for _, t := range side.from {
-			*side.to = append(*side.to, spec(t))
+			*side.to = append(*side.to, describe(t))
 		}
 	}
 	if memory > 0 && s.Memory() > memory {
 		return nil, errors.Join(fmt.Errorf("%w: %d bytes, and it may take %d", infer.ErrMemory, s.Memory(), memory), s.Close())
 	}
 	return s, nil
-}
-
-// fits refuses a file for another chip, or for a later library, as far as those
-// are known already.
-func (b *Backend) fits(h *hef.File) error {
-	st := b.chip.Status().Get()
-	if st.Chip != 0 {
-		if err := h.Arch.RunsOn(st.Chip); err != nil {
-			return err
-		}
-	}
-	if v := chip.ParseVersion(st.Library); v != (chip.Version{}) && hef.Release(v).Less(h.Needs()) {
-		return fmt.Errorf("the file needs HailoRT %v, and this one is %v; upgrade HailoRT, or compile the model with an older Dataflow Compiler", h.Needs(), v)
-	}
-	return nil
 }
 
 // known tells an error of the chip in the agent's words.
@@ -116,9 +94,9 @@ func (d *down) Unwrap() []error { return []error{infer.ErrDown, d.err} }
 // byClass is the layout of boxes that the model has chosen itself.
 const byClass = "nms_by_class"
 
-// spec describes a tensor of the worker's in the words of the protocol. Boxes by
+// describe tells of a tensor of the worker's in the words of the protocol. Boxes by
 // class are [1, classes, 1 + 5 × most of a class], as the post-processing reads them.
-func spec(t frame.Tensor) tensor.Spec {
+func describe(t frame.Tensor) tensor.Spec {
 	shape := slices.Clone(t.Shape)
 	switch {
 	case t.Layout == byClass:
@@ -168,17 +146,9 @@ func (s *session) Infer(ctx context.Context, in, out []tensor.Tensor) error {
 }
 
 // boxes copies what is told of boxes, and clears the rest, which is left of
-// earlier inferences. What makes no sense ends the list.
+// earlier inferences.
 func boxes(to, from []byte, classes, most int) {
-	at := 0
-	for range classes {
-		n := math.Float32frombits(binary.LittleEndian.Uint32(from[at:]))
-		if !(n >= 0 && n <= float32(most)) {
-			break
-		}
-		at += 4 + 4*5*int(n)
-	}
-	clear(to[copy(to, from[:at]):])
+	clear(to[copy(to, from[:chip.NMSBytes(from, classes, most)]):])
 }
 
 // fit checks tensors against their description.

@@ -75,6 +75,14 @@ func (s Shelf) files() map[string][]string {
 // Names lists the models that lie on the shelf, sorted.
 func (s Shelf) Names() []string { return slices.Sorted(maps.Keys(s.files())) }
 
+// Files are the paths of a model's files, those for the larger chip first.
+func (s Shelf) Files(name string) (paths []string) {
+	for _, file := range s.files()[name] {
+		paths = append(paths, filepath.Join(s.Dir, file))
+	}
+	return paths
+}
+
 // favourites are the detectors that boards' owners know, the best one first.
 var favourites = []string{"yolov8s", "yolov6n", "yolov8n", "yolov8m", "yolox_s_leaky"}
 

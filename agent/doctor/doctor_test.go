@@ -1,0 +1,215 @@
+package doctor_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"primespark/agent/doctor"
+	"primespark/hailo"
+	"primespark/hailo/hosttest"
+	"primespark/shared/fleet"
+	"primespark/shared/identity/identitytest"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func told(results []doctor.Result) string {
+	var b strings.Builder
+	for _, r := range results {
+		fmt.Fprintf(&b, "%s %s/%s: %s\n", r.Severity, r.Section, r.Check, r.Detail)
+		if r.Remedy != "" {
+			fmt.Fprintf(&b, "  > %s\n", r.Remedy)
+		}
+	}
+	return b.String()
+}
+
+// TestHost goes through what a board may be like.
+func TestHost(t *testing.T) {
+	pi := hosttest.Good().With("proc/device-tree/model", "Raspberry Pi 5 Model B Rev 1.0\x00",
+		"sys/class/thermal/thermal_zone0/temp", "51400\n", "sys/devices/platform/soc@107c000000/soc@107c000000:firmware/get_throttled", "0x0\n")
+	throttled := "sys/devices/platform/soc@107c000000/soc@107c000000:firmware/get_throttled"
+	synced := func(ok bool, off float64, err error) func() (bool, float64, error) {
+		return func() (bool, float64, error) { return ok, off, err }
+	}
+	rows := map[string]struct {
+		tree  hosttest.Tree
+		clock func() (bool, float64, error)
+	}{
+		"in order":               {tree: pi},
+		"undervoltage now":       {tree: pi.With(throttled, "0x50005\n")},
+		"undervoltage since":     {tree: pi.With(throttled, "0x50000\n")},
+		"only the voltage alarm": {tree: pi.Without(throttled).With("sys/class/hwmon/hwmon2/in0_lcrit_alarm", "1\n")},
+		"voltage alarm, fine":    {tree: pi.Without(throttled)},
+		"warm":                   {tree: pi.With("sys/class/thermal/thermal_zone0/temp", "81200\n")},
+		"hot":                    {tree: pi.With("sys/class/thermal/thermal_zone0/temp", "86000\n")},
+		"nonsense":               {tree: pi.With("sys/class/thermal/thermal_zone0/temp", "warm\n", throttled, "no\n").Without("sys/class/hwmon")},
+		"no Pi":                  {tree: hosttest.Tree{}},
+		"nobody keeps the clock": {tree: pi, clock: synced(false, 16, nil)},
+		"clock not told":         {tree: pi, clock: synced(false, 0, errors.New("operation not permitted"))},
+	}
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(rows)) {
+		row := rows[name]
+		if row.clock == nil {
+			row.clock = synced(true, .0042, nil)
+		}
+		r := doctor.Run(t.Context(), "pi-1", doctor.Host{Root: row.tree.Make(t), PageSize: 4096, Synced: row.clock}.Checks())
+		fmt.Fprintf(&b, "## %s: %s\n%s", name, r.Verdict, told(r.Results))
+	}
+	golden(t, "host.txt", b.String())
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs; run with -update and review\n%s", path, got)
+	}
+}
+
+// TestHailo puts the versions side by side, and what the agent knows beside what
+// the host tells.
+func TestHailo(t *testing.T) {
+	probe := func(tree hosttest.Tree) hailo.Facts {
+		return hailo.Probe(hailo.Host{Root: tree.Make(t), PageSize: 4096, Open: func(string) error { return nil }})
+	}
+	var b strings.Builder
+	for _, row := range []struct {
+		name string
+		h    doctor.Hailo
+	}{
+		{"in order", doctor.Hailo{Facts: probe(hosttest.Good()), Firmware: "4.23.0"}},
+		{"another driver", doctor.Hailo{Facts: probe(hosttest.Good().With(hosttest.Module+"/version", "4.20.0\n"))}},
+		{"off", doctor.Hailo{Off: true, Facts: probe(hosttest.Good())}},
+		{"none", doctor.Hailo{Facts: probe(hosttest.Tree{})}},
+		{"simulated", doctor.Hailo{Facts: hailo.Facts{Simulated: true}}},
+		{"the agent knows more", doctor.Hailo{Facts: probe(hosttest.Good()), More: []hailo.Finding{{Code: hailo.Wedged, Severity: hailo.Fault, Detail: "The driver hangs.", Remedy: "sudo reboot"}}}},
+	} {
+		r := doctor.Run(t.Context(), "pi-1", row.h.Checks())
+		fmt.Fprintf(&b, "## %s: %s\n%s", row.name, r.Verdict, told(r.Results))
+	}
+	golden(t, "hailo.txt", b.String())
+}
+
+func TestState(t *testing.T) {
+	for name, test := range map[string]struct {
+		dir  string
+		want []doctor.Severity
+	}{
+		"good":        {t.TempDir(), []doctor.Severity{doctor.OK, doctor.OK}},
+		"not yet":     {"/nonexistent/prime-spark", []doctor.Severity{doctor.Info}},
+		"not to fill": {"/proc/self", []doctor.Severity{doctor.Warning, doctor.Fault}}, // procfs: no room, and nothing can be made
+	} {
+		r := doctor.Run(t.Context(), "pi-1", doctor.State{Dir: test.dir}.Checks())
+		var got []doctor.Severity
+		for _, f := range r.Results {
+			got = append(got, f.Severity)
+		}
+		if name == "good" && len(got) == 2 { // a disk of this machine may be full, or slow now
+			continue
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%s: %s", name, told(r.Results))
+		}
+	}
+}
+
+func TestMembership(t *testing.T) {
+	dir := t.TempDir()
+	now := time.Now()
+	if err := identitytest.New(t, "home").Credentials(fleet.Agent, "pi-1", now).Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		dir   string
+		after time.Duration
+		want  doctor.Severity
+		text  string
+	}{
+		"good":          {dir, time.Hour, doctor.OK, "pi-1 in cluster home, certificate until"},
+		"ends soon":     {dir, 26 * 24 * time.Hour, doctor.Warning, "was not renewed"},
+		"ended":         {dir, 31 * 24 * time.Hour, doctor.Fault, "ended at"},
+		"a clock of 70": {dir, -20 * 365 * 24 * time.Hour, doctor.Warning, "the clock is wrong"},
+		"never joined":  {t.TempDir() + "/none", 0, doctor.Info, "belongs to no cluster yet"},
+	} {
+		m := doctor.Membership{Dir: test.dir, Listen: "127.0.0.1:0", Gossip: "127.0.0.1:0", Now: func() time.Time { return now.Add(test.after) }}
+		r := doctor.Run(t.Context(), "pi-1", m.Checks())
+		if got := r.Results[0]; got.Severity != test.want || !strings.Contains(got.Detail, test.text) {
+			t.Errorf("%s: %s", name, told(r.Results))
+		}
+		if got := r.Results[1]; got.Severity != doctor.OK {
+			t.Errorf("%s: %s", name, told(r.Results))
+		}
+	}
+}
+
+func TestPorts(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	m := doctor.Membership{Dir: "/nonexistent", Listen: l.Addr().String(), Gossip: "127.0.0.1:0"}
+	r := doctor.Run(t.Context(), "pi-1", m.Checks())
+	if last := r.Results[len(r.Results)-1]; last.Severity != doctor.Fault || !strings.Contains(last.Detail, "another program has it") || !strings.Contains(last.Remedy, "http.listen") {
+		t.Errorf("a taken port: %s", told(r.Results))
+	}
+	m.Running = func(context.Context) bool { return true }
+	if r := doctor.Run(t.Context(), "pi-1", m.Checks()); r.Verdict == doctor.Fault {
+		t.Errorf("the agent's own ports: %s", told(r.Results))
+	}
+}
+
+// TestHangingCheck gives up one that hangs, and goes on.
+func TestHangingCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		end := make(chan struct{})
+		r := doctor.Run(t.Context(), "pi-1", []doctor.Check{
+			{Section: "disk", Name: "write latency", Look: func(context.Context) []doctor.Result { <-end; return nil }},
+			{Section: "host", Name: "machine", Look: func(context.Context) []doctor.Result { return []doctor.Result{{Severity: doctor.OK, Detail: "a Pi"}} }},
+		})
+		close(end)
+		if r.Verdict != doctor.Fault || len(r.Results) != 2 || r.Results[0].Check != "write latency" || r.Results[1].Detail != "a Pi" {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+func TestRedact(t *testing.T) {
+	for secret, text := range map[string]string{
+		"hunter2":          "mqtt://ha:hunter2@broker:1883 refuses",
+		"s3cret":           `{"password": "s3cret"}`,
+		"abc.def":          "Authorization: abc.def",
+		"MC4CAQAwBQYDK2Vw": "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2Vw\n-----END PRIVATE KEY-----",
+		"psj1ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopq": "code psj1ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopq is used up",
+	} {
+		if got := doctor.Redact(text); strings.Contains(got, secret) || !strings.Contains(got, "[redacted]") {
+			t.Errorf("Redact(%q) = %q", text, got)
+		}
+	}
+	const plain = "The driver is 4.20.0 and HailoRT is 4.23.0; sudo apt full-upgrade && sudo reboot; /usr/lib/libhailort.so.4.23.0"
+	if got := doctor.Redact(plain); got != plain {
+		t.Errorf("Redact took from %q", got)
+	}
+}

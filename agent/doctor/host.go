@@ -1,0 +1,162 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Host is where the checks of the host look. Tests give a tree of their own.
+type Host struct {
+	Root     string // of the file system; empty: "/"
+	PageSize int    // 0: this kernel's
+	// Synced reports whether the kernel's clock is kept by something, and by how
+	// many seconds it may be off; nil asks the kernel.
+	Synced func() (bool, float64, error)
+}
+
+func (h Host) line(path string) string {
+	data, err := os.ReadFile(filepath.Join("/", h.Root, path))
+	if err != nil {
+		return "" // a host that does not tell
+	}
+	text, _, _ := strings.Cut(string(data), "\n")
+	return strings.Trim(text, "\x00 \t\r")
+}
+
+func (h Host) glob(pattern string) []string {
+	root := filepath.Join("/", h.Root)
+	all, _ := filepath.Glob(filepath.Join(root, pattern)) // the patterns are ours, and good
+	for i := range all {
+		all[i] = strings.TrimPrefix(all[i], root)
+	}
+	return all
+}
+
+// Checks are those of the host.
+func (h Host) Checks() []Check {
+	return []Check{
+		{"host", "machine", h.machine},
+		{"host", "temperature", h.temperature},
+		{"power", "supply and throttling", h.throttled},
+		{"time", "clock", h.clock},
+	}
+}
+
+func (h Host) machine(context.Context) []Result {
+	size := h.PageSize
+	if size == 0 {
+		size = os.Getpagesize()
+	}
+	machine := h.line("proc/device-tree/model")
+	if machine == "" {
+		machine = "not a Raspberry Pi"
+	}
+	if kernel := h.line("proc/sys/kernel/osrelease"); kernel != "" {
+		machine += ", kernel " + kernel
+	}
+	return one(OK, fmt.Sprintf("%s, pages of %d KB", machine, size>>10), "")
+}
+
+// Limits of the processor of a Raspberry Pi 5: it slows itself down softly from
+// 80 °C on, and hard at 85 °C (its documentation, frequency management).
+const (
+	softCelsius = 80
+	hardCelsius = 85
+)
+
+func (h Host) temperature(context.Context) []Result {
+	hottest := 0.0
+	for _, zone := range h.glob("sys/class/thermal/thermal_zone*/temp") {
+		milli, err := strconv.ParseFloat(h.line(zone), 64)
+		if err == nil && milli < 200e3 {
+			hottest = max(hottest, milli/1000)
+		}
+	}
+	const remedy = "Fit the active cooler, and give the case air."
+	switch {
+	case hottest == 0:
+		return nil
+	case hottest >= hardCelsius:
+		return one(Fault, fmt.Sprintf("The processor has %.0f °C and slows itself down hard.", hottest), remedy)
+	case hottest >= softCelsius:
+		return one(Warning, fmt.Sprintf("The processor has %.0f °C and slows itself down.", hottest), remedy)
+	}
+	return one(OK, fmt.Sprintf("The processor has %.0f °C", hottest), "")
+}
+
+// The bits of get_throttled; the same 16 bits higher up say that it happened
+// since boot (Raspberry Pi documentation, vcgencmd).
+var throttleBits = []struct {
+	bit  uint64
+	now  string
+	then string
+}{
+	{1 << 0, "the supply voltage is too low", "the supply voltage was too low"},
+	{1 << 1, "the processor's speed is capped", "the processor's speed was capped"},
+	{1 << 2, "the processor is throttled", "the processor was throttled"},
+	{1 << 3, "the soft temperature limit is active", "the soft temperature limit was active"},
+}
+
+func (h Host) throttled(context.Context) []Result {
+	const remedy = "Use the 27 W USB-C supply (5 V, 5 A) and a short cable; look at the temperature, too."
+	for _, path := range h.glob("sys/devices/platform/*/*firmware/get_throttled") {
+		bits, err := strconv.ParseUint(strings.TrimPrefix(h.line(path), "0x"), 16, 64)
+		if err != nil {
+			continue
+		}
+		var now, then []string
+		for _, t := range throttleBits {
+			if bits&t.bit != 0 {
+				now = append(now, t.now)
+			} else if bits&(t.bit<<16) != 0 {
+				then = append(then, t.then)
+			}
+		}
+		switch {
+		case len(now) > 0:
+			return one(Warning, "Now "+strings.Join(now, ", ")+".", remedy)
+		case len(then) > 0:
+			return one(Warning, "Since boot "+strings.Join(then, ", ")+".", remedy)
+		}
+		return one(OK, "The supply is strong enough, and nothing is throttled", "")
+	}
+	for _, name := range h.glob("sys/class/hwmon/hwmon*/name") {
+		if h.line(name) != "rpi_volt" {
+			continue
+		}
+		if h.line(filepath.Join(filepath.Dir(name), "in0_lcrit_alarm")) == "1" {
+			return one(Warning, "The supply voltage is too low.", remedy)
+		}
+		return one(OK, "The supply is strong enough", "")
+	}
+	return nil // no Raspberry Pi
+}
+
+// clock asks whether something keeps the clock: certificates and deadlines hang on it.
+func (h Host) clock(context.Context) []Result {
+	ask := h.Synced
+	if ask == nil {
+		ask = synced
+	}
+	switch ok, off, err := ask(); {
+	case err != nil:
+		return one(Info, "The kernel does not tell about its clock: "+err.Error()+".", "")
+	case !ok:
+		return one(Warning, "Nothing keeps this host's clock right.", "sudo timedatectl set-ntp true; timedatectl timesync-status shows the server. In a container the host's clock counts.")
+	default:
+		return one(OK, fmt.Sprintf("The clock is kept, to within %.0f ms", off*1000), "")
+	}
+}
+
+// synced asks the kernel (adjtimex(2)).
+func synced() (ok bool, off float64, err error) {
+	var t unix.Timex
+	state, err := unix.Adjtimex(&t)
+	return err == nil && state != unix.TIME_ERROR && t.Status&unix.STA_UNSYNC == 0, float64(t.Maxerror) / 1e6, err
+}
