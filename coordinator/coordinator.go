@@ -86,7 +86,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	leases := lead.NewLeases(node, living.Dead, part(log, "leases"))
 	node.OnAsk(leases.Answer)
 	front, err := api.New(api.Config{
-		Self: cfg.Name, Group: node, Standing: func() api.Standing { return apiStanding(node.Status()) },
+		Self: cfg.Name, Group: node, Members: node, Standing: func() api.Standing { return apiStanding(node.Status()) },
 		Views: living.View(), Gateway: dispatcher, Ear: living, GossipKeys: keysOf(id), KeysMissing: keysMissing(cfg.Name, id, living), Enroller: enrollment{s.enroller}, Tasks: desk, Events: happened,
 		MostTasks: cfg.Tasks.Max, MostBytes: int(cfg.Tasks.MaxBytes), Objects: shelf,
 		Health: conditions.All, SessionKey: id.SessionKey(), MaxBody: int64(cfg.HTTP.MaxBody),

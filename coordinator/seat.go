@@ -164,6 +164,7 @@ func (s *seat) parts() []run.Part {
 		announce(s.node, fsm.NodeAnnounce{
 			Name: s.cfg.Name, Addresses: s.ports.reached, Version: version.Number, Witness: s.cfg.Role == config.Witness,
 		}, part(s.log, "announce")),
+		farewell(s.node, s.cfg.Name, s.conditions, part(s.log, "farewell")),
 		&identity.Renewal{
 			Identity: s.id, Dir: identityDir(s.cfg), Ask: s.enroller.RenewOwn(s.id), Conditions: s.conditions, Log: part(s.log, "identity"),
 		},

@@ -45,6 +45,15 @@ type Group interface {
 	State() (fsm.State, <-chan struct{})
 }
 
+// Members is who may leave the group of coordinators.
+type Members interface {
+	// Depart prepares that a coordinator leaves, and refuses that where the others
+	// could not decide any more, unless force says that this is wanted.
+	Depart(ctx context.Context, name string, force bool) error
+	// Shunned tells that the others do not count this coordinator any more.
+	Shunned(ctx context.Context) bool
+}
+
 // A Gateway passes inference requests on to agents.
 type Gateway interface {
 	Choose(model string) route.Choice
@@ -92,6 +101,7 @@ type Peer struct {
 type Config struct {
 	Self      string // name of this coordinator
 	Group     Group
+	Members   Members
 	Standing  func() Standing
 	Views     *watch.Value[fleet.View]
 	Gateway   Gateway

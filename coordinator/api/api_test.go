@@ -114,6 +114,7 @@ func TestBadInput(t *testing.T) {
 		"unknown node":         {"admin", "POST", "/v1/nodes/pi-9:drain", "", problem.NotFound, "pi-9"},
 		"hostile node":         {"admin", "POST", "/v1/nodes/%3Cscript%3E:drain", "", problem.NotFound, "script"},
 		"drain a pending one":  {"admin", "POST", "/v1/nodes/pi-2:drain", "", problem.Conflict, "pending"},
+		"revoke one too many":  {"admin", "POST", "/v1/nodes/c2:revoke", "", problem.Conflict, "nothing could be decided"},
 		"revoke coordinator":   {"operator", "POST", "/v1/nodes/c2:revoke", "", problem.Forbidden, "admin"},
 		"no model":             {"viewer", "GET", "/v1/route", "", problem.Invalid, "model"},
 		"bad limit":            {"viewer", "GET", "/v1/events?limit=0", "", problem.Invalid, "limit"},

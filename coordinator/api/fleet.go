@@ -121,17 +121,34 @@ func action(what wire.Action) func(*API, http.ResponseWriter, *call) error {
 				return err
 			}
 		}
+		if what == wire.Revoke && known.Nodes[name].Role == fleet.Coordinator && known.Nodes[name].State != fsm.Revoked {
+			if err := a.depart(r, name); err != nil {
+				return err
+			}
+		}
 		command := map[wire.Action]fsm.Command{
 			wire.Approve: fsm.NodeApprove{Name: name}, wire.Drain: fsm.NodeDrain{Name: name},
 			wire.Undrain: fsm.NodeUndrain{Name: name}, wire.Revoke: fsm.NodeRevoke{Name: name},
 		}[what]
 		var n fsm.Node
 		if err := a.propose(r, command, &n); err != nil {
-			return err
+			if what != wire.Revoke || name != a.cfg.Self || !a.cfg.Members.Shunned(r.Context()) {
+				return err
+			}
+			// The others carried it out, and told this coordinator no more.
+			n = known.Nodes[name]
+			n.State = fsm.Revoked
 		}
 		s, _ := a.cfg.Group.State()
 		return answer(w, a.picture(s, time.Now()).node(n))
 	}
+}
+
+// depart has the group do without a coordinator, or says why it cannot.
+func (a *API) depart(r *call, name string) error {
+	ctx, cancel := bounded(r)
+	defer cancel()
+	return a.cfg.Members.Depart(ctx, name, r.URL.Query().Get("force") == "1")
 }
 
 // view is what the page shows.

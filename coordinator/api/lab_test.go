@@ -174,7 +174,7 @@ func newLab(t *testing.T) *lab {
 	log.Add(wire.Event{ID: wire.EventID(noon, 'l', 1), At: noon, Code: "node.alive", Severity: "info", Node: "pi-1", Detail: "The agent pi-1 is there."},
 		wire.Event{ID: wire.EventID(noon, 'l', 2), At: noon, Code: "node.dead", Severity: "warning", Node: "c3", Detail: "The coordinator c3 does not answer any more.", Remedy: "Check it."})
 	api, err := New(Config{
-		Self: "c1", Group: g, Standing: l.stand.Get, Views: l.nodes, Gateway: l.gate, Enroller: enroller{g}, Tasks: queue{g}, Objects: shelf{}, Events: log, Health: l.sick.Get,
+		Self: "c1", Group: g, Members: members{}, Standing: l.stand.Get, Views: l.nodes, Gateway: l.gate, Enroller: enroller{g}, Tasks: queue{g}, Objects: shelf{}, Events: log, Health: l.sick.Get,
 		SessionKey: bytes.Repeat([]byte{7}, 32), MaxBody: 1 << 20, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -184,6 +184,18 @@ func newLab(t *testing.T) *lab {
 	l.api = api
 	return l
 }
+
+// members are a group that needs c2, and does without anybody else.
+type members struct{}
+
+func (members) Depart(_ context.Context, name string, force bool) error {
+	if name == "c2" && !force {
+		return problem.New(problem.Conflict, "Use force.", "Without c2 nothing could be decided.")
+	}
+	return nil
+}
+
+func (members) Shunned(context.Context) bool { return false }
 
 func (l *lab) must(c fsm.Command) {
 	l.t.Helper()

@@ -51,7 +51,7 @@ func routes() []Route {
 		{"POST", wire.PathNodes + "/{name}:approve", Operate, "node.approve", "Let a node that waits for it take part.", nil, nil, wire.NodeBody{}, action(wire.Approve)},
 		{"POST", wire.PathNodes + "/{name}:drain", Operate, "node.drain", "Give a node no new work.", nil, nil, wire.NodeBody{}, action(wire.Drain)},
 		{"POST", wire.PathNodes + "/{name}:undrain", Operate, "node.undrain", "Give it work again.", nil, nil, wire.NodeBody{}, action(wire.Undrain)},
-		{"POST", wire.PathNodes + "/{name}:revoke", Operate, "node.revoke", "Shut a node out: its certificate is refused everywhere. To revoke a coordinator takes an admin.", nil, nil, wire.NodeBody{}, action(wire.Revoke)},
+		{"POST", wire.PathNodes + "/{name}:revoke", Operate, "node.revoke", "Shut a node out: its certificate is refused everywhere. To revoke a coordinator takes an admin; one that leads hands over first, and one without which the others could not decide is refused.", []Param{{"force", "1: revoke a coordinator even if the group then has no quorum"}}, nil, wire.NodeBody{}, action(wire.Revoke)},
 		{"POST", wire.PathJoinCodes, Operate, "join_code.create", "Make a code by which a node joins. One for a coordinator, which gets the cluster's keys, takes an admin.", nil, wire.JoinCodeRequest{}, wire.JoinCodeBody{}, (*API).createJoinCode},
 		{"POST", wire.PathJoin, Public, "node.join", "Join with a code; the code is the permission.", nil, identity.JoinRequest{}, identity.JoinResponse{}, (*API).join},
 		{"POST", identity.RenewPath, Belong, "node.renew", "Give the node whose certificate is shown another one, for a fresh key.", nil, identity.RenewRequest{}, identity.RenewResponse{}, (*API).renew},

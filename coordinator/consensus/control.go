@@ -26,6 +26,7 @@ const (
 	pathIndex   = "/read-index" // POST -> reply
 	pathStatus  = "/status"     // GET -> Status
 	pathAsk     = "/ask"        // POST what OnAsk understands -> reply
+	pathResign  = "/resign"     // POST: hand the leadership over -> reply
 	pathState   = "/state"      // GET ?index=N -> a snapshot of a state that has entry N
 )
 
@@ -88,6 +89,7 @@ func (n *Node) serveControl() {
 		n.answer(w, replyTo(nil, index, err))
 	})
 	mux.HandleFunc("POST "+pathAsk, n.serveAsk)
+	mux.HandleFunc("POST "+pathResign, n.serveResign)
 	mux.HandleFunc("GET "+pathStatus, func(w http.ResponseWriter, _ *http.Request) { n.answer(w, n.Status()) })
 	whole := http.NewServeMux()
 	whole.HandleFunc("GET "+pathState, n.serveState) // does not fit in memory twice
@@ -180,6 +182,11 @@ func neverSent(err error) bool {
 	if _, ok := errors.AsType[errDial](err); ok {
 		return true
 	}
+	return refusedBy(err)
+}
+
+// refusedBy reports whether the other end refused this node's certificate.
+func refusedBy(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
 	return ok && op.Op == "remote error" // crypto/tls marks a received alert so
 }

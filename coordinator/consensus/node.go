@@ -439,7 +439,8 @@ func (n *Node) link(o raft.Observation, down map[raft.ServerID]bool) {
 	}
 }
 
-// servers is the raft configuration as this node knows it, committed or not.
+// servers is the raft configuration as this node knows it, committed or not. It
+// is raft's own memory: nobody writes to it.
 func (n *Node) servers() []raft.Server {
 	// The future is complete when it is made: raft keeps a copy without a lock.
 	f := n.raft.GetConfiguration()

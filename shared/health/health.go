@@ -33,6 +33,7 @@ const (
 	LowBattery    Code = "low_battery"
 	NoModels      Code = "no_models"    // an agent that can infer nothing
 	DiskStalled   Code = "disk_stalled" // the disk under the state does not answer
+	Removed       Code = "removed"      // a coordinator that the others do not count any more
 )
 
 // The codes of conditions that a node goes on with.

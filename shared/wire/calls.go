@@ -39,6 +39,18 @@ func (c *Client) Node(ctx context.Context, name string) (n NodeBody, err error) 
 	return n, err
 }
 
+// RevokeNode shuts a node out for good. A coordinator without which the others
+// could not decide is refused (problem.Conflict), unless force says that this is
+// wanted.
+func (c *Client) RevokeNode(ctx context.Context, name string, force bool) (n NodeBody, err error) {
+	path := NodeActionPath(name, Revoke)
+	if force {
+		path += "?force=1"
+	}
+	err = c.change(ctx, path, "", struct{}{}, &n)
+	return n, err
+}
+
 // NodeAction does a to a node and returns how it then stands.
 func (c *Client) NodeAction(ctx context.Context, name string, a Action) (n NodeBody, err error) {
 	err = c.change(ctx, NodeActionPath(name, a), "", struct{}{}, &n)

@@ -90,6 +90,8 @@ func coordinator() http.Handler {
 			Coordinators: []wire.Coordinator{
 				{Name: "c1", Role: wire.RoleLeader, API: "10.0.0.1:7480", Voter: true, Alive: true, Version: "1.0.0"},
 				{Name: "c2", Role: wire.RoleFollower, API: "10.0.0.2:7480", Voter: true, Alive: true, Version: "1.0.0", LastContactMS: new(int64(12))},
+				{Name: "w1", Role: wire.RoleWitness, Voter: true, Alive: true, Version: "1.0.0"},
+				{Name: "c3", Role: wire.RoleUnreachable, API: "10.0.0.3:7480", Voter: true},
 			},
 			Summary: wire.Summary{Sentence: "1 of 2 agents healthy, quorum 2/2."},
 		}, nil
@@ -97,6 +99,14 @@ func coordinator() http.Handler {
 	answer("GET /v1/nodes", func(*http.Request) (any, error) { return wire.NodesBody{Nodes: []wire.NodeBody{hostile, pi1}}, nil })
 	mux.HandleFunc("/v1/nodes/{name}", func(w http.ResponseWriter, r *http.Request) {
 		name, action, _ := strings.Cut(r.PathValue("name"), ":")
+		if name == "c2" || name == "c3" {
+			if action == "revoke" && name == "c2" && r.URL.Query().Get("force") != "1" {
+				problem.Write(w, problem.New(problem.Conflict, "With --force c2 goes all the same.", "Without c2 nothing could be decided."))
+				return
+			}
+			json.NewEncoder(w).Encode(wire.NodeBody{Name: name, Role: fleet.Coordinator, State: map[bool]string{false: "approved", true: "revoked"}[action == "revoke"]})
+			return
+		}
 		if name != "pi-1" {
 			problem.Write(w, problem.New(problem.NotFound, "See prime-spark nodes.", "There is no node %s.", name))
 			return

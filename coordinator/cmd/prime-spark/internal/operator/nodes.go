@@ -46,8 +46,13 @@ func showStatus(out *cli.Out, b wire.StatusBody) {
 	}
 	out.Line("%s", cli.Strong(b.Summary.Sentence))
 	out.Line("cluster %s, %s, term %d, applied %d, checksum %s", b.Cluster, mode, b.Term, b.AppliedIndex, short(b.StateChecksum))
+	out.Line("")
+	showCoordinators(out, b.Coordinators)
+}
+
+func showCoordinators(out *cli.Out, group []wire.Coordinator) {
 	var rows [][]any
-	for _, c := range b.Coordinators {
+	for _, c := range group {
 		role := cli.Good(c.Role)
 		switch {
 		case !c.Alive || c.Role == wire.RoleUnreachable:
@@ -64,7 +69,6 @@ func showStatus(out *cli.Out, b wire.StatusBody) {
 		}
 		rows = append(rows, []any{c.Name, role, voter, cmp.Or(c.API, "-"), contact, cmp.Or(c.Version, "-")})
 	}
-	out.Line("")
 	out.Table([]string{"COORDINATOR", "ROLE", "VOTER", "API", "LAST CONTACT", "VERSION"}, rows)
 }
 
@@ -156,11 +160,15 @@ func showNode(out *cli.Out, n wire.NodeBody) {
 }
 
 func actionCommand(s *session, a wire.Action, short string) *cobra.Command {
+	var force bool
 	cmd := &cobra.Command{
 		Use: string(a) + " NODE", Short: short, Args: cli.Words("NODE"),
 		Example: "  prime-spark " + string(a) + " pi-1",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n, err := ask(cmd, s, "asking the coordinators to "+string(a)+" "+args[0], func(ctx context.Context, c *wire.Client) (wire.NodeBody, error) {
+				if a == wire.Revoke {
+					return c.RevokeNode(ctx, args[0], force)
+				}
 				return c.NodeAction(ctx, args[0], a)
 			})
 			if err != nil {
@@ -169,6 +177,9 @@ func actionCommand(s *session, a wire.Action, short string) *cobra.Command {
 			out := cli.Output(cmd)
 			return out.Data(n, func() { out.Line("%s is %s.", n.Name, decided(n)) })
 		},
+	}
+	if a == wire.Revoke {
+		cmd.Flags().BoolVar(&force, "force", false, "a coordinator, even if the group is then without a quorum")
 	}
 	cli.JSON(cmd)
 	return cmd

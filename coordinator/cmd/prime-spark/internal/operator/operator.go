@@ -37,6 +37,7 @@ are kept in ~/.config/prime-spark by "prime-spark login"; flags go before them.`
 		actionCommand(&s, wire.Drain, "Give a node no new work; it finishes what it has"),
 		actionCommand(&s, wire.Undrain, "Give a drained node work again"),
 		actionCommand(&s, wire.Revoke, "Shut a node out for good: its certificate is refused from now on"),
+		coordinatorsCommand(&s),
 		inferCommand(&s), modelsCommand(&s), tasksCommand(&s),
 		cli.Group("route", "See where requests go", routeCommand(&s)),
 		eventsCommand(&s), loginCommand(&s),
