@@ -9,6 +9,7 @@ import (
 
 	"primespark/shared/fleet"
 	"primespark/shared/gossip"
+	"primespark/shared/gossiptest"
 )
 
 // Dir is a node's state directory.
@@ -81,3 +82,13 @@ func (t *Thief) Heard() (last time.Time) {
 
 // Pings reports whether a node answers the thief.
 func (t *Thief) Pings(node string) bool { return t.talk.Ping(node) == nil }
+
+// Forger says with a node's gossip key what it likes, from a host of its own.
+func (f *Fleet) Forger(name string) gossiptest.Forger {
+	f.t.Helper()
+	id := f.Identity(name)
+	return gossiptest.Forger{Net: f.gossip, Host: f.net.Host("10.77.9.8"), Key: id.GossipKey(), Label: id.ID().Cluster}
+}
+
+// GossipOf is where a node gossips.
+func (f *Fleet) GossipOf(name string) string { return f.nodes[name].addresses().Gossip }
