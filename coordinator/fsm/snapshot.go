@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -33,12 +34,14 @@ var ErrSnapshot = errors.New("the snapshot is damaged")
 
 // WriteTo writes the state as a snapshot.
 func (s State) WriteTo(w io.Writer) (int64, error) {
-	body, err := json.Marshal(s)
+	// Its length and sum come first, so it is encoded twice: a queue that is full
+	// would take 100 MiB and more if it were kept in between.
+	sum := sha256.New()
+	size, err := s.encode(sum)
 	if err != nil {
 		return 0, fmt.Errorf("encode snapshot: %w", err)
 	}
-	sum := sha256.Sum256(body)
-	head, err := json.Marshal(header{snapshotFormat, s.Index, int64(len(body)), hex.EncodeToString(sum[:]), s.Checksum()})
+	head, err := json.Marshal(header{snapshotFormat, s.Index, size, hex.EncodeToString(sum.Sum(nil)), s.Checksum()})
 	if err != nil {
 		return 0, fmt.Errorf("encode snapshot: %w", err)
 	}
@@ -46,11 +49,49 @@ func (s State) WriteTo(w io.Writer) (int64, error) {
 	if err != nil {
 		return int64(n), fmt.Errorf("write snapshot: %w", err)
 	}
-	m, err := w.Write(body)
+	m, err := s.encode(w)
 	if err != nil {
 		err = fmt.Errorf("write snapshot: %w", err)
 	}
-	return int64(n + m), err
+	return int64(n) + m, err
+}
+
+// encode writes what json.Marshal of the state gives, task by task.
+func (s State) encode(w io.Writer) (int64, error) {
+	count := &counter{w: w}
+	out := bufio.NewWriterSize(count, 64<<10)
+	tasks := s.Tasks
+	if !tasks.IsZero() {
+		s.Tasks = Tasks{stand: true}
+	}
+	body, err := json.Marshal(s)
+	if err != nil {
+		return 0, err
+	}
+	before, after, found := bytes.Cut(body, []byte(`"tasks":`+standIn)) // no string of JSON has a bare quote in it
+	// What cannot be written shows when it is flushed.
+	out.Write(before)
+	if found {
+		out.WriteString(`"tasks":`)
+		if err := tasks.encode(out); err != nil {
+			return count.n, err
+		}
+		out.Write(after)
+	}
+	err = out.Flush()
+	return count.n, err
+}
+
+// A counter counts what is written.
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	c.n += int64(n)
+	return n, err
 }
 
 // ReadState reads what WriteTo wrote, and refuses it if a single byte differs.

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"bufio"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -33,6 +34,8 @@ type Tasks struct {
 	ended   ordered.Map[struct{}] // when it became final; the dead after all others
 	lapses  ordered.Map[string]   // when a key of keys is forgotten -> that key
 	objects ordered.Map[int]      // SHA-256 of an object -> how often it is referred to
+
+	stand bool // these are no tasks: they stand for some that are written elsewhere
 }
 
 // A row is a task and its part of the digest.
@@ -96,7 +99,9 @@ func (ts Tasks) Sum() string {
 }
 
 // IsZero reports whether there has never been a task, as far as is remembered.
-func (ts Tasks) IsZero() bool { return ts.rows.Len() == 0 && ts.keys.Len() == 0 && ts.leases == 0 }
+func (ts Tasks) IsZero() bool {
+	return ts.rows.Len() == 0 && ts.keys.Len() == 0 && ts.leases == 0 && !ts.stand
+}
 
 // stamp is a time as part of an index key, in milliseconds.
 func stamp(at time.Time) string {
@@ -222,8 +227,56 @@ type tasksJSON struct {
 	Keys   []Idem      `json:"keys,omitempty"`
 }
 
+// standIn is the JSON of tasks that stand for others.
+const standIn = `"tasks"`
+
+// encode writes what MarshalJSON gives.
+func (ts Tasks) encode(w *bufio.Writer) error {
+	fmt.Fprintf(w, `{"leases":%d`, ts.leases)
+	first := true
+	for _, r := range ts.rows.From("") {
+		if err := element(w, &first, `,"list":[`, &r.Task); err != nil {
+			return err
+		}
+	}
+	closing(w, first)
+	first = true
+	for _, i := range ts.keys.From("") {
+		if err := element(w, &first, `,"keys":[`, &i); err != nil {
+			return err
+		}
+	}
+	closing(w, first)
+	return w.WriteByte('}')
+}
+
+// element writes one value of a list, which begins with the first.
+func element(w *bufio.Writer, first *bool, opening string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if *first {
+		w.WriteString(opening)
+	} else {
+		w.WriteByte(',')
+	}
+	*first = false
+	_, err = w.Write(b)
+	return err
+}
+
+func closing(w *bufio.Writer, empty bool) {
+	if !empty {
+		w.WriteByte(']') // a failure shows with the next
+	}
+}
+
 // MarshalJSON writes the tasks in the order of their ids, and the keys in theirs.
 func (ts Tasks) MarshalJSON() ([]byte, error) {
+	if ts.stand {
+		return []byte(standIn), nil
+	}
 	j := tasksJSON{Leases: ts.leases, List: make([]task.Task, 0, ts.rows.Len()), Keys: make([]Idem, 0, ts.keys.Len())}
 	for _, r := range ts.rows.From("") {
 		j.List = append(j.List, r.Task)

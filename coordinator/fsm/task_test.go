@@ -567,3 +567,34 @@ func BenchmarkTaskSnapshot(b *testing.B) {
 		}
 	})
 }
+
+// TestSnapshotIsTheStatesJSON: what is written task by task is what encoding/json
+// makes of the whole state.
+func TestSnapshotIsTheStatesJSON(t *testing.T) {
+	for name, s := range map[string]State{
+		"empty":    {},
+		"no tasks": {Index: 7, Nodes: map[string]Node{"c1": {Name: `"tasks":"tasks"`}}},
+		"tasks": func() State {
+			s := State{Index: 7, Nodes: map[string]Node{"c1": {Name: `"tasks":"tasks"`}}, Backup: Backup{Path: "x"}}
+			for i := range 3 {
+				s.Tasks.put(task.Spec{Kind: task.Noop, Input: json.RawMessage(`{"ms": 1 }`)}.New(task.NewID(time.Now()), "<&>", time.Unix(int64(i), 0).UTC()))
+				s.Tasks.remember(Idem{Actor: "token:ada", Key: fmt.Sprint(i), Until: time.Unix(9, 0).UTC(), Answer: json.RawMessage(`[1]`)})
+			}
+			return s
+		}(),
+		"keys alone": func() (s State) {
+			s.Tasks.remember(Idem{Actor: "token:ada", Key: "k", Until: time.Unix(9, 0).UTC()})
+			return s
+		}(),
+	} {
+		want, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got bytes.Buffer
+		n, err := s.encode(&got)
+		if err != nil || got.String() != string(want) || n != int64(len(want)) {
+			t.Errorf("%s: %v, %d bytes\n%s\nwant\n%s", name, err, n, got.String(), want)
+		}
+	}
+}
