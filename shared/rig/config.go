@@ -1,6 +1,7 @@
 package rig
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"os"
@@ -38,11 +39,11 @@ func (r *Rig) configure(o Options) error {
 		if err := n.write(fmt.Sprintf(`name: %s
 state_dir: %s
 http: {listen: %q, advertise: %q, loopback: %q, loopback_role: operator}
-raft: {listen: %q, advertise: %q}
+raft: {listen: %q, advertise: %q, profile: %s}
 gossip: {listen: %q, advertise: %q}
 mqtt: {embedded: %t, listen: %q}
 log: {format: text}
-`, n.Name, strconv.Quote(n.state), n.API, n.API, n.Loopback, raft, raft, gossip, gossip, embedded, mqtt)); err != nil {
+`, n.Name, strconv.Quote(n.state), n.API, n.API, n.Loopback, raft, raft, cmp.Or(o.Profile, "lan"), gossip, gossip, embedded, mqtt)); err != nil {
 			return err
 		}
 	}

@@ -33,6 +33,8 @@ type Options struct {
 	Page         int  // port of the first coordinator's plain HTTP; 0 for any that is free
 	Keep         bool // leave the directory behind
 
+	Profile string // of raft's timing; lan if empty
+
 	Dir    string                                                      // of the fleet's files, there already and the caller's to remove; empty: a temporary one
 	Broker string                                                      // of MQTT, as in tcp://10.0.0.1:1883; empty: the first coordinator embeds one
 	Place  func(name string, role fleet.Role) (where Place, err error) // where each node lives; nil: on loopback, in the fleet's directory
