@@ -29,10 +29,6 @@ import (
 	"primespark/shared/watch"
 )
 
-// keptSamples is how many samples of each stream wait in memory for the uplink:
-// at one each 10 s, those of about three hours.
-const keptSamples = 1024
-
 // farewell is how long a node that stops still answers, so that gossip has told
 // everybody to ask another one.
 const farewell = time.Second
@@ -71,7 +67,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		defer func() { _ = box.Close() }() // its Run has committed all there was
 		keeper = box
 	}
-	recorder := record.New(time.Now(), keptSamples, keeper)
+	recorder := record.New(time.Now(), keeper)
 	chip, err := newAccelerator(cfg, part(log, "hailo"), metrics)
 	if err != nil {
 		return err
@@ -147,7 +143,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 			parts = append(parts, run.Restart(up, part(log, "upload")))
 		}
 		if cfg.MQTT.Broker != "" {
-			up, err := newUplink(cfg, self, id, recorder, part(log, "uplink"), metrics)
+			up, err := newUplink(cfg, self, id, recorder, box, part(log, "uplink"), metrics)
 			if err != nil {
 				log.Error("samples stay on this node", "err", err) // which serves all the same
 			} else {

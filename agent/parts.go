@@ -2,13 +2,10 @@ package agent
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -20,11 +17,12 @@ import (
 	"primespark/agent/infer"
 	"primespark/agent/infer/builtin"
 	"primespark/agent/models"
+	"primespark/agent/outbox"
 	"primespark/agent/record"
 	"primespark/agent/uplink"
 	"primespark/shared/health"
 	"primespark/shared/identity"
-	"primespark/shared/problem"
+	"primespark/shared/mqttpipe"
 	"primespark/shared/run"
 	"primespark/shared/telemetry"
 )
@@ -130,37 +128,18 @@ func workload(registry *models.Registry, recorder *record.Recorder, every time.D
 }
 
 // newUplink makes the way of the samples to the MQTT broker.
-func newUplink(cfg config.Config, self node, id *identity.Identity, recorder *record.Recorder, log *slog.Logger, metrics prometheus.Registerer) (*uplink.Uplink, error) {
+func newUplink(cfg config.Config, self node, id *identity.Identity, recorder *record.Recorder, box *outbox.Box, log *slog.Logger, metrics prometheus.Registerer) (*uplink.Uplink, error) {
 	c := uplink.Config{
+		Box: box, AckByBroker: cfg.MQTT.Ack == "broker", Conditions: self.conditions,
 		Broker: cfg.MQTT.Broker, Username: cfg.MQTT.Username, PasswordFile: cfg.MQTT.PasswordFile,
 		Topics: telemetry.Topics{Prefix: cfg.MQTT.Prefix, Cluster: id.ID().Cluster, Node: id.ID().Name},
 	}
 	if strings.HasPrefix(cfg.MQTT.Broker, "ssl://") {
 		var err error
-		if c.TLS, err = brokerTLS(cfg.MQTT.CAFile, id); err != nil {
+		if c.TLS, err = (mqttpipe.Files{CA: cfg.MQTT.CAFile, Cert: cfg.MQTT.CertFile, Key: cfg.MQTT.KeyFile}).TLS(id.ClientTLS()); err != nil {
 			return nil, err
 		}
 	}
 	forHomeAssistant(&c, cfg.MQTT.HomeAssistant, cfg.Telemetry, self, recorder.Newest().Get)
 	return uplink.New(c, recorder, log, metrics)
-}
-
-// brokerTLS says whom to take for the broker: a coordinator of the cluster, or
-// whoever an authority of the file, or of the system, vouches for.
-func brokerTLS(caFile string, id *identity.Identity) (*tls.Config, error) {
-	switch caFile {
-	case "cluster":
-		return id.ClientTLS(), nil
-	case "":
-		return nil, nil
-	}
-	pem, err := os.ReadFile(caFile)
-	if err != nil {
-		return nil, &problem.Error{Code: problem.Invalid, Err: err, Detail: "The broker's authority " + caFile + " cannot be read.", Remedy: "Correct mqtt.ca_file."}
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, problem.New(problem.Invalid, "Correct mqtt.ca_file.", "There is no PEM certificate in %s.", caFile)
-	}
-	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, nil
 }

@@ -11,6 +11,10 @@ import (
 	"primespark/coordinator/config"
 	"primespark/coordinator/history"
 	"primespark/coordinator/ingest"
+	"primespark/shared/identity"
+	"primespark/shared/mqttpipe"
+	"primespark/shared/run"
+	"primespark/shared/telemetry"
 )
 
 // openHistory opens the store of what the nodes measured.
@@ -29,4 +33,21 @@ func openHistory(cfg config.Config, log *slog.Logger, metrics prometheus.Registe
 type chronicle struct {
 	*ingest.Ingest
 	*history.Store
+}
+
+// listener listens to the configured broker: one coordinator does, which leads.
+func listener(cfg config.Config, id *identity.Identity, intake *ingest.Ingest, out Outside) (run.Part, error) {
+	at, err := mqttpipe.Parse(cfg.MQTT.Broker)
+	if err != nil {
+		return nil, err
+	}
+	self := telemetry.Topics{Prefix: cfg.MQTT.Prefix, Cluster: id.ID().Cluster, Node: id.ID().Name}
+	c := mqttpipe.Config{Broker: at, ClientID: self.ClientID(), Username: cfg.MQTT.Username, PasswordFile: cfg.MQTT.PasswordFile, Dial: out.Dial}
+	if at.Scheme == "ssl" {
+		files := mqttpipe.Files{CA: cfg.MQTT.CAFile, Cert: cfg.MQTT.CertFile, Key: cfg.MQTT.KeyFile}
+		if c.TLS, err = files.TLS(id.ClientTLS()); err != nil {
+			return nil, err
+		}
+	}
+	return intake.Listen(c, self.Prefix, self.Cluster), nil
 }

@@ -122,11 +122,23 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 			Stop: front.Stop, Log: part(log, "api"),
 		})
 	}
+	if cfg.MQTT.Broker != "" {
+		listener, err := listener(cfg, id, intake, out)
+		if err != nil {
+			return err
+		}
+		parts = append(parts, lead.Part(node.Leading(), part(log, "ingest"), listener))
+	}
 	if ports.mqtt != nil {
 		b, err := newBroker(cfg, id, ports, s.refused, out, metrics)
 		if err != nil {
 			return err
 		}
+		desk := intake.NewDesk(cfg.MQTT.Prefix, id.ID().Cluster, b.Publish)
+		if err := b.Consume(desk.Message); err != nil {
+			return err
+		}
+		parts = append(parts, desk)
 		parts = append(parts, b)
 	}
 	log.Info("coordinator is up", "cluster", id.ID().Cluster, "api", ports.api.Addr().String(), "raft", ports.raft.Addr().String(),

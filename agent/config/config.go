@@ -148,6 +148,9 @@ type MQTT struct {
 	Username     string `yaml:"username"`      //
 	PasswordFile string `yaml:"password_file"` // holds the password alone
 	CAFile       string `yaml:"ca_file"`       // PEM, for ssl://; the system's if empty, "cluster" for the cluster's own CA
+	CertFile     string `yaml:"cert_file"`     // PEM, of a client certificate; with "cluster" the node's own is shown
+	KeyFile      string `yaml:"key_file"`      // PEM, of its key
+	Ack          string `yaml:"ack"`           // who acknowledges samples: coordinator or broker
 
 	HomeAssistant string `yaml:"home_assistant"` // on, off, or remove: discovery
 }
@@ -170,7 +173,7 @@ func Default() Config {
 		Battery:   Battery{Source: "none", Every: conf.Duration(10 * time.Second)},
 		Telemetry: Telemetry{Every: conf.Duration(10 * time.Second)},
 		Outbox:    Outbox{MaxSize: 256 << 20, MaxAge: conf.Duration(7 * 24 * time.Hour)},
-		MQTT:      MQTT{Prefix: "primespark", HomeAssistant: "on"},
+		MQTT:      MQTT{Prefix: "primespark", Ack: "coordinator", HomeAssistant: "on"},
 		Log:       Log{Level: "info", Format: "json"},
 	}
 }
@@ -290,6 +293,10 @@ func (c MQTT) check(f *conf.File) {
 		f.Bad("mqtt.prefix", "%q cannot be a level of a topic; use letters, digits and hyphen, as in primespark", c.Prefix)
 	}
 	f.CheckOneOf("mqtt.home_assistant", c.HomeAssistant, "on", "off", "remove")
+	f.CheckOneOf("mqtt.ack", c.Ack, "coordinator", "broker")
+	if (c.CertFile == "") != (c.KeyFile == "") {
+		f.Bad("mqtt.cert_file", "goes with mqtt.key_file; give both or none")
+	}
 	if c.Broker == "" {
 		return
 	}
@@ -300,6 +307,9 @@ func (c MQTT) check(f *conf.File) {
 	}
 	if u.User != nil {
 		f.Bad("mqtt.broker", "holds a password in the open; use mqtt.username and mqtt.password_file")
+	}
+	if c.CertFile != "" && (u.Scheme != "ssl" || c.CAFile == "cluster") {
+		f.Bad("mqtt.cert_file", "is of use for ssl:// and another authority than the cluster's, to which the node shows its own certificate")
 	}
 	if c.CAFile != "" && u.Scheme != "ssl" {
 		f.Bad("mqtt.ca_file", "is of use for ssl:// only; the broker's address begins with %s://", u.Scheme)

@@ -16,6 +16,10 @@ type Courier struct {
 	live    uint64 // number of the last new sample that was given
 }
 
+// InOrder returns a Courier that gives all samples as they came, the oldest first,
+// for a receiver whose acknowledgement says only that it has got them.
+func (b *Box) InOrder() *Courier { return &Courier{box: b, live: b.First() - 1} }
+
 // Courier returns one that begins anew.
 func (b *Box) Courier() *Courier {
 	first := b.First()
@@ -73,6 +77,11 @@ func (c *Courier) Left() (bool, error) {
 		}
 	}
 	return false, err
+}
+
+// Arrived reports whether all of a letter was acknowledged.
+func (b *Box) Arrived(l Letter) bool {
+	return b.Acknowledged(telemetry.Sample{Boot: l.Boot, Stream: l.Stream, Seq: l.Last})
 }
 
 // A Letter is samples of one stream of one process, after what the receiver has to

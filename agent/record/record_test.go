@@ -13,7 +13,7 @@ import (
 )
 
 func ExampleRecorder() {
-	r := record.New(time.UnixMilli(1000), 100, nil)
+	r := record.New(time.UnixMilli(1000), nil)
 	for _, celsius := range []float64{50, 51} {
 		if err := r.Record(telemetry.Temperature, telemetry.Number(celsius, "°C")); err != nil {
 			panic(err)
@@ -24,44 +24,31 @@ func ExampleRecorder() {
 	// Output: 2 51 °C
 }
 
-func TestAfter(t *testing.T) {
-	r := record.New(time.Now(), 5, nil)
+// kept is a keeper in memory.
+type kept []telemetry.Sample
+
+func (k *kept) Keep(s telemetry.Sample) { *k = append(*k, s) }
+
+func TestAllIsKept(t *testing.T) {
+	var k kept
+	r := record.New(time.UnixMilli(7), &k)
 	for i := range 12 {
 		if err := r.Record("cpu", telemetry.Number(float64(i+1), "")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for name, test := range map[string]struct {
-		seq  uint64
-		most int
-		want []uint64
-	}{
-		"all that is kept":   {0, 100, []uint64{8, 9, 10, 11, 12}},
-		"at most two":        {0, 2, []uint64{8, 9}},
-		"after what is gone": {3, 100, []uint64{8, 9, 10, 11, 12}},
-		"the newest":         {11, 100, []uint64{12}},
-		"nothing new":        {12, 100, nil},
-		"from the future":    {99, 100, nil},
-		"the last number":    {math.MaxUint64, 100, nil},
-	} {
-		var got []uint64
-		for _, s := range r.After("cpu", test.seq, test.most) {
-			if s.Value.Number() != float64(s.Seq) {
-				t.Errorf("%s: sample %d has the value of %v", name, s.Seq, s.Value.Number())
-			}
-			got = append(got, s.Seq)
-		}
-		if !slices.Equal(got, test.want) {
-			t.Errorf("%s: %v, want %v", name, got, test.want)
+	for i, s := range k {
+		if s.Boot != 7 || s.Seq != uint64(i)+1 || s.Value.Number() != float64(s.Seq) || s.Stream != "cpu" {
+			t.Errorf("sample %d is %+v", i, s)
 		}
 	}
-	if got := r.After("disk", 0, 9); got != nil {
-		t.Errorf("samples %v of a stream without any", got)
+	if len(k) != 12 {
+		t.Errorf("%d samples are kept of 12", len(k))
 	}
 }
 
 func TestStreamsCountByThemselves(t *testing.T) {
-	r := record.New(time.UnixMilli(77), 5, nil)
+	r := record.New(time.UnixMilli(77), nil)
 	for _, s := range []telemetry.Stream{"cpu", "disk", "cpu"} {
 		if err := r.Record(s, telemetry.Number(1, "")); err != nil {
 			t.Fatal(err)
@@ -77,14 +64,14 @@ func TestStreamsCountByThemselves(t *testing.T) {
 }
 
 func TestRecordRefuses(t *testing.T) {
-	r := record.New(time.Now(), 5, nil)
+	r := record.New(time.Now(), nil)
 	if err := r.Record("A/b", telemetry.Number(1, "")); err == nil {
 		t.Error("a stream that is no name")
 	}
 	if err := r.Record("cpu", telemetry.Number(math.NaN(), "")); !errors.Is(err, telemetry.ErrBad) {
 		t.Errorf("not a number: %v", err)
 	}
-	if len(r.Streams()) != 0 || r.After("cpu", 0, 1) != nil {
+	if len(r.Streams()) != 0 {
 		t.Error("what is refused is kept")
 	}
 	for i := range 100 {
@@ -96,7 +83,7 @@ func TestRecordRefuses(t *testing.T) {
 }
 
 func TestARecordWakes(t *testing.T) {
-	r := record.New(time.Now(), 5, nil)
+	r := record.New(time.Now(), nil)
 	before, changed := r.Newest().Load()
 	if err := r.Record("cpu", telemetry.Number(1, "")); err != nil {
 		t.Fatal(err)

@@ -5,11 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
+	"primespark/agent/outbox"
+	"primespark/shared/mqttpipe"
 	"primespark/shared/telemetry"
 )
 
@@ -17,21 +18,20 @@ import (
 type connection struct {
 	up      *Uplink
 	client  mqtt.Client
-	lost    chan error
-	waiting []message                   // not yet acknowledged, oldest first
-	sent    map[telemetry.Stream]uint64 // the last sample that is on its way
-	event   uint64                      // the last event that is on its way
-	stood   [][]byte                    // the standing messages, as they were sent last
-	come    chan int                    // the reader of that standing message has come
+	lost    <-chan error
+	waiting []message // not yet acknowledged by the broker, oldest first
+	flight  flight    // samples on their way
+	event   uint64    // the last event that is on its way
+	stood   [][]byte  // the standing messages, as they were sent last
+	come    chan int  // the reader of that standing message has come
 }
 
 // A message is on its way to the broker.
 type message struct {
 	token  mqtt.Token
 	since  time.Time
-	size   int
-	stream telemetry.Stream // whose samples it holds; none for an event
-	last   uint64           // of them
+	letter *outbox.Letter // the samples that it holds; nil for an event
+	last   uint64         // sequence of the event
 }
 
 var errSilent = errors.New("the broker acknowledges nothing")
@@ -47,11 +47,8 @@ func (u *Uplink) connection(ctx context.Context, up func()) error {
 	u.metrics.connected.Set(1)
 	defer u.metrics.connected.Set(0)
 	up()
-	c := &connection{up: u, client: client, lost: lost, sent: map[telemetry.Stream]uint64{}}
-	u.mu.Lock()
-	maps.Copy(c.sent, u.acked)
-	u.mu.Unlock()
-	if err := c.status("online"); err != nil {
+	c := &connection{up: u, client: client, lost: lost}
+	if err := errors.Join(c.listen(), c.status("online")); err != nil {
 		return err
 	}
 	if err := c.run(ctx); err != nil {
@@ -62,6 +59,7 @@ func (u *Uplink) connection(ctx context.Context, up func()) error {
 
 // run sends what there is and waits for more. It returns nil when ctx ends.
 func (c *connection) run(ctx context.Context) error {
+	began := time.Now()
 	state := time.NewTicker(stateEvery)
 	defer state.Stop()
 	if err := c.state(); err != nil {
@@ -73,11 +71,12 @@ func (c *connection) run(ctx context.Context) error {
 		return err
 	}
 	for {
-		_, changed := c.up.source.Newest().Load()
+		changed := c.news()
 		if err := errors.Join(c.sendSamples(), c.sendEvents()); err != nil {
 			return err
 		}
 		head, overdue, stop := c.head()
+		late, unlate := c.flight.late()
 		select {
 		case <-head:
 			if err := c.acknowledged(); err != nil {
@@ -86,6 +85,9 @@ func (c *connection) run(ctx context.Context) error {
 		case <-overdue:
 			return errSilent
 		case <-state.C:
+			if time.Since(began) >= shortLife {
+				c.up.cfg.Conditions.Clear(TakenOver)
+			}
 			if err := errors.Join(c.state(), c.stand()); err != nil {
 				return err
 			}
@@ -93,6 +95,10 @@ func (c *connection) run(ctx context.Context) error {
 			if err := errors.Join(c.standOne(i, true), c.state()); err != nil {
 				return err
 			}
+		case <-c.flight.word:
+			c.landed()
+		case <-late:
+			c.again()
 		case <-changed:
 		case <-c.up.notify:
 		case err := <-c.lost:
@@ -101,6 +107,7 @@ func (c *connection) run(ctx context.Context) error {
 			return nil
 		}
 		stop()
+		unlate()
 	}
 }
 
@@ -121,60 +128,19 @@ func (c *connection) acknowledged() error {
 	}
 	c.waiting = c.waiting[1:]
 	u := c.up
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if m.stream != "" {
-		u.acked[m.stream] = m.last
-		u.metrics.samples.Add(float64(m.size))
+	if m.letter != nil {
+		if u.cfg.AckByBroker {
+			u.cfg.Box.Acknowledge(telemetry.Ack{Boot: m.letter.Boot, Streams: map[telemetry.Stream]uint64{m.letter.Stream: m.letter.Last}})
+			c.landed()
+		}
 		return nil
 	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	for len(u.events) > 0 && u.events[0].Seq <= m.last {
 		u.events = u.events[1:]
 	}
 	return nil
-}
-
-// sendSamples fills the window from all streams in turn, so that a stream with
-// a long backlog leaves room for the others.
-func (c *connection) sendSamples() error {
-	for {
-		idle := true
-		for stream, newest := range c.up.source.Newest().Get() {
-			if c.sent[stream] >= newest.Seq {
-				continue
-			}
-			if len(c.waiting) >= window {
-				return nil
-			}
-			sent, err := c.sendBatch(stream)
-			if err != nil {
-				return err
-			}
-			idle = idle && !sent
-		}
-		if idle {
-			return nil
-		}
-	}
-}
-
-func (c *connection) sendBatch(stream telemetry.Stream) (sent bool, err error) {
-	samples := c.up.source.After(stream, c.sent[stream], batch)
-	if len(samples) == 0 {
-		return false, nil
-	}
-	payload, err := telemetry.Batch(samples)
-	for err != nil && len(samples) > 1 { // too large: fewer of them
-		samples = samples[:len(samples)/2]
-		payload, err = telemetry.Batch(samples)
-	}
-	if err != nil {
-		return false, err
-	}
-	last := samples[len(samples)-1].Seq
-	c.publish(c.up.cfg.Topics.Samples(stream), payload, message{stream: stream, last: last, size: len(samples)})
-	c.sent[stream] = last
-	return true, nil
 }
 
 func (c *connection) sendEvents() error {
@@ -240,18 +206,9 @@ func (c *connection) status(word string) error {
 }
 
 // connect opens a connection to the broker.
-func (u *Uplink) connect(ctx context.Context) (mqtt.Client, chan error, error) {
-	o, err := u.options(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	lost := make(chan error, 1)
-	o.SetConnectionLostHandler(func(_ mqtt.Client, err error) { lost <- err })
-	client := mqtt.NewClient(o)
-	t := client.Connect()
-	<-t.Done() // within the timeouts of the options
-	if err := t.Error(); err != nil {
-		return nil, nil, fmt.Errorf("connect: %w", err)
-	}
-	return client, lost, nil
+func (u *Uplink) connect(ctx context.Context) (mqtt.Client, <-chan error, error) {
+	return mqttpipe.Connect(ctx, mqttpipe.Config{
+		Broker: u.broker, ClientID: u.cfg.Topics.ClientID(), Username: u.cfg.Username, PasswordFile: u.cfg.PasswordFile,
+		TLS: u.cfg.TLS, Will: u.cfg.Topics.Status(), Dial: u.cfg.Dial,
+	})
 }

@@ -4,20 +4,24 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net"
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
+	"primespark/agent/outbox"
 	"primespark/agent/record"
 	"primespark/agent/uplink"
 	"primespark/coordinator/broker"
+	"primespark/shared/health"
 	"primespark/shared/logs"
 	"primespark/shared/pipenet"
 	"primespark/shared/telemetry"
@@ -30,9 +34,11 @@ type lab struct {
 	t    *testing.T
 	pipe pipenet.Net
 	rec  *record.Recorder
+	box  *outbox.Box
 	up   *uplink.Uplink
 	log  bytes.Buffer // read after stop
 	inbox
+	conditions *health.Registry
 
 	reader     mqtt.Client
 	stopBroker func()
@@ -41,12 +47,31 @@ type lab struct {
 
 // An inbox is what a subscriber has got.
 type inbox struct {
+	deaf     atomic.Bool // it acknowledges nothing
+	publish  func(topic string, payload []byte) error
 	mu       sync.Mutex
 	samples  map[telemetry.Stream][]uint64 // sequences as they came
 	events   []telemetry.Event
 	retained map[string]string
 	payloads map[string]string // the newest of each topic
 	counts   map[string]int    // messages of each topic
+}
+
+// ack answers as the coordinators do, with the sequence up to which all has come.
+func (in *inbox) ack(stream telemetry.Stream, boot int64) {
+	have := map[uint64]bool{}
+	for _, seq := range in.samples[stream] {
+		have[seq] = true
+	}
+	upTo := uint64(0)
+	for have[upTo+1] {
+		upTo++
+	}
+	payload, err := json.Marshal(telemetry.Ack{Boot: boot, Streams: map[telemetry.Stream]uint64{stream: upTo}})
+	if err != nil {
+		panic(err)
+	}
+	go in.publish(topics.Ack(), payload) // the library must not be held up; one that is lost comes again
 }
 
 func (in *inbox) take(_ mqtt.Client, m mqtt.Message) {
@@ -63,7 +88,12 @@ func (in *inbox) take(_ mqtt.Client, m mqtt.Message) {
 			panic(err)
 		}
 		for _, s := range batch {
-			in.samples[s.Stream] = append(in.samples[s.Stream], s.Seq)
+			if s.Gap == nil {
+				in.samples[s.Stream] = append(in.samples[s.Stream], s.Seq)
+			}
+		}
+		if !in.deaf.Load() {
+			in.ack(telemetry.Stream(stream), batch[0].Boot)
 		}
 	}
 	if m.Topic() == topics.Events() {
@@ -77,8 +107,13 @@ func (in *inbox) take(_ mqtt.Client, m mqtt.Message) {
 
 // inBubble tells a story with a broker that runs and an uplink to it.
 func inBubble(t *testing.T, story func(*testing.T, *lab)) {
+	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		l := &lab{t: t, rec: record.New(time.Now(), 1000, nil)}
+		l := &lab{t: t, conditions: health.New(nil)}
+		var done func()
+		l.box, done = openBox(t, dir)
+		defer done()
+		l.rec = record.New(time.Now(), l.box)
 		l.samples, l.retained, l.payloads = map[telemetry.Stream][]uint64{}, map[string]string{}, map[string]string{}
 		l.counts = map[string]int{}
 		l.startBroker()
@@ -89,6 +124,27 @@ func inBubble(t *testing.T, story func(*testing.T, *lab)) {
 		l.stopBroker()
 		pass(time.Minute) // the clients let go of what they held
 	})
+}
+
+// openBox opens an outbox that runs until done.
+func openBox(t *testing.T, dir string) (box *outbox.Box, done func()) {
+	t.Helper()
+	box, err := outbox.Open(outbox.Config{
+		Dir: dir, MaxSize: 1 << 30, MaxAge: 24 * time.Hour, Every: func() time.Duration { return time.Second },
+		Conditions: health.New(nil), Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- box.Run(ctx) }()
+	return box, func() {
+		cancel()
+		if err := errors.Join(<-ended, box.Close()); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // pass lets time pass, and what it brings be done.
@@ -114,6 +170,7 @@ func (l *lab) startBroker() {
 	if err != nil {
 		l.t.Fatal(err)
 	}
+	l.publish = b.Publish
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- b.Run(ctx) }()
@@ -145,7 +202,7 @@ func wait(t *testing.T, token mqtt.Token) {
 
 func (l *lab) startUplink(cfg uplink.Config) {
 	l.t.Helper()
-	cfg.Dial = l.pipe.Host("pi-1").Dial
+	cfg.Dial, cfg.Box, cfg.Conditions = l.pipe.Host("pi-1").Dial, l.box, l.conditions
 	up, err := uplink.New(cfg, l.rec, logs.New(&l.log, logs.Options{}), nil)
 	if err != nil {
 		l.t.Fatal(err)
@@ -186,18 +243,20 @@ func (l *lab) payload(topic string) string {
 	return l.payloads[topic]
 }
 
-// whole checks that all n samples of a stream came: in order, save that some
-// may come again after a loss, and with none missing.
+// whole checks that all n samples of a stream came, whatever came again.
 func (l *lab) whole(stream telemetry.Stream, n uint64) {
 	l.t.Helper()
-	var highest uint64
-	for i, seq := range l.got(stream) {
-		if seq > highest+1 {
-			l.t.Errorf("%s: %d came after %d: a gap, message %d", stream, seq, highest, i)
-		}
-		highest = max(highest, seq)
+	have := map[uint64]bool{}
+	for _, seq := range l.got(stream) {
+		have[seq] = true
 	}
-	if highest != n {
-		l.t.Errorf("%s: came up to %d, want %d", stream, highest, n)
+	for seq := uint64(1); seq <= n; seq++ {
+		if !have[seq] {
+			l.t.Errorf("%s: %d did not come, of %d", stream, seq, n)
+			return
+		}
+	}
+	if len(have) != int(n) {
+		l.t.Errorf("%s: %d came, want %d", stream, len(have), n)
 	}
 }

@@ -12,6 +12,7 @@ type metrics struct {
 	messages  prometheus.Counter
 	samples   prometheus.Counter
 	losses    prometheus.Counter
+	resends   prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -24,11 +25,12 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		connected: prometheus.NewGauge(prometheus.GaugeOpts{Name: "primespark_uplink_connected", Help: "1 while the broker is connected."}),
 		messages:  counter("messages_total", "Messages of samples and events that were sent."),
-		samples:   counter("samples_acknowledged_total", "Samples that the broker has acknowledged."),
+		samples:   counter("samples_acknowledged_total", "Samples that were acknowledged."),
+		resends:   counter("resends_total", "Times that samples were sent again, since nobody acknowledged them."),
 		losses:    counter("connection_losses_total", "Connections that were lost or not made."),
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.connected, m.messages, m.samples, m.losses} {
+	for _, c := range []prometheus.Collector{m.connected, m.messages, m.samples, m.losses, m.resends} {
 		errs = append(errs, reg.Register(c))
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -3,6 +3,7 @@ package uplink_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -100,14 +101,18 @@ func freeAddr(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// subscribe reads all samples of the node at addr into a channel.
-func subscribe(t *testing.T, addr, user, password string) <-chan telemetry.Sample {
+// subscribe reads all samples of the node at addr into a channel, and acknowledges
+// them, by the broker itself if acknowledge is nil.
+func subscribe(t *testing.T, addr, user, password string, acknowledge func(payload []byte)) <-chan telemetry.Sample {
 	t.Helper()
-	got := make(chan telemetry.Sample, 1000)
+	got := make(chan telemetry.Sample, 10_000)
 	reader := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + addr).SetClientID("reader").
 		SetUsername(user).SetPassword(password).SetAutoReconnect(false))
 	wait(t, reader.Connect())
 	t.Cleanup(func() { reader.Disconnect(0) })
+	if acknowledge == nil {
+		acknowledge = func(payload []byte) { reader.Publish(topics.Ack(), 1, false, payload) } // not waited for: the library calls
+	}
 	wait(t, reader.Subscribe(topics.Base()+"t/+", 1, func(_ mqtt.Client, m mqtt.Message) {
 		batch, err := telemetry.ParseBatch("cpu", m.Payload())
 		if err != nil {
@@ -116,6 +121,12 @@ func subscribe(t *testing.T, addr, user, password string) <-chan telemetry.Sampl
 		for _, s := range batch {
 			got <- s
 		}
+		last := batch[len(batch)-1]
+		ack, err := json.Marshal(telemetry.Ack{Boot: last.Boot, Streams: map[telemetry.Stream]uint64{"cpu": last.Seq}})
+		if err != nil {
+			t.Error(err)
+		}
+		acknowledge(ack)
 	}))
 	return got
 }
@@ -171,12 +182,14 @@ func samples(t *testing.T, rec *record.Recorder, n int) {
 func TestMosquittoIsKilledAndComesBack(t *testing.T) {
 	dir, addr := t.TempDir(), freeAddr(t)
 	kill := mosquitto(t, dir, addr)
-	got := subscribe(t, addr, "pi-1", "secret")
+	got := subscribe(t, addr, "pi-1", "secret", nil)
 	password := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(password, []byte("secret\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	rec := record.New(time.Now(), 1000, nil)
+	box, done := openBox(t, t.TempDir())
+	t.Cleanup(done)
+	rec := record.New(time.Now(), box)
 	var away atomic.Bool // the reader has to be back first, for mosquitto stores nothing for it
 	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
 		if away.Load() {
@@ -184,14 +197,14 @@ func TestMosquittoIsKilledAndComesBack(t *testing.T) {
 		}
 		return new(net.Dialer).DialContext(ctx, network, addr)
 	}
-	runs(t, uplink.Config{Broker: "tcp://" + addr, Topics: topics, Username: "pi-1", PasswordFile: password, Dial: dial}, rec)
+	runs(t, uplink.Config{Broker: "tcp://" + addr, Topics: topics, Username: "pi-1", PasswordFile: password, Dial: dial, Box: box}, rec)
 	samples(t, rec, 100)
 	expect(t, got, 0, 100)
 	away.Store(true)
 	kill()
 	samples(t, rec, 100)
 	mosquitto(t, dir, addr)
-	got = subscribe(t, addr, "pi-1", "secret")
+	got = subscribe(t, addr, "pi-1", "secret", nil)
 	away.Store(false)
 	expect(t, got, 100, 200)
 }
@@ -214,10 +227,14 @@ func TestEmbeddedBrokerOnLoopback(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	got := subscribe(t, b.Addr(), "", "")
-	rec := record.New(time.Now(), 1000, nil)
+	got := subscribe(t, b.Addr(), "", "", func(payload []byte) {
+		go b.Publish(topics.Ack(), payload) // the library must not be held up; one that is lost comes again
+	})
+	box, end := openBox(t, t.TempDir())
+	t.Cleanup(end)
+	rec := record.New(time.Now(), box)
 	samples(t, rec, 500)
-	runs(t, uplink.Config{Broker: "tcp://" + b.Addr(), Topics: topics}, rec)
+	runs(t, uplink.Config{Broker: "tcp://" + b.Addr(), Topics: topics, Box: box}, rec)
 	expect(t, got, 0, 500)
 }
 
@@ -229,7 +246,7 @@ func TestPasswordFileThatIsNone(t *testing.T) {
 	for _, path := range []string{large, filepath.Join(t.TempDir(), "missing")} {
 		var log bytes.Buffer
 		up, err := uplink.New(uplink.Config{Broker: "tcp://127.0.0.1:1", Topics: topics, PasswordFile: path},
-			record.New(time.Now(), 1, nil), logs.New(&log, logs.Options{}), nil)
+			record.New(time.Now(), nil), logs.New(&log, logs.Options{}), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -38,7 +38,7 @@ func TestTLS(t *testing.T) {
 		done := make(chan error, 3)
 		go func() { done <- b.Run(ctx) }()
 
-		rec := record.New(time.Now(), 10, nil)
+		rec := record.New(time.Now(), nil)
 		if err := rec.Record(telemetry.CPU, telemetry.Number(1, "")); err != nil {
 			t.Fatal(err)
 		}

@@ -1,23 +1,20 @@
 // Package uplink sends what the node measured to an MQTT broker.
 //
 // It uses the client library as a dumb pipe: no session, no automatic
-// reconnect. Each connection begins with the first sample that the broker has
-// not acknowledged, so samples arrive in the order of their sequence, some of
-// them twice after a loss; a receiver tells those by boot, stream and sequence.
+// reconnect. Each connection begins with the first sample that is not
+// acknowledged; receivers tell by boot, stream and sequence what they have twice.
 //
-// What it cannot promise: a broker's acknowledgement says that the broker has a
-// sample, not that anybody stored it. One that falls over right then, or whose
-// reader is not connected, loses it. Nor does it wait for ever: the source keeps
-// a bounded number of samples of this process's life, and while the broker is
-// away for longer than those last, the oldest are lost. The gap in the sequence
-// shows it. Newest values and the status need no such care: they are sent anew
-// with each connection.
+// A broker's acknowledgement says that the broker has a sample, not that anybody
+// stored it: one that falls over right then, or whose reader is not connected,
+// loses it. So samples stay in the outbox until the coordinators acknowledge them
+// on a topic of the node (Config.AckByBroker: false). With AckByBroker the
+// broker's word is enough, and what it loses is lost. Newest values and the status
+// need no such care: they are sent anew with each connection.
 package uplink
 
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -27,14 +24,17 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"primespark/agent/outbox"
+	"primespark/shared/health"
+	"primespark/shared/mqttpipe"
 	"primespark/shared/run"
 	"primespark/shared/telemetry"
 	"primespark/shared/watch"
 )
 
 const (
-	window     = 32               // messages that wait for the broker's acknowledgement
-	batch      = 100              // samples in a message
+	window     = 32               // messages that wait for an acknowledgement
+	batch      = 200              // samples in a message
 	patience   = 30 * time.Second // for an acknowledgement
 	stateEvery = 5 * time.Second  // between two messages of the newest values
 	settled    = time.Minute      // a connection that lasted so long was a good one
@@ -43,12 +43,9 @@ const (
 	eventsMost = 256 // events that wait; the oldest make room
 )
 
-// A Source has the samples.
+// A Source has the newest values.
 type Source interface {
-	// Newest wakes when there are newer ones.
 	Newest() *watch.Value[telemetry.Newest]
-	// After returns the oldest samples of a stream after seq, at most so many.
-	After(s telemetry.Stream, seq uint64, most int) []telemetry.Sample
 }
 
 // Config says which broker to use and as whom.
@@ -58,6 +55,10 @@ type Config struct {
 	Username     string
 	PasswordFile string      // holds the password alone; read for each connection
 	TLS          *tls.Config // for ssl://; the system's authorities if nil
+
+	Box         *outbox.Box      // the samples; nil if only the newest are told
+	AckByBroker bool             // what the broker has got need not wait any more
+	Conditions  *health.Registry // told of what goes wrong for longer; nil for nobody
 
 	// Self returns what the state message has of the node besides its newest values,
 	// under "self"; nil for nothing.
@@ -77,10 +78,9 @@ type Uplink struct {
 	metrics *metrics
 
 	mu     sync.Mutex
-	acked  map[telemetry.Stream]uint64 // the last sample that the broker has acknowledged
-	events []telemetry.Event           // not yet acknowledged, oldest first
-	seq    uint64                      // of the newest event
-	notify chan struct{}               // 1 deep: there is an event
+	events []telemetry.Event // not yet acknowledged, oldest first
+	seq    uint64            // of the newest event
+	notify chan struct{}     // 1 deep: there is an event
 }
 
 var _ run.Part = (*Uplink)(nil)
@@ -90,20 +90,23 @@ func New(cfg Config, source Source, log *slog.Logger, reg prometheus.Registerer)
 	if err := cfg.Topics.Check(); err != nil {
 		return nil, err
 	}
-	u, err := url.Parse(cfg.Broker)
-	if err != nil || u.Host == "" || u.Scheme != "tcp" && u.Scheme != "ssl" {
-		return nil, fmt.Errorf("mqtt broker %q: give tcp://host:1883 or ssl://host:8883", cfg.Broker)
+	u, err := mqttpipe.Parse(cfg.Broker)
+	if err != nil {
+		return nil, err
 	}
 	m, err := newMetrics(reg)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Conditions == nil {
+		cfg.Conditions = health.New(nil)
 	}
 	if cfg.Dial == nil {
 		cfg.Dial = new(net.Dialer).DialContext
 	}
 	return &Uplink{
 		cfg: cfg, broker: u, source: source, log: log, metrics: m,
-		acked: map[telemetry.Stream]uint64{}, notify: make(chan struct{}, 1),
+		notify: make(chan struct{}, 1),
 	}, nil
 }
 
@@ -130,16 +133,19 @@ func (u *Uplink) Event(code, severity, detail string) {
 // A broker that is away is told of when that begins and when it ends.
 func (u *Uplink) Run(ctx context.Context) error {
 	wait, away := waitLeast, false
+	var rivals storm
 	for ctx.Err() == nil {
 		start := time.Now()
+		connected := false
 		err := u.connection(ctx, func() {
-			away = false
+			away, connected = false, true
 			u.log.Info("connected to broker", "broker", u.broker.Redacted())
 		})
 		if ctx.Err() != nil {
 			return nil
 		}
 		u.metrics.losses.Inc()
+		u.judge(&rivals, connected, time.Now(), time.Since(start))
 		if time.Since(start) > settled {
 			wait = waitLeast
 		}

@@ -1,6 +1,7 @@
 package uplink_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -25,7 +26,7 @@ func TestTopicsAndPayloads(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.up.Event("node_started", "info", "The node has started.")
-		pass(10 * time.Second)
+		pass(11 * time.Second)
 		boot := l.rec.Newest().Get()[telemetry.CPU].Boot
 		for topic, want := range map[string]string{
 			"primespark/home/pi-1/t/temperature": fmt.Sprintf(`[{"boot":%d,"seq":1,"at":"2000-01-01T00:00:01Z","value":51.5,"unit":"°C"}]`, boot),
@@ -102,19 +103,89 @@ func TestABacklogLeavesRoomForOthers(t *testing.T) {
 	inBubble(t, func(t *testing.T, l *lab) {
 		l.stopBroker()
 		l.pipe.Kill("c1")
-		for range 1500 { // more than the source keeps
+		for range 3000 {
 			if err := l.rec.Record(telemetry.CPU, telemetry.Number(1, "")); err != nil {
 				t.Fatal(err)
 			}
 		}
-		l.record(telemetry.Disk, 1)
+		pass(2 * time.Second)
 		l.startBroker()
-		pass(2 * time.Minute)
-		cpu := l.got(telemetry.CPU)
-		if len(cpu) != 1000 || cpu[0] != 501 || cpu[999] != 1500 || !slices.IsSorted(cpu) {
-			t.Errorf("%d of cpu, want 501 to 1500 in order: the gap shows what was lost", len(cpu))
+		for len(l.got(telemetry.CPU)) == 0 {
+			pass(100 * time.Millisecond)
 		}
+		l.record(telemetry.Disk, 1)
+		pass(2 * time.Minute)
+		l.whole(telemetry.CPU, 3000)
 		l.whole(telemetry.Disk, 1)
+		if n := l.box.Waiting(); n != 0 {
+			t.Errorf("%d samples still wait", n)
+		}
+	})
+}
+
+// TestNobodyAcknowledges: the broker has everything, the node keeps everything.
+func TestNobodyAcknowledges(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *lab) {
+		l.deaf.Store(true)
+		l.record(telemetry.CPU, 100)
+		pass(2 * time.Minute)
+		if n := l.box.Waiting(); n != 100 {
+			t.Errorf("%d samples wait, want 100", n)
+		}
+		if codes := l.conditions.All().Codes(); !slices.Contains(codes, string(uplink.Unacknowledged)) {
+			t.Errorf("conditions %v, want %s", codes, uplink.Unacknowledged)
+		}
+		before := len(l.got(telemetry.CPU))
+		pass(time.Minute)
+		if again := len(l.got(telemetry.CPU)) - before; again < 100 || again > 2000 {
+			t.Errorf("%d samples were sent again in a minute, want the first ones every 5 s", again)
+		}
+		l.deaf.Store(false)
+		pass(time.Minute)
+		l.whole(telemetry.CPU, 100)
+		if n := l.box.Waiting(); n != 0 || len(l.conditions.All()) != 0 {
+			t.Errorf("%d samples wait; conditions %v", n, l.conditions.All().Codes())
+		}
+	})
+}
+
+func TestTheBrokersWordIsEnough(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *lab) {
+		l.stop()
+		l.deaf.Store(true)
+		l.startUplink(uplink.Config{Broker: "tcp://c1:7883", Topics: topics, AckByBroker: true})
+		l.record(telemetry.CPU, 50)
+		pass(10 * time.Second)
+		l.whole(telemetry.CPU, 50)
+		if n := l.box.Waiting(); n != 0 {
+			t.Errorf("%d samples wait", n)
+		}
+	})
+}
+
+// TestTakeOver: two nodes of one name throw each other out, which is told, and
+// they slow down.
+func TestTakeOver(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *lab) {
+		rival, err := uplink.New(uplink.Config{Broker: "tcp://c1:7883", Topics: topics, Dial: l.pipe.Host("pi-2").Dial}, record.New(time.Now(), nil), slog.New(slog.DiscardHandler), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error)
+		go func() { done <- rival.Run(ctx) }()
+		pass(time.Minute)
+		if codes := l.conditions.All().Codes(); !slices.Contains(codes, string(uplink.TakenOver)) {
+			t.Errorf("conditions %v, want %s", codes, uplink.TakenOver)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		pass(5 * time.Minute)
+		if n := len(l.conditions.All()); n != 0 {
+			t.Errorf("%d conditions with the rival gone", n)
+		}
 	})
 }
 
@@ -157,7 +228,7 @@ func TestNewRefuses(t *testing.T) {
 		"bad names":  {Broker: "tcp://c1:1883", Topics: telemetry.Topics{Prefix: "p", Cluster: "#", Node: "pi-1"}},
 		"bad prefix": {Broker: "tcp://c1:1883", Topics: telemetry.Topics{Prefix: "a/b", Cluster: "home", Node: "pi-1"}},
 	} {
-		if _, err := uplink.New(cfg, record.New(time.Now(), 1, nil), slog.New(slog.DiscardHandler), nil); err == nil {
+		if _, err := uplink.New(cfg, record.New(time.Now(), nil), slog.New(slog.DiscardHandler), nil); err == nil {
 			t.Errorf("%s: not refused", name)
 		}
 	}

@@ -21,6 +21,7 @@ import (
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/listeners"
+	"github.com/mochi-mqtt/server/v2/packets"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"primespark/shared/identity"
@@ -52,6 +53,7 @@ type Config struct {
 type Broker struct {
 	server *mqtt.Server
 	addr   string
+	base   string // of the cluster's topics
 	log    *slog.Logger
 }
 
@@ -71,7 +73,7 @@ func New(l net.Listener, cfg Config, log *slog.Logger, reg prometheus.Registerer
 	can.MaximumQos = 1
 	can.TopicAliasMaximum = 64
 	quiet := slog.New(quieted{log.Handler()})
-	server := mqtt.New(&mqtt.Options{Capabilities: can, Logger: quiet, SysTopicResendInterval: sysSecs})
+	server := mqtt.New(&mqtt.Options{Capabilities: can, Logger: quiet, SysTopicResendInterval: sysSecs, InlineClient: true})
 	if err := server.AddHook(&guard{cfg: cfg, log: log}, nil); err != nil {
 		return nil, fmt.Errorf("set up mqtt broker: %w", err)
 	}
@@ -86,7 +88,7 @@ func New(l net.Listener, cfg Config, log *slog.Logger, reg prometheus.Registerer
 	if err := register(reg, server); err != nil {
 		return nil, err
 	}
-	return &Broker{server, addr, log}, nil
+	return &Broker{server, addr, cfg.Prefix + "/" + cfg.Cluster + "/", log}, nil
 }
 
 func check(l net.Listener, cfg Config) error {
@@ -118,6 +120,27 @@ func (b *Broker) Run(ctx context.Context) error {
 	<-ctx.Done()
 	if err := b.server.Close(); err != nil {
 		return fmt.Errorf("stop mqtt: %w", err)
+	}
+	return nil
+}
+
+// Consume has take be called with each message of samples that a node publishes, on
+// the goroutine of its connection: it must not wait. It is called before Run.
+func (b *Broker) Consume(take func(topic string, payload []byte)) error {
+	filter := b.base + "+/t/+"
+	err := b.server.Subscribe(filter, 1, func(_ *mqtt.Client, _ packets.Subscription, pk packets.Packet) {
+		take(pk.TopicName, pk.Payload)
+	})
+	if err != nil {
+		return fmt.Errorf("listen to %s: %w", filter, err)
+	}
+	return nil
+}
+
+// Publish sends a message in the coordinator's own name.
+func (b *Broker) Publish(topic string, payload []byte) error {
+	if err := b.server.Publish(topic, payload, false, 1); err != nil {
+		return fmt.Errorf("publish to %s: %w", topic, err)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ package config
 import (
 	_ "embed"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -79,11 +80,17 @@ type Dispatch struct {
 	Deadline conf.Duration `yaml:"deadline"` // of a request that names none
 }
 
-// MQTT configures the embedded broker.
+// MQTT configures the embedded broker, and the one of somebody else's to listen to.
 type MQTT struct {
-	Embedded bool   `yaml:"embedded"`
-	Listen   string `yaml:"listen"`
-	Prefix   string `yaml:"prefix"` // first level of each topic
+	Embedded     bool   `yaml:"embedded"`
+	Listen       string `yaml:"listen"`
+	Prefix       string `yaml:"prefix"`        // first level of each topic
+	Broker       string `yaml:"broker"`        // tcp://host:1883 or ssl://host:8883; empty: none
+	Username     string `yaml:"username"`      //
+	PasswordFile string `yaml:"password_file"` // holds the password alone
+	CAFile       string `yaml:"ca_file"`       // PEM, for ssl://; the system's if empty, "cluster" for the cluster's own CA
+	CertFile     string `yaml:"cert_file"`     // PEM, of a client certificate
+	KeyFile      string `yaml:"key_file"`      // PEM, of its key
 }
 
 // History configures what is kept of what the nodes measured.
@@ -162,7 +169,7 @@ func (c Config) check(f *conf.File) {
 	f.CheckEvery("dispatch.deadline", c.Dispatch.Deadline, 100*time.Millisecond, 10*time.Minute)
 	c.Tasks.check(f)
 	c.Objects.check(f)
-	f.CheckListen("mqtt.listen", c.MQTT.Listen)
+	c.MQTT.check(f)
 	if c.MQTT.Prefix == "" || strings.ContainsAny(c.MQTT.Prefix, "+#\x00/$ ") || len(c.MQTT.Prefix) > 64 {
 		f.Bad("mqtt.prefix", "%q cannot be a level of a topic; use letters, digits and hyphen, as in primespark", c.MQTT.Prefix)
 	}
@@ -170,6 +177,27 @@ func (c Config) check(f *conf.File) {
 	c.Backup.check(f)
 	f.CheckOneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	f.CheckOneOf("log.format", c.Log.Format, "json", "text")
+}
+
+func (c MQTT) check(f *conf.File) {
+	f.CheckListen("mqtt.listen", c.Listen)
+	if (c.CertFile == "") != (c.KeyFile == "") {
+		f.Bad("mqtt.cert_file", "goes with mqtt.key_file; give both or none")
+	}
+	if c.Broker == "" {
+		return
+	}
+	u, err := url.Parse(c.Broker)
+	if err != nil || u.Host == "" || u.Scheme != "tcp" && u.Scheme != "ssl" {
+		f.Bad("mqtt.broker", "%q is not a broker's address; give one as in tcp://192.168.1.10:1883 or ssl://broker.example:8883", c.Broker)
+		return
+	}
+	if u.User != nil {
+		f.Bad("mqtt.broker", "holds a password in the open; use mqtt.username and mqtt.password_file")
+	}
+	if (c.CAFile != "" || c.CertFile != "") && u.Scheme != "ssl" {
+		f.Bad("mqtt.ca_file", "is of use for ssl:// only; the broker's address begins with %s://", u.Scheme)
+	}
 }
 
 func (c History) check(f *conf.File) {

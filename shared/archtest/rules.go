@@ -84,7 +84,7 @@ var PrimeSpark = Rules{
 		"github.com/hashicorp/go-hclog":       {"coordinator/consensus"},
 		"go.etcd.io/bbolt":                    {"shared/boltfile", "coordinator/consensus", "coordinator/history", "agent/outbox"},
 		"github.com/hashicorp/memberlist":     {"shared/gossip", "shared/gossiptest"},
-		"github.com/eclipse/paho.mqtt.golang": {"agent/uplink"},
+		"github.com/eclipse/paho.mqtt.golang": {"shared/mqttpipe", "agent/uplink", "coordinator/ingest"},
 		"github.com/mochi-mqtt/server":        {"coordinator/broker"},
 		"github.com/jackc/pgx":                {"coordinator/sinks/postgres"},
 		"github.com/twmb/franz-go":            {"coordinator/sinks/kafka"},
