@@ -110,6 +110,10 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 			Self: cfg.Name, Log: happened, State: node.State, Views: living.View(),
 			Group: func() events.Standing { return standing(node.Status()) },
 		},
+		lead.Yield{
+			Self: cfg.Name, Leading: node.Leading(), Heirs: node.Heirs, View: living.View().Get,
+			Transfer: node.TransferLeadership, Log: part(log, "yield"),
+		},
 		dispatcher,
 		records,
 		intake.Follow(logs),

@@ -107,7 +107,7 @@ func enter(ctx context.Context, cfg config.Config, out Outside) (s *seat, err er
 	s.beat = beat(cfg.Name, id, s.node, s.talk, s.living, out, part(s.log, "heartbeat"))
 	s.pulse = pulse{
 		name: cfg.Name, status: s.node.Status, view: s.living.View().Get, met: func() bool { return met(s.node, s.living.View().Get()) },
-		conditions: s.conditions, announce: s.talk.Announce, mode: s.mode, service: out.Service, log: part(s.log, "pulse"),
+		conditions: s.conditions, announce: func(v fleet.Vital) error { return s.talk.Announce(s.lend(v)) }, mode: s.mode, service: out.Service, log: part(s.log, "pulse"),
 	}
 	return s, nil
 }

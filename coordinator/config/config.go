@@ -28,6 +28,7 @@ type Config struct {
 	Name     string `yaml:"name"`      // in the fleet; the host's name if empty
 	StateDir string `yaml:"state_dir"` // identity, raft log and snapshots
 	Role     string `yaml:"role"`      // coordinator or witness
+	Node     string `yaml:"node"`      // the agent on this host; found by its address if empty
 
 	HTTP     HTTP     `yaml:"http"`
 	Raft     Raft     `yaml:"raft"`
@@ -152,6 +153,9 @@ func (c Config) check(f *conf.File) {
 	}
 	if c.StateDir == "" {
 		f.Bad("state_dir", "is empty; give a directory, as in /var/lib/prime-spark/coordinator")
+	}
+	if c.Node != "" && !fleet.ValidName(c.Node) {
+		f.Bad("node", "%q cannot name a node; give the name of the agent on this host, as in pi-1", c.Node)
 	}
 	f.CheckOneOf("role", c.Role, Coordinator, Witness)
 	if c.Role == Witness && c.MQTT.Embedded {

@@ -15,6 +15,16 @@ import (
 // errNoHeir tells that there is nobody to hand the leadership to.
 var errNoHeir = errors.New("no other coordinator that can lead answers")
 
+// Heirs are the names of the voters that can lead: all but witnesses.
+func (n *Node) Heirs() (names []string) {
+	for _, s := range n.servers() {
+		if s.Suffrage == raft.Voter && !n.isWitness(string(s.ID)) {
+			names = append(names, string(s.ID))
+		}
+	}
+	return names
+}
+
 // heirTime is how long others are asked whether they could lead. Nothing waits
 // meanwhile.
 const heirTime = 150 * time.Millisecond

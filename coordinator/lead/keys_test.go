@@ -21,7 +21,9 @@ func TestNextStep(t *testing.T) {
 	settled := fsm.Gossip{}
 	install := fsm.Gossip{Target: 1, Held: []fsm.GossipKey{{}, {Gen: 1}}}
 	switched := fsm.Gossip{Primary: 1, Target: 1, Held: []fsm.GossipKey{{}, {Gen: 1}}}
-	keys := func(primary uint64, held ...uint64) heartbeat.Keys { return heartbeat.Keys{Primary: primary, Held: held} }
+	keys := func(primary uint64, held ...uint64) heartbeat.Keys {
+		return heartbeat.Keys{Primary: primary, Held: held}
+	}
 	type holders = map[string]heartbeat.Keys
 	for name, test := range map[string]struct {
 		gossip fsm.Gossip
