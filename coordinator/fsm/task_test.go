@@ -598,3 +598,83 @@ func TestSnapshotIsTheStatesJSON(t *testing.T) {
 		}
 	}
 }
+
+// TestConfiguredBounds: the bounds that a coordinator is configured with travel
+// with the task, and never exceed those of the program.
+func TestConfiguredBounds(t *testing.T) {
+	f := newFarm(t)
+	bounded := func(n, most, bytes int) *problem.Error {
+		op := submit(n, func(s *task.Spec) { s.Input = json.RawMessage(`{"ms":1}`) })
+		op.Submit.Most, op.Submit.MostBytes = most, bytes
+		return f.do(op)[0].Problem
+	}
+	full := func(p *problem.Error) bool { return p != nil && p.Code == problem.Busy }
+	for n := range 3 {
+		if p := bounded(n, 3, 0); p != nil {
+			t.Fatal(p)
+		}
+	}
+	if p := bounded(3, 3, 0); !full(p) {
+		t.Errorf("the fourth of three: %v", p)
+	}
+	s, _ := f.State()
+	if p := bounded(4, 0, s.Tasks.live.bytes+1); !full(p) {
+		t.Errorf("with no room for its input: %v", p)
+	}
+	if p := bounded(5, MaxTasks+1, MaxTaskBytes+1); p != nil {
+		t.Errorf("with room: %v", p)
+	}
+	if got := bound(MaxTasks+1, MaxTasks); got != MaxTasks {
+		t.Errorf("a bound above the program's is %d", got)
+	}
+	f.do(TaskOp{Cancel: &TaskCancel{ID: id(0)}}, TaskOp{Cancel: &TaskCancel{ID: id(1)}})
+	if p := bounded(6, 3, 0); p != nil {
+		t.Errorf("after two were cancelled: %v", p)
+	}
+}
+
+// TestObjectsAreKeptWithTheirTasks follows who refers to an object.
+func TestObjectsAreKeptWithTheirTasks(t *testing.T) {
+	f := newFarm(t)
+	photo, result := task.ObjectOf([]byte("photo")), task.ObjectOf([]byte("result"))
+	input, err := json.Marshal(task.InferInput{Object: &photo})
+	if err != nil {
+		t.Fatal(err)
+	}
+	infer := func(n int) TaskOp {
+		return submit(n, func(s *task.Spec) { s.Kind, s.Model, s.Input = task.Infer, "yolox", input })
+	}
+	refers := func(when string, wantPhoto, wantResult bool) {
+		t.Helper()
+		s, _ := f.State()
+		if s.Tasks.Refers(photo.SHA256) != wantPhoto || s.Tasks.Refers(result.SHA256) != wantResult {
+			t.Errorf("%s: photo %t, result %t", when, s.Tasks.Refers(photo.SHA256), s.Tasks.Refers(result.SHA256))
+		}
+		var b bytes.Buffer
+		if _, err := s.WriteTo(&b); err != nil {
+			t.Fatal(err)
+		}
+		again, err := ReadState(&b)
+		if err != nil || again.Tasks.Refers(photo.SHA256) != wantPhoto || again.Tasks.Refers(result.SHA256) != wantResult {
+			t.Errorf("%s, from a snapshot: %v", when, err)
+		}
+	}
+	refers("before", false, false)
+	f.do(infer(0), infer(1))
+	refers("submitted twice", true, false)
+	grants := f.do(TaskOp{Lease: &TaskLease{Node: "pi-1", Kinds: []task.Kind{task.Infer}, Max: 2, Grant: "g"}})[0].Grants
+	if len(grants) != 2 {
+		t.Fatalf("granted %v", grants)
+	}
+	bad := f.do(TaskOp{Complete: &TaskComplete{ID: grants[0].ID, Node: "pi-1", Lease: grants[0].Lease, ResultObject: &task.Object{SHA256: "x", Size: 1}}})[0].Problem
+	if bad == nil || bad.Code != problem.Invalid {
+		t.Errorf("a result that cannot be: %v", bad)
+	}
+	f.do(TaskOp{Complete: &TaskComplete{ID: grants[0].ID, Node: "pi-1", Lease: grants[0].Lease, ResultObject: &result}})
+	refers("one is done", true, true)
+	f.do(TaskOp{Complete: &TaskComplete{ID: grants[1].ID, Node: "pi-1", Lease: grants[1].Lease}})
+	refers("both are done", false, true)
+	f.at = f.at.Add(25 * time.Hour)
+	f.do(TaskOp{Tick: &TaskTick{}})
+	refers("forgotten", false, false)
+}
