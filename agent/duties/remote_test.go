@@ -212,3 +212,41 @@ func TestCoordinators(t *testing.T) {
 		}
 	}
 }
+
+// TestLargeThings: a large result is handed in before it is reported, and an
+// object that is fetched is the one that was meant, or none.
+func TestLargeThings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		large := json.RawMessage(`"` + strings.Repeat("x", task.MaxResult) + `"`)
+		kept := task.ObjectOf(large)
+		var got []string
+		l.serve(fleet.Coordinator, "c1", func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			got = append(got, fmt.Sprintf("%s %s %d", r.Method, r.URL.Path, len(body)))
+			switch {
+			case r.Method == http.MethodPut:
+				json.NewEncoder(w).Encode(wire.ObjectBody{Object: task.ObjectOf(body), Holders: []string{"c1", "c2"}})
+			case r.Method == http.MethodGet:
+				w.Write([]byte("photo"))
+			case !strings.Contains(string(body), kept.SHA256) || strings.Contains(string(body), "xxx"):
+				t.Errorf("reported %.100s", body)
+			default:
+				io.WriteString(w, `{"id":"t1"}`)
+			}
+		})
+		if err := l.remote.Complete(t.Context(), &wire.Leased{ID: "t1"}, large); err != nil {
+			t.Error(err)
+		}
+		if len(got) != 2 || !strings.HasPrefix(got[0], "PUT /v1/objects ") || !strings.HasPrefix(got[1], "POST /v1/tasks/t1:complete ") {
+			t.Errorf("the coordinator was asked %q", got)
+		}
+		if b, err := l.remote.Object(t.Context(), task.ObjectOf([]byte("photo"))); err != nil || string(b) != "photo" {
+			t.Errorf("fetched %q, %v", b, err)
+		}
+		if _, err := l.remote.Object(t.Context(), task.ObjectOf([]byte("phota"))); !problem.Is(err, problem.Unreachable) {
+			t.Errorf("bytes that are not what was meant: %v", err)
+		}
+		l.remote.Close()
+	})
+}
