@@ -17,6 +17,10 @@ STAMP := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false)
 BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=$(STAMP) -ldflags '-s -w -X primespark/shared/version.Number=$(VERSION)'
 TOOL  := go tool -modfile=tools/go.mod
 
+# What the worker for Hailo accelerators is built with; the rest needs no C.
+HAILO_CC       ?= gcc
+HAILO_CC_ARM64 ?= aarch64-linux-gnu-gcc
+
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -26,16 +30,22 @@ need-go:
 	@scripts/need-go.sh
 
 .PHONY: build
-build: need-go ## static programs for this machine, into bin/
+build: need-go ## programs for this machine, into bin/
 	@mkdir -p bin
 	$(BUILD) -o bin/ $(MAINS)
+	@scripts/hailo-worker.sh worker $(HAILO_CC) bin/prime-spark-hailo-worker
 	@ls -l bin | awk 'NR > 1 && !/^d/ { printf "  bin/%-26s %5.1f MB\n", $$NF, $$5 / 1e6 }'
 
 .PHONY: build-arm64
-build-arm64: need-go ## static programs for a Raspberry Pi (linux/arm64), into bin/arm64/
+build-arm64: need-go ## programs for a Raspberry Pi (linux/arm64), into bin/arm64/
 	@mkdir -p bin/arm64
 	GOOS=linux GOARCH=arm64 $(BUILD) -o bin/arm64/ $(MAINS)
+	@scripts/hailo-worker.sh worker $(HAILO_CC_ARM64) bin/arm64/prime-spark-hailo-worker
 	@ls -l bin/arm64 | awk 'NR > 1 { printf "  bin/arm64/%-26s %5.1f MB\n", $$NF, $$5 / 1e6 }'
+
+.PHONY: hailo-double
+hailo-double: ## a libhailort without a chip, for demos: bin/libhailort.so
+	@scripts/hailo-worker.sh double $(HAILO_CC) bin/libhailort.so
 
 .PHONY: demo
 demo: build ## a whole fleet on this machine: finds a face, survives the loss of its leader

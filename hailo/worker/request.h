@@ -1,0 +1,27 @@
+// The payload of a Load request: lines of "key value"; see package hailo/frame.
+#ifndef REQUEST_H
+#define REQUEST_H
+
+#include "reply.h"
+
+// A fact is a tensor as the model's file describes it.
+struct fact {
+	bool output, nms, quantized;
+	uint32_t shape[3];
+	float scale, zero;
+	const char *name; // within the payload
+};
+
+struct load_request {
+	const char *name;
+	uint32_t depth, timeout_ms;
+	bool raw;
+	uint32_t scheduler_timeout_ms, scheduler_threshold, scheduler_priority;
+	struct fact facts[WIRE_MAX_TENSORS];
+	size_t fact_count;
+};
+
+// request_parse takes payload, which ends with a zero byte and is changed, apart.
+bool request_parse(char *payload, struct load_request *r, struct failure *f);
+
+#endif
