@@ -36,8 +36,12 @@ type Figures struct {
 	Write       Spread           `json:"failover_write_ms"`     // SIGKILL of the leader to the first accepted change
 	Lost        int              `json:"failover_lost_answers"` // of all photos sent meanwhile
 	Sent        int              `json:"failover_sent"`
-	Stop        Spread           `json:"stop_write_gap_ms"` // SIGTERM of the leader: the longest that a change waited
-	Witness     int64            `json:"witness_rss_bytes"` // with 100 nodes and 3000 tasks
+	Stop        Spread           `json:"stop_write_gap_ms"`      // SIGTERM of the leader: the longest that a change waited
+	Witness     int64            `json:"witness_rss_bytes"`      // with 100 nodes and 3000 tasks
+	Killed      Spread           `json:"agent_killed_ms"`        // SIGKILL of an agent until no coordinator would ask it
+	Frozen      Spread           `json:"agent_frozen_ms"`        // SIGSTOP
+	Naps        int              `json:"coordinator_naps"`       // how often a coordinator was stopped for 5 s
+	Slandered   int              `json:"coordinator_nap_deaths"` // nodes that it held for dead after
 }
 
 // A Spread is how a measurement was spread, in ms.
@@ -119,7 +123,10 @@ func measure(ctx context.Context, r *rig.Rig, bin string, photos, rounds int) (f
 	if err := f.hop(ctx, r, photos); err != nil {
 		return f, err
 	}
-	return f, f.failover(ctx, r, rounds)
+	if err := f.failover(ctx, r, rounds); err != nil {
+		return f, err
+	}
+	return f, f.deaths(ctx, r, rounds)
 }
 
 // hop sends the same photo by turns to an agent and through a coordinator, both
@@ -240,5 +247,8 @@ func show(out *cli.Out, f Figures) {
 		row("leader stopped, changes wait", times(f.Stop), "200 ms at most"),
 		row("witness's memory", mib(f.Witness), "20 MiB at most"),
 		row("answers lost meanwhile", fmt.Sprintf("%d of %d", f.Lost, f.Sent), "0"),
+		row("agent killed, out of routing", times(f.Killed), "2 s at most"),
+		row("agent frozen, out of routing", times(f.Frozen), "2 s at most"),
+		row("coordinator stopped for 5 s", fmt.Sprintf("%d healthy nodes held for dead (%d times stopped)", f.Slandered, f.Naps), "0"),
 	})
 }
