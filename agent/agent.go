@@ -127,7 +127,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	if id != nil {
 		place := &presence{
 			cfg: cfg, id: id, door: doors[len(doors)-1], out: out, log: part(log, "gossip"), metrics: metrics, own: netaddr.Own,
-			seeds: follower.Seeds,
+			fleet: follower.Fleet, seeds: follower.Seeds,
 		}
 		beater := heart(id, follower, place, self.vital.Get, out, part(log, "heartbeat"))
 		announce, self.addresses = place.Announce, place.Addresses

@@ -37,6 +37,7 @@ type presence struct {
 	log     *slog.Logger
 	metrics prometheus.Registerer
 	own     func() ([]netip.Addr, error)
+	fleet   func() int                  // how many nodes there are, as the plan says
 	seeds   func() []string             // where the coordinators gossip, as the plan says
 	now     atomic.Pointer[incarnation] // nil before the first
 }
@@ -105,6 +106,7 @@ func (p *presence) once(ctx context.Context) error {
 	ring := p.id.Keyring().Get()
 	keys := ring.All()
 	c := gossip.Config{
+		Size:    p.fleet(),
 		Self:    fleet.Member{Name: p.cfg.Name, Role: fleet.Agent, API: reached, Version: version.Number},
 		Cluster: p.id.ID().Cluster, Key: keys[0], Also: keys[1:], Bind: p.cfg.Gossip.Listen, Advertise: p.cfg.Gossip.Advertise,
 		Seeds: func() []string { return slices.Concat(p.id.Peers().Gossip, p.cfg.Gossip.Seeds, p.seeds()) },

@@ -39,6 +39,7 @@ func TestPresenceFollowsTheAddress(t *testing.T) {
 		cfg.Name = "pi-1"
 		metrics := prometheus.NewRegistry()
 		p := &presence{
+			fleet: func() int { return 1 },
 			seeds: func() []string { return nil },
 			cfg:   cfg, id: identitytest.New(t, "home").Node(fleet.Agent, "pi-1"), door: api.Listener{Listener: everywhere{}},
 			log: slog.New(slog.DiscardHandler), metrics: metrics,

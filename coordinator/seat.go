@@ -137,7 +137,9 @@ func (s *seat) join(profile string, out Outside) (*consensus.Node, error) {
 // gossip joins the talk of the fleet.
 func (s *seat) gossip(out Outside) (*gossip.Gossip, error) {
 	keys := s.id.Keyring().Get().All()
+	known, _ := s.node.State() // of the newest snapshot, if there is one
 	chatter := gossip.Config{
+		Size: known.Active(),
 		Self: fleet.Member{
 			Name: s.cfg.Name, Role: fleet.Coordinator, API: s.ports.reached.API, Raft: s.ports.reached.Raft, Version: version.Number,
 		},

@@ -120,6 +120,9 @@ func (f *Follower) Seeds() (all []string) {
 // Coordinators are those of the newest plan.
 func (f *Follower) Coordinators() []wire.PlanCoordinator { return f.now().Coordinators }
 
+// Fleet is how many nodes the fleet has, by the newest plan; 0 if that is not known.
+func (f *Follower) Fleet() int { return f.now().Fleet }
+
 // Renew has a coordinator sign a fresh key of this node.
 func (f *Follower) Renew(ctx context.Context, r identity.RenewRequest) (identity.RenewResponse, error) {
 	return f.api().Renew(ctx, r)
@@ -178,7 +181,7 @@ func (f *Follower) take(got wire.PlanBody) {
 	if got.State != old.State {
 		f.show(got.State)
 	}
-	if old.State == got.State && maps.EqualFunc(old.Deny, got.Deny, time.Time.Equal) && slices.Equal(old.Coordinators, got.Coordinators) {
+	if old.State == got.State && old.Fleet == got.Fleet && maps.EqualFunc(old.Deny, got.Deny, time.Time.Equal) && slices.Equal(old.Coordinators, got.Coordinators) {
 		return
 	}
 	f.cfg.Log.Info("plan changed", "state", got.State, "denied", len(got.Deny), "coordinators", len(got.Coordinators))

@@ -143,6 +143,7 @@ type roster struct {
 	since  uint64
 	deny   map[string]time.Time
 	others []wire.PlanCoordinator
+	fleet  int
 }
 
 // plan returns a node's plan, and since which index some node's is so. A state
@@ -153,7 +154,7 @@ func (o *roster) plan(s fsm.State, node string) (wire.PlanBody, uint64) {
 	if o.deny == nil || s.Index > o.state.Index {
 		o.update(s)
 	}
-	return wire.PlanBody{Index: o.state.Index, State: string(o.state.Nodes[node].State), Deny: o.deny, Coordinators: o.others}, o.since
+	return wire.PlanBody{Index: o.state.Index, State: string(o.state.Nodes[node].State), Deny: o.deny, Coordinators: o.others, Fleet: o.fleet}, o.since
 }
 
 // update wants the lock held.
@@ -173,7 +174,7 @@ func (o *roster) update(s fsm.State) {
 		others = append(others, wire.PlanCoordinator{Name: n.Name, API: n.Addresses.API, Gossip: n.Addresses.Gossip})
 	}
 	if o.deny == nil || gossip || !maps.Equal(deny, o.deny) || !slices.Equal(others, o.others) || !maps.EqualFunc(old.Nodes, s.Nodes, func(a, b fsm.Node) bool { return a.State == b.State }) {
-		o.deny, o.others, o.since = deny, others, s.Index
+		o.deny, o.others, o.fleet, o.since = deny, others, s.Active(), s.Index
 	}
 }
 

@@ -156,6 +156,16 @@ func (s State) Coordinators() []Node {
 	return slices.DeleteFunc(s.NodeList(), func(n Node) bool { return n.Role != fleet.Coordinator || !n.Active() })
 }
 
+// Active counts the nodes that take part.
+func (s State) Active() (count int) {
+	for _, n := range s.Nodes {
+		if n.Active() {
+			count++
+		}
+	}
+	return count
+}
+
 // Refused reports whether a certificate must not be accepted any more: its key
 // is on the deny list, or the node of that name is revoked. It is what
 // identity.Identity.SetDeny wants.

@@ -19,6 +19,7 @@ type PlanBody struct {
 	State        string               `json:"state"`                 // of the node: approved, draining or revoked
 	Deny         map[string]time.Time `json:"deny"`                  // key hash of a certificate that is refused -> when it has expired
 	Coordinators []PlanCoordinator    `json:"coordinators"`          // that take part
+	Fleet        int                  `json:"fleet,omitempty"`       // how many nodes take part
 	GossipKeys   *identity.Keyring    `json:"gossip_keys,omitempty"` // a secret: what gossip is encrypted with
 }
 
