@@ -67,6 +67,8 @@ type process struct {
 	broker    bool          // embedded; from the next start on
 	every     time.Duration // between samples of an agent; an hour if 0
 	witness   bool          // a coordinator that only votes
+	companion string        // the agent on a coordinator's host; from the next start on
+	battery   bool          // an agent has one and no mains; from the next start on
 }
 
 // Test runs a story in a bubble with a fleet that has come up: all agents are
@@ -205,7 +207,7 @@ func (p *process) coordinator() config.Config {
 	a := p.addresses()
 	c.Name, c.StateDir = p.name, p.dir
 	c.HTTP.Advertise, c.Raft.Advertise, c.Gossip.Advertise = a.API, a.Raft, a.Gossip
-	c.MQTT.Embedded = p.broker
+	c.MQTT.Embedded, c.Node = p.broker, p.companion
 	if p.witness {
 		c.Role, c.HTTP.Loopback = config.Witness, probesPort
 	}
@@ -219,6 +221,9 @@ func (p *process) agent() agentconfig.Config {
 	c.Name, c.StateDir, c.HTTP.Socket = p.name, p.dir, ""
 	c.HTTP.Advertise, c.Gossip.Advertise = a.API, a.Gossip
 	c.Infer.Threads = 1
+	if p.battery {
+		c.Battery.Source, c.Battery.Script = "sim", []agentconfig.Point{{SoC: 0.9, Load: 5}}
+	}
 	c.Telemetry.Every = conf.Duration(cmp.Or(p.every, time.Hour)) // the host of the test is not what is tested
 	return c
 }
