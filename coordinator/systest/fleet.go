@@ -69,6 +69,9 @@ type process struct {
 	witness   bool          // a coordinator that only votes
 	companion string        // the agent on a coordinator's host; from the next start on
 	battery   bool          // an agent has one and no mains; from the next start on
+
+	tune      func(*config.Config)      // of a coordinator, from the next start on
+	tuneAgent func(*agentconfig.Config) // of an agent
 }
 
 // Test runs a story in a bubble with a fleet that has come up: all agents are
@@ -211,6 +214,9 @@ func (p *process) coordinator() config.Config {
 	if p.witness {
 		c.Role, c.HTTP.Loopback = config.Witness, probesPort
 	}
+	if p.tune != nil {
+		p.tune(&c)
+	}
 	return c
 }
 
@@ -225,6 +231,9 @@ func (p *process) agent() agentconfig.Config {
 		c.Battery.Source, c.Battery.Script = "sim", []agentconfig.Point{{SoC: 0.9, Load: 5}}
 	}
 	c.Telemetry.Every = conf.Duration(cmp.Or(p.every, time.Hour)) // the host of the test is not what is tested
+	if p.tuneAgent != nil {
+		p.tuneAgent(&c)
+	}
 	return c
 }
 

@@ -1,9 +1,7 @@
 package hostmetrics_test
 
 import (
-	"maps"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -12,23 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"primespark/shared/hostmetrics"
+	"primespark/shared/hostmetrics/hostmetricstest"
 )
-
-// tree writes the files of a fake /proc and /sys.
-func tree(t *testing.T, files map[string]string) hostmetrics.Config {
-	t.Helper()
-	dir := t.TempDir()
-	for name, text := range files {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return hostmetrics.Config{Proc: filepath.Join(dir, "proc"), Sys: filepath.Join(dir, "sys")}
-}
 
 // scrape returns the text that Prometheus would get.
 func scrape(t *testing.T, c hostmetrics.Config) string {
@@ -47,34 +30,8 @@ func scrape(t *testing.T, c hostmetrics.Config) string {
 	return w.Body.String()
 }
 
-var pi = map[string]string{
-	"proc/stat": "cpu  100 0 50 800 10 0 5 0 0 0\ncpu0 60 0 30 400 5 0 5 0 0 0\ncpu1 40 0 20 400 5 0 0 0 0 0\nbtime 1795392000\n",
-	// processor time is in hundredths of a second
-	"proc/loadavg": "0.50 0.25 0.10 1/200 1234\n",
-	"proc/meminfo": "MemTotal: 8000 kB\nMemFree: 1000 kB\nMemAvailable: 6000 kB\nCached: 3000 kB\nSwapTotal: 200 kB\nSwapFree: 100 kB\n",
-	"proc/diskstats": " 179 0 mmcblk0 10 0 2000 30 20 0 4000 500 0 250 530 0 0 0 0 0 0\n" +
-		" 179 1 mmcblk0p1 1 0 8 1 1 0 8 1 0 1 1 0 0 0 0 0 0\n 7 0 loop0 1 0 8 1 1 0 8 1 0 1 1 0 0 0 0 0 0\n",
-	"proc/net/dev": "Inter-|   Receive                                                |  Transmit\n" +
-		" face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n" +
-		"    lo: 9 9 0 0 0 0 0 0 9 9 0 0 0 0 0 0\n  eth0: 1000 10 1 2 0 0 0 0 500 5 3 4 0 0 0 0\n",
-	"proc/self/mounts":                                     "proc /proc proc rw 0 0\nnas:/x /mnt/nas nfs rw 0 0\n/dev/mmcblk0p2 / ext4 rw 0 0\n/dev/mmcblk0p2 /again ext4 rw 0 0\n",
-	"sys/block/mmcblk0/size":                               "1\n",
-	"sys/block/loop0/size":                                 "1\n",
-	"sys/class/thermal/thermal_zone0/type":                 "cpu-thermal\n",
-	"sys/class/thermal/thermal_zone0/temp":                 "51250\n",
-	"sys/class/hwmon/hwmon0/name":                          "cpu_thermal\n",
-	"sys/class/hwmon/hwmon0/temp1_input":                   "51250\n",
-	"sys/class/hwmon/hwmon1/name":                          "rp1_adc\n",
-	"sys/class/hwmon/hwmon1/temp1_input":                   "45000\n",
-	"sys/class/hwmon/hwmon2/name":                          "asleep\n",
-	"sys/class/hwmon/hwmon2/temp1_input":                   "0\n",
-	"sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": "2400000\n",
-	"sys/devices/platform/soc/soc:firmware/get_throttled":  "50001\n",
-	"sys/firmware/devicetree/base/model":                   "Raspberry Pi 5 Model B Rev 1.0\x00",
-}
-
 func TestPi(t *testing.T) {
-	got := scrape(t, tree(t, pi))
+	got := scrape(t, hostmetricstest.Write(t, hostmetricstest.Pi()))
 	for _, want := range []string{
 		`primespark_host_cpu_seconds_total{cpu="1",mode="user"} 0.4`,
 		`primespark_host_cpu_frequency_hertz{cpu="0"} 2.4e+09`,
@@ -112,12 +69,11 @@ func TestPi(t *testing.T) {
 
 // TestDamaged: what cannot be read is told, and keeps nothing else away.
 func TestDamaged(t *testing.T) {
-	files := map[string]string{}
-	maps.Copy(files, pi)
+	files := hostmetricstest.Pi()
 	files["proc/meminfo"] = "MemTotal: many\n"
 	files["sys/devices/platform/soc/soc:firmware/get_throttled"] = "what\n"
 	delete(files, "proc/net/dev")
-	got := scrape(t, tree(t, files))
+	got := scrape(t, hostmetricstest.Write(t, files))
 	for _, want := range []string{`readable{part="memory"} 0`, `readable{part="throttle"} 0`, `readable{part="network"} 0`, `readable{part="cpu"} 1`, "primespark_host_load1 0.5"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%s is missing in\n%s", want, got)
