@@ -37,6 +37,9 @@ const (
 	KindGossipRotate Kind = "gossip.rotate" // GossipRotate
 	KindGossipSwitch Kind = "gossip.switch" // GossipSwitch
 	KindGossipDrop   Kind = "gossip.drop"   // GossipDrop
+	KindAlert        Kind = "alert.change"  // AlertChange
+	KindAlertSend    Kind = "alert.send"    // AlertSend
+	KindSink         Kind = "sink.record"   // SinkRecord
 )
 
 // handlers is the whole command set: a new command is a struct, a method and a
@@ -60,6 +63,9 @@ var handlers = map[Kind]handler{
 	KindGossipRotate: on((*change).gossipRotate),
 	KindGossipSwitch: on((*change).gossipSwitch),
 	KindGossipDrop:   on((*change).gossipDrop),
+	KindAlert:        on((*change).alertChange),
+	KindAlertSend:    on((*change).alertSend),
+	KindSink:         on((*change).sinkRecord),
 }
 
 // A Command is the body of one of the kinds.

@@ -48,6 +48,9 @@ var samples = []Command{
 	GossipRotate{Salt: Hash("first salt"), Why: "asked for by ada"},
 	GossipSwitch{Gen: 1},
 	GossipDrop{Gen: 1},
+	AlertChange{Open: []AlertOpen{{Rule: "node_down", Subject: "pi-1", Severity: "warning", Detail: "pi-1 is down.", Remedy: "See whether it has power.", Since: noon}}, Resolve: []string{"hot/pi-2"}, Forget: []string{"hot/pi-3"}},
+	AlertSend{Key: "node_down/pi-1", ID: alertSeq, Message: "ops firing", Step: SendClaim, Node: "c1"},
+	SinkRecord{Name: "postgres", Node: "c1"},
 }
 
 // TestLogFormat pins the bytes of every command: they outlive this release on

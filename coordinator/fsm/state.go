@@ -29,6 +29,8 @@ type State struct {
 	Tasks   Tasks                `json:"tasks,omitzero"`
 	Backup  Backup               `json:"backup,omitzero"`
 	Gossip  Gossip               `json:"gossip,omitzero"`
+	Alerts  map[string]Alert     `json:"alerts,omitempty"` // by key: those that hold, and resolved ones whose end is not told yet
+	Sinks   map[string]Sink      `json:"sinks,omitempty"`  // by name
 }
 
 // Cluster is what the cluster as a whole is.
