@@ -74,6 +74,10 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	if err != nil {
 		return err
 	}
+	copies, err := sinkParts(cfg, records, node, conditions, part(log, "sinks"), metrics)
+	if err != nil {
+		return err
+	}
 	logs, hangUp := ingest.NewReader(out.Dial, func(name string) *tls.Config { return id.ClientTLSFor(identity.Node(name, fleet.Coordinator)) })
 	defer hangUp()
 	happened := events.NewLog()
@@ -133,6 +137,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		}
 		parts = append(parts, lead.Part(node.Leading(), part(log, "ingest"), listener))
 	}
+	parts = append(parts, copies...)
 	if ports.mqtt != nil {
 		b, err := newBroker(cfg, id, ports, s.refused, out, metrics)
 		if err != nil {

@@ -38,6 +38,7 @@ type Config struct {
 	Objects  Objects  `yaml:"objects"`
 	MQTT     MQTT     `yaml:"mqtt"`
 	History  History  `yaml:"history"`
+	Sinks    Sinks    `yaml:"sinks"`
 	Backup   Backup   `yaml:"backup"`
 	Log      Log      `yaml:"log"`
 }
@@ -120,6 +121,7 @@ func Default() Config {
 		Objects:  Objects{Bytes: 1 << 30, Keep: conf.Duration(24 * time.Hour), Copies: 2},
 		MQTT:     MQTT{Listen: ":7883", Prefix: "primespark"},
 		History:  History{MaxSize: 1 << 30, Raw: conf.Duration(24 * time.Hour), Minutes: conf.Duration(30 * 24 * time.Hour)},
+		Sinks:    Sinks{Kafka: Kafka{Brokers: []string{}, Topic: "primespark.telemetry", TLS: "on", Mechanism: "scram-sha-512"}},
 		Backup:   Backup{Every: conf.Duration(time.Hour), Keep: 48},
 		Log:      Log{Level: "info", Format: "json"},
 	}
@@ -178,6 +180,7 @@ func (c Config) check(f *conf.File) {
 		f.Bad("mqtt.prefix", "%q cannot be a level of a topic; use letters, digits and hyphen, as in primespark", c.MQTT.Prefix)
 	}
 	c.History.check(f)
+	c.Sinks.check(f)
 	c.Backup.check(f)
 	f.CheckOneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	f.CheckOneOf("log.format", c.Log.Format, "json", "text")

@@ -4,12 +4,10 @@
 package mqttpipe
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
 	"os"
@@ -22,9 +20,8 @@ import (
 )
 
 const (
-	connectIn    = 10 * time.Second // the connection, TLS included; and again the broker's word
-	keepAlive    = 30 * time.Second
-	passwordMost = 4096 // bytes
+	connectIn = 10 * time.Second // the connection, TLS included; and again the broker's word
+	keepAlive = 30 * time.Second
 )
 
 // Config says which broker to use and as whom.
@@ -67,9 +64,9 @@ func Connect(ctx context.Context, cfg Config) (client mqtt.Client, lost <-chan e
 }
 
 func options(ctx context.Context, cfg Config) (*mqtt.ClientOptions, error) {
-	password, err := readPassword(cfg.PasswordFile)
+	password, err := logs.ReadSecret(cfg.PasswordFile)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("mqtt password: %w", err)
 	}
 	o := mqtt.NewClientOptions().
 		AddBroker(cfg.Broker.String()).
@@ -118,26 +115,6 @@ func open(ctx context.Context, cfg Config, at *url.URL) (net.Conn, error) {
 		conn = secure
 	}
 	return conn, nil
-}
-
-// readPassword reads the file that holds the password alone.
-func readPassword(path string) (logs.Secret, error) {
-	if path == "" {
-		return "", nil
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("mqtt password: %w", err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, passwordMost+1))
-	if err != nil {
-		return "", fmt.Errorf("mqtt password: %w", err)
-	}
-	if len(b) > passwordMost {
-		return "", fmt.Errorf("mqtt password: %s is larger than %d bytes; it should hold the password alone", path, passwordMost)
-	}
-	return logs.Secret(bytes.TrimRight(b, "\r\n")), nil
 }
 
 // Files are those that say whom to take for the broker, and who the client is.
