@@ -31,7 +31,7 @@ PRIME_SPARK_BIN=$PWD/bin PATH="$PATH:/usr/sbin" go test -run '^$' -bench . -benc
 
 echo
 echo "== benchmarks of packages ($benchtime each)"
-packages=$(grep -rl --include='*_test.go' '^func Benchmark' agent coordinator shared | xargs -r -n1 dirname | sort -u | sed 's|^|./|')
+packages=$(grep -rl --include='*_test.go' '^func Benchmark' agent coordinator hailo shared | xargs -r -n1 dirname | sort -u | sed 's|^|./|')
 if [ -n "$packages" ]; then
 	# shellcheck disable=SC2086 # a list of packages
 	go test -run '^$' -bench . -benchmem -benchtime "$benchtime" $packages
