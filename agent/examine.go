@@ -23,8 +23,7 @@ import (
 // not; if it does, what it knows is asked for.
 func Examine(ctx context.Context, cfg config.Config) doctor.Report {
 	running := inspect(ctx, cfg)
-	accelerator := doctor.Hailo{Off: cfg.Hailo.Enabled == config.Off, Facts: hailo.Probe(hailo.Host{})}
-	accelerator.Facts.Simulated = cfg.Hailo.Library != ""
+	accelerator := doctor.Hailo{Off: cfg.Hailo.Enabled == config.Off, Facts: hailo.Config{Library: cfg.Hailo.Library}.Facts()}
 	if h := running.node.Hailo; h != nil {
 		accelerator.Firmware, accelerator.More = h.Firmware, h.Findings
 		if h.Cause != nil {

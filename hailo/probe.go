@@ -204,13 +204,18 @@ var libraryDirs = []string{"usr/lib", "usr/lib/aarch64-linux-gnu", "usr/lib/x86_
 func (h Host) libraries() (all []Library) {
 	for _, dir := range libraryDirs {
 		for _, path := range h.glob(dir + "/libhailort.so.*") {
-			if v := ParseVersion(strings.TrimPrefix(filepath.Base(path), "libhailort.so.")); v != (Version{}) {
+			if v := libraryVersion(path); v != (Version{}) {
 				all = append(all, Library{path, v})
 			}
 		}
 	}
 	slices.SortStableFunc(all, func(a, b Library) int { return b.Version.Compare(a.Version) })
 	return all
+}
+
+// libraryVersion is the version in a library's file name, none if there is none.
+func libraryVersion(path string) Version {
+	return ParseVersion(strings.TrimPrefix(filepath.Base(path), "libhailort.so."))
 }
 
 // firmware finds the chip's firmware where kernels look for it.

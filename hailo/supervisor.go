@@ -100,7 +100,7 @@ func New(cfg Config) *Supervisor {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Supervisor{
-		cfg: cfg, status: watch.New(Status{State: StateStarting, Simulated: cfg.Library != ""}),
+		cfg: cfg, status: watch.New(Status{State: StateStarting, Simulated: cfg.simulated()}),
 		changed: make(chan struct{}, 1), turn: make(chan struct{}),
 	}
 }
@@ -234,14 +234,21 @@ func (s *Supervisor) look() (Facts, Worker, *Down) {
 	return facts, w, nil
 }
 
-func (s *Supervisor) probe() Facts {
-	facts := Probe(s.cfg.Host)
-	if s.cfg.Library != "" {
-		facts.Simulated = true
-		facts.Libraries = []Library{{Path: s.cfg.Library}}
+func (s *Supervisor) probe() Facts { return s.cfg.Facts() }
+
+// Facts are what the host tells, with the library that the configuration names.
+func (c Config) Facts() Facts {
+	facts := Probe(c.Host)
+	if c.Library != "" {
+		facts.Libraries = []Library{{Path: c.Library, Version: libraryVersion(c.Library)}}
+		facts.Simulated = c.simulated()
 	}
 	return facts
 }
+
+// simulated reports whether the library that was named is a double: a real one's
+// file bears its version.
+func (c Config) simulated() bool { return c.Library != "" && libraryVersion(c.Library) == (Version{}) }
 
 // found is the finding that an error of a worker stands for.
 func (s *Supervisor) found(err error, gen *generation) Finding {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // A Worker is a program that serves the chip.
@@ -26,24 +27,21 @@ func (w Worker) command(library string, share bool) []string {
 }
 
 // environment is what a worker inherits: where HailoRT finds its own files and
-// writes its log, and nothing that is the agent's.
+// writes its log, and nothing that is the agent's; besides the mark by which
+// continuous integration finds processes that were left behind, and what a double
+// of the library is told to do.
 func (w Worker) environment(dir string) []string {
 	env := []string{
 		"HOME=" + dir, "TMPDIR=" + dir, "LANG=C.UTF-8", "PATH=/usr/bin:/bin",
 		"HAILORT_LOGGER_PATH=" + dir, "HAILORT_CONSOLE_LOGGER_LEVEL=warning",
 	}
-	for _, name := range passed {
-		if v, ok := os.LookupEnv(name); ok {
-			env = append(env, name+"="+v)
+	for _, v := range os.Environ() {
+		if strings.HasPrefix(v, "PRIME_SPARK_CI_RUN=") || strings.HasPrefix(v, "HAILORT_DOUBLE_") {
+			env = append(env, v)
 		}
 	}
 	return env
 }
-
-// passed are variables that go on to the worker: the mark by which continuous
-// integration finds processes that were left behind, and what the double of the
-// library is told to do wrong.
-var passed = []string{"PRIME_SPARK_CI_RUN", "HAILO_DOUBLE"}
 
 // choose picks the worker for a host: Python if it is asked for, and for what only
 // that serves.

@@ -1,0 +1,5 @@
+//go:build !race
+
+package hailo_test
+
+const raceEnabled = false
