@@ -2,6 +2,7 @@
 #
 #   VERSION=1.2.3 make build     sets the release that the programs report
 #   FUZZTIME=10s make fuzz       sets how long each fuzz test runs
+#   make demo HAILO_DOUBLE=1     gives one agent of the demo a simulated Hailo; needs gcc
 
 export PATH := $(PATH):/usr/local/go/bin
 SHELL := /bin/bash
@@ -44,12 +45,13 @@ build-arm64: need-go ## programs for a Raspberry Pi (linux/arm64), into bin/arm6
 	@ls -l bin/arm64 | awk 'NR > 1 { printf "  bin/arm64/%-26s %5.1f MB\n", $$NF, $$5 / 1e6 }'
 
 .PHONY: hailo-double
-hailo-double: ## a libhailort without a chip, for demos: bin/libhailort.so
+hailo-double: need-go ## a libhailort without a chip, and a model for it, for demos; needs gcc
 	@scripts/hailo-worker.sh double $(HAILO_CC) bin/libhailort.so
+	@go run scripts/demo-hef.go bin/hailo-models
 
 .PHONY: demo
-demo: build ## a whole fleet on this machine: finds a face, survives the loss of its leader
-	@bin/prime-spark demo
+demo: build $(if $(HAILO_DOUBLE),hailo-double) ## a whole fleet on this machine: finds a face, survives the loss of its leader
+	@bin/prime-spark demo $(if $(HAILO_DOUBLE),--with-hailo-double)
 
 .PHONY: test
 test: need-go ## all tests

@@ -83,6 +83,7 @@ state_dir: %s
 http: {listen: %q, advertise: %q, loopback: %q, socket: ""}
 gossip: {listen: %q, advertise: %q}
 infer: {threads: 1}
+hailo: %s
 telemetry: {every: 2s}
 mqtt: {broker: %q}
 log: {format: text}
@@ -90,11 +91,20 @@ battery:
   source: sim
   every: 2s
   script: %s
-`, n.Name, strconv.Quote(n.state), n.API, n.API, n.Loopback, gossip, gossip, broker, power(i))); err != nil {
+`, n.Name, strconv.Quote(n.state), n.API, n.API, n.Loopback, gossip, gossip, hailo(o.Accelerator, i), broker, power(i))); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// hailo is the accelerator of the i-th agent. None of them touches the one that this
+// machine may have.
+func hailo(a Accelerator, i int) string {
+	if a.Library == "" || i > 0 {
+		return "{enabled: \"off\"}"
+	}
+	return fmt.Sprintf("{enabled: \"on\", library: %q, worker: %q, models: %q}", a.Library, a.Worker, a.Models)
 }
 
 // power is the battery of the i-th agent. The second one loses its mains, so

@@ -33,11 +33,20 @@ type Options struct {
 	Page         int  // port of the first coordinator's plain HTTP; 0 for any that is free
 	Keep         bool // leave the directory behind
 
+	Accelerator Accelerator // of the first agent; the others have none
+
 	Profile string // of raft's timing; lan if empty
 
 	Dir    string                                                      // of the fleet's files, there already and the caller's to remove; empty: a temporary one
 	Broker string                                                      // of MQTT, as in tcp://10.0.0.1:1883; empty: the first coordinator embeds one
 	Place  func(name string, role fleet.Role) (where Place, err error) // where each node lives; nil: on loopback, in the fleet's directory
+}
+
+// An Accelerator is a Hailo that is simulated. The zero value is none.
+type Accelerator struct {
+	Library string // path of the double
+	Worker  string // path of the worker's program
+	Models  string // folder of HEF files
 }
 
 // A Place is where a node lives.

@@ -47,6 +47,20 @@ func TestDemo(t *testing.T) {
 		}
 		d.leavesNothing(t)
 	})
+	t.Run("with a simulated Hailo", func(t *testing.T) {
+		withDouble(t, bin)
+		d := start(t, bin, "--exit-after-check", "--with-hailo-double", "--agents", "1")
+		d.until(t, "All of it works.")
+		if code := d.end(t); code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+		for _, want := range []string{"pi-1 has a simulated Hailo-8", "found: cat, score 0.90, box 100,50 to 200,150 px", "answered by pi-1 (hailo)"} {
+			if !strings.Contains(d.output.String(), want) {
+				t.Errorf("it did not say %q:\n%s", want, &d.output)
+			}
+		}
+		d.leavesNothing(t)
+	})
 	t.Run("Ctrl-C", func(t *testing.T) {
 		d := start(t, bin)
 		line := d.until(t, "Status page")
@@ -98,6 +112,32 @@ func TestDemo(t *testing.T) {
 	})
 }
 
+// withDouble builds what make hailo-double does, into bin.
+func withDouble(t *testing.T, bin string) {
+	t.Helper()
+	if _, err := exec.LookPath("gcc"); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("gcc is missing: apt install gcc")
+		}
+		t.Skip("needs gcc: apt install gcc")
+	}
+	const root = "../../.."
+	for _, command := range [][]string{
+		{"scripts/hailo-worker.sh", "worker", "gcc", filepath.Join(bin, "prime-spark-hailo-worker")},
+		{"scripts/hailo-worker.sh", "double", "gcc", filepath.Join(bin, "libhailort.so")},
+		{"go", "run", "scripts/demo-hef.go", filepath.Join(bin, "hailo-models")},
+	} {
+		build := exec.Command(command[0], command[1:]...)
+		if build.Dir = root; strings.Contains(command[0], "/") {
+			build.Path = filepath.Join(root, command[0])
+			build.Path, _ = filepath.Abs(build.Path) // it fails below if it is not there
+		}
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", command, err, out)
+		}
+	}
+}
+
 // TestDemoRefuses needs no daemons: it does not come to starting any.
 func TestDemoRefuses(t *testing.T) {
 	bin := t.TempDir()
@@ -127,6 +167,7 @@ func TestDemoRefuses(t *testing.T) {
 	port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 	refused("Port "+port+" of 127.0.0.1 is taken", 1, "--port", port)
 	refused("prime-spark-coordinator init did not work: no cluster today", 1)
+	refused("The simulated Hailo is not there", 3, "--with-hailo-double")
 	refused("--port is 80; give one from 1024", 2, "--port", "80")
 	refused("--agents is 0", 2, "--agents", "0")
 }

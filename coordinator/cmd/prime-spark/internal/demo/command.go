@@ -21,7 +21,7 @@ const limit = 90 * time.Second
 
 // Command makes the command demo.
 func Command() *cobra.Command {
-	var check, keep bool
+	var check, keep, double bool
 	var agents, port int
 	cmd := &cobra.Command{
 		Use: "demo", Short: "Run a whole fleet on this machine, and kill its leader", Args: cli.Words(),
@@ -41,11 +41,17 @@ and the fleet goes on. It stays up, with its status page, until Ctrl-C removes a
 			if err != nil {
 				return err
 			}
-			r, err := rig.New(rig.Options{Bin: bin, Coordinators: 3, Agents: agents, Page: port, Keep: keep})
+			options := rig.Options{Bin: bin, Coordinators: 3, Agents: agents, Page: port, Keep: keep}
+			if double {
+				if options.Accelerator, err = accelerator(bin); err != nil {
+					return err
+				}
+			}
+			r, err := rig.New(options)
 			if err != nil {
 				return err
 			}
-			s := story{cmd: cmd, out: cli.Output(cmd), rig: r, begin: time.Now()}
+			s := story{cmd: cmd, out: cli.Output(cmd), rig: r, begin: time.Now(), double: double}
 			err = s.tell(check)
 			s.wait("stopping the fleet")()
 			if closed := r.Close(); err == nil {
@@ -59,6 +65,7 @@ and the fleet goes on. It stays up, with its status page, until Ctrl-C removes a
 	}
 	cmd.Flags().BoolVar(&check, "exit-after-check", false, "end after the checks, with exit code 0 if all went well")
 	cmd.Flags().BoolVar(&keep, "keep-dir", false, "leave the directory with all logs behind")
+	cmd.Flags().BoolVar(&double, "with-hailo-double", false, "give the first agent a simulated Hailo-8 (make demo HAILO_DOUBLE=1)")
 	cmd.Flags().IntVar(&agents, "agents", 3, "how many agents")
 	cmd.Flags().IntVar(&port, "port", 0, "port of the status page (default any that is free)")
 	return cmd
@@ -90,7 +97,7 @@ func beside() (string, error) {
 func (s *story) tell(check bool) error {
 	ctx, cancel := context.WithTimeout(s.cmd.Context(), limit)
 	defer cancel()
-	for _, chapter := range []func(context.Context) error{s.start, s.photo, s.loseLeader, s.restore} {
+	for _, chapter := range []func(context.Context) error{s.start, s.photo, s.accelerate, s.loseLeader, s.restore} {
 		if err := chapter(ctx); err != nil {
 			return err
 		}

@@ -28,6 +28,7 @@ type story struct {
 	out    *cli.Out
 	rig    *rig.Rig
 	begin  time.Time
+	double bool      // the first agent has a simulated accelerator
 	leader *rig.Node // who led before it was killed
 }
 
