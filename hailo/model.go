@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"primespark/hailo/frame"
@@ -338,13 +337,6 @@ func (m *Model) enter(ctx context.Context) (*place, error) {
 	}
 }
 
-// Whose the slot of an inference is in the end.
-const (
-	going = iota
-	left  // the caller went; whoever waits for the worker gives the slot back
-	done  // the answer came; the caller reads it and gives the slot back
-)
-
 // in runs the inference in a slot of the place.
 func (m *Model) in(ctx context.Context, p *place, fill, take func([][]byte)) (Timing, error) {
 	var slot int
@@ -363,51 +355,62 @@ func (m *Model) in(ctx context.Context, p *place, fill, take func([][]byte)) (Ti
 	}
 	in, out := m.plan.Slot(slot)
 	fill(views(p.arena.Bytes(), in, m.plan.In, m.shape.Inputs))
-	var whose atomic.Int32
-	var timing frame.Timing
-	var err error
-	answered := make(chan struct{})
-	go func() { // ends with the worker at the latest; asked counts it
-		timing, err = m.ask(p, in, out)
-		if whose.CompareAndSwap(going, done) {
-			close(answered)
-			return
-		}
-		giveBack()
-	}()
-	select {
-	case <-answered:
-	case <-ctx.Done():
-		if whose.CompareAndSwap(going, left) {
-			return Timing{}, ctx.Err()
-		}
-		<-answered // in this very moment
-	}
-	defer giveBack()
-	t := Timing{time.Duration(timing.Engine), time.Duration(timing.Queue)}
+	reply, err := p.gen.proc.Begin(frame.Message{Header: frame.Header{Type: frame.Infer, Model: p.id, A: uint64(in), B: uint64(out)}})
 	if err != nil {
-		return t, m.failed(p.gen, err)
+		defer giveBack()
+		return Timing{}, m.failed(p.gen, err)
 	}
-	take(views(p.arena.Bytes(), out, m.plan.Out, m.shape.Outputs))
-	return t, nil
+	hang := time.NewTimer(m.counts.patience(m.sup.cfg.Cap))
+	select {
+	case r, ok := <-reply:
+		hang.Stop()
+		defer giveBack()
+		t, err := p.outcome(r, ok)
+		if err != nil {
+			return t, m.failed(p.gen, err)
+		}
+		take(views(p.arena.Bytes(), out, m.plan.Out, m.shape.Outputs))
+		return t, nil
+	case <-hang.C:
+		defer giveBack()
+		return Timing{}, m.failed(p.gen, p.hung())
+	case <-ctx.Done():
+		go func() { // ends with the answer or with the worker; asked counts it
+			defer giveBack()
+			defer hang.Stop()
+			select {
+			case r, ok := <-reply:
+				_, _ = p.outcome(r, ok) // it has told the generation if that has to go
+			case <-hang.C:
+				_ = p.hung()
+			}
+		}()
+		return Timing{}, ctx.Err()
+	}
 }
 
-// ask has the worker do it. An inference that takes longer than any may is a
-// chip that hangs, and the worker is killed for it.
-func (m *Model) ask(p *place, in, out int64) (frame.Timing, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), m.counts.patience(m.sup.cfg.Cap))
-	defer cancel()
-	t, err := p.gen.proc.Infer(ctx, p.id, in, out)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = &frame.Failure{Type: frame.Infer, Status: statusTimeout, Call: "hailo_vstream_read_raw_buffer", Detail: "no answer in time"}
-		p.gen.fail(err)
-		<-p.gen.proc.ended // until then the slot is the worker's
-		return t, err
+// outcome is what a reply, or its failing to come, says. A failure that is not the
+// request's own is the end of the generation.
+func (p *place) outcome(r frame.Message, ok bool) (Timing, error) {
+	if !ok {
+		p.gen.fail(frame.ErrGone)
+		return Timing{}, frame.ErrGone
 	}
+	t := Timing{time.Duration(r.A), time.Duration(r.B)}
+	err := r.Err()
 	if failure, ok := errors.AsType[*frame.Failure](err); ok && !OfRequest(failure) {
 		p.gen.fail(err)
 	}
 	return t, err
+}
+
+// hung ends a worker whose chip hangs, and returns once the kernel has let it go:
+// until then the slot is the worker's.
+func (p *place) hung() error {
+	err := &frame.Failure{Type: frame.Infer, Status: statusTimeout, Call: "hailo_vstream_read_raw_buffer", Detail: "no answer in time"}
+	p.gen.fail(err)
+	<-p.gen.proc.ended
+	return err
 }
 
 // failed is the error of an inference that the worker did not do.

@@ -3,7 +3,6 @@ package models
 import (
 	"context"
 	"errors"
-	"math"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -279,7 +278,7 @@ func (l *live) process(out []tensor.Tensor, fit image.Fit) ([]tensor.Tensor, err
 	ordered := make([]tensor.Tensor, len(l.order))
 	for i, at := range l.order {
 		ordered[i] = out[at]
-		if slices.ContainsFunc(out[at].Float32s(), func(v float32) bool { return math.IsNaN(float64(v)) }) {
+		if out[at].Type == tensor.Float32 && noNumber(out[at].Float32s()) {
 			return nil, problem.New(problem.Unexpected, "Send the request to another node; this one's engine needs a look.",
 				"The engine %s gave what is no number in tensor %s of model %s.", l.engine, out[at].Name, l.Name)
 		}
@@ -289,6 +288,16 @@ func (l *live) process(out []tensor.Tensor, fit image.Fit) ([]tensor.Tensor, err
 		return nil, err
 	}
 	return []tensor.Tensor{t}, nil
+}
+
+// noNumber reports whether there is a NaN among v, which may be tens of thousands.
+func noNumber(v []float32) bool {
+	for _, x := range v {
+		if x != x {
+			return true
+		}
+	}
+	return false
 }
 
 // ended is the error of a request whose context has ended.

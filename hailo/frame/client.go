@@ -96,6 +96,20 @@ func (c *Client) Call(ctx context.Context, m Message, file *os.File) (Message, e
 	}
 }
 
+// Begin sends a request and returns where its reply will come; the channel is
+// closed without one when the worker is gone. Whoever begins waits for either.
+func (c *Client) Begin(m Message) (<-chan Message, error) {
+	wait := make(chan Message, 1)
+	if err := c.register(&m, wait); err != nil {
+		return nil, err
+	}
+	if err := c.conn.Send(m, nil); err != nil {
+		c.forget(m.Seq)
+		return nil, fmt.Errorf("%v request: %w: %w", m.Type, ErrGone, err)
+	}
+	return wait, nil
+}
+
 // Ask is Call for a request without a payload, with body filled from the reply.
 func (c *Client) Ask(ctx context.Context, t Type, body any) error {
 	reply, err := c.Call(ctx, Message{Header: Header{Type: t}}, nil)

@@ -32,6 +32,13 @@ func open(t testing.TB, fault string) *hailo.Backend {
 		Host:    chip.Host{Root: hosttest.Good().Make(t), PageSize: 4096, Open: func(string) error { return nil }},
 		Workers: workertest.Workers(t, fault), Dir: t.TempDir(), Depth: 3,
 	})
+	started(t, s)
+	return hailo.New(s, 3)
+}
+
+// started runs a supervisor until the test ends.
+func started(t testing.TB, s *chip.Supervisor) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- run.All(ctx, s) }() // waited for below
@@ -41,7 +48,6 @@ func open(t testing.TB, fault string) *hailo.Backend {
 			t.Error(err)
 		}
 	})
-	return hailo.New(s, 3)
 }
 
 func TestConformance(t *testing.T) {
