@@ -37,17 +37,24 @@ type chronicle struct {
 
 // listener listens to the configured broker: one coordinator does, which leads.
 func listener(cfg config.Config, id *identity.Identity, intake *ingest.Ingest, out Outside) (run.Part, error) {
-	at, err := mqttpipe.Parse(cfg.MQTT.Broker)
+	c, self, err := pipeTo(cfg, id, out)
 	if err != nil {
 		return nil, err
 	}
-	self := telemetry.Topics{Prefix: cfg.MQTT.Prefix, Cluster: id.ID().Cluster, Node: id.ID().Name}
-	c := mqttpipe.Config{Broker: at, ClientID: self.ClientID(), Username: cfg.MQTT.Username, PasswordFile: cfg.MQTT.PasswordFile, Dial: out.Dial}
+	return intake.Listen(c, self.Prefix, self.Cluster), nil
+}
+
+// pipeTo says how this coordinator connects to the broker that is configured.
+func pipeTo(cfg config.Config, id *identity.Identity, out Outside) (c mqttpipe.Config, self telemetry.Topics, err error) {
+	self = telemetry.Topics{Prefix: cfg.MQTT.Prefix, Cluster: id.ID().Cluster, Node: id.ID().Name}
+	at, err := mqttpipe.Parse(cfg.MQTT.Broker)
+	if err != nil {
+		return c, self, err
+	}
+	c = mqttpipe.Config{Broker: at, ClientID: self.ClientID(), Username: cfg.MQTT.Username, PasswordFile: cfg.MQTT.PasswordFile, Dial: out.Dial}
 	if at.Scheme == "ssl" {
 		files := mqttpipe.Files{CA: cfg.MQTT.CAFile, Cert: cfg.MQTT.CertFile, Key: cfg.MQTT.KeyFile}
-		if c.TLS, err = files.TLS(id.ClientTLS()); err != nil {
-			return nil, err
-		}
+		c.TLS, err = files.TLS(id.ClientTLS())
 	}
-	return intake.Listen(c, self.Prefix, self.Cluster), nil
+	return c, self, err
 }

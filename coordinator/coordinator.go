@@ -74,6 +74,10 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	if err != nil {
 		return err
 	}
+	watch, err := alertLoops(cfg, id, node, living.View().Get, out, part(log, "alerts"))
+	if err != nil {
+		return err
+	}
 	copies, err := sinkParts(cfg, records, node, conditions, part(log, "sinks"), metrics)
 	if err != nil {
 		return err
@@ -138,6 +142,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		parts = append(parts, lead.Part(node.Leading(), part(log, "ingest"), listener))
 	}
 	parts = append(parts, copies...)
+	parts = append(parts, lead.Part(node.Leading(), part(log, "alerts"), watch...))
 	if ports.mqtt != nil {
 		b, err := newBroker(cfg, id, ports, s.refused, out, metrics)
 		if err != nil {

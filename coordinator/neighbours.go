@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"primespark/coordinator/alerts"
 	"primespark/coordinator/config"
 	"primespark/coordinator/consensus"
 	"primespark/coordinator/fsm"
@@ -18,7 +19,9 @@ import (
 	"primespark/coordinator/sinks"
 	"primespark/coordinator/sinks/kafka"
 	"primespark/coordinator/sinks/postgres"
+	"primespark/shared/fleet"
 	"primespark/shared/health"
+	"primespark/shared/identity"
 	"primespark/shared/logs"
 	"primespark/shared/problem"
 	"primespark/shared/run"
@@ -94,4 +97,36 @@ func kafkaTLS(c config.Kafka) (*tls.Config, error) {
 		return nil, problem.New(problem.Invalid, "Correct sinks.kafka.ca_file.", "There is no PEM certificate in %s.", c.CAFile)
 	}
 	return secure, nil
+}
+
+// alertLoops are the leader's loops that find what is wrong and tell people; none
+// without a channel.
+func alertLoops(cfg config.Config, id *identity.Identity, node *consensus.Node, view func() fleet.View, out Outside, log *slog.Logger) ([]run.Part, error) {
+	if len(cfg.Alerts.Channels) == 0 {
+		return nil, nil
+	}
+	watch := &alerts.Watch{
+		Group: node, View: view, Log: log,
+		Limits: alerts.Limits{NodeDown: cfg.Alerts.NodeDown.D(), Celsius: cfg.Alerts.Temperature, Charge: cfg.Alerts.Battery},
+	}
+	loops := []run.Part{watch}
+	client := alerts.Client()
+	for _, c := range cfg.Alerts.Channels {
+		watch.Channels = append(watch.Channels, c.Name)
+		address := func() (logs.Secret, error) { return logs.Secret(c.URL), nil }
+		if c.URLFile != "" {
+			address = secretIn(c.URLFile)
+		}
+		var channel alerts.Channel = alerts.HTTP{URL: address, Token: secretIn(c.TokenFile), Ntfy: c.Type == "ntfy", Client: client}
+		if c.Type == "mqtt" {
+			pipe, self, err := pipeTo(cfg, id, out)
+			if err != nil {
+				return nil, err
+			}
+			pipe.ClientID += ".alerts" // a broker knows only one client of a name
+			channel = alerts.MQTT{Broker: pipe, Topic: self.Alerts()}
+		}
+		loops = append(loops, &alerts.Sender{Name: c.Name, Self: cfg.Name, Channel: channel, Group: node, Log: log})
+	}
+	return loops, nil
 }

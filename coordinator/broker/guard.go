@@ -78,6 +78,9 @@ func (g *guard) publishes(c caller, topic string) bool {
 	// Coordinators acknowledge what they have stored.
 	rest, inside := strings.CutPrefix(topic, g.cfg.Prefix+"/"+g.cfg.Cluster+"/")
 	node, ack := strings.CutSuffix(rest, "/ack")
+	if c.role == fleet.Coordinator && topic == g.topics(c).Alerts() {
+		return true
+	}
 	return c.role == fleet.Coordinator && inside && ack && fleet.ValidName(node)
 }
 
@@ -94,7 +97,7 @@ func (g *guard) OnConnectAuthenticate(cl *mqtt.Client, pk packets.Packet) bool {
 	case err != nil:
 		g.log.Warn("mqtt client refused", "remote", cl.Net.Remote, "err", err, "remedy", "join it to this cluster")
 		return false
-	case c.secure && cl.ID != g.topics(c).ClientID():
+	case c.secure && cl.ID != g.topics(c).ClientID() && !strings.HasPrefix(cl.ID, g.topics(c).ClientID()+"."):
 		g.log.Warn("mqtt client refused", "remote", cl.Net.Remote, "client", cl.ID, "node", c.node,
 			"remedy", "its client identifier must be "+g.topics(c).ClientID())
 		return false

@@ -39,6 +39,7 @@ type Config struct {
 	MQTT     MQTT     `yaml:"mqtt"`
 	History  History  `yaml:"history"`
 	Sinks    Sinks    `yaml:"sinks"`
+	Alerts   Alerts   `yaml:"alerts"`
 	Backup   Backup   `yaml:"backup"`
 	Log      Log      `yaml:"log"`
 }
@@ -122,6 +123,7 @@ func Default() Config {
 		MQTT:     MQTT{Listen: ":7883", Prefix: "primespark"},
 		History:  History{MaxSize: 1 << 30, Raw: conf.Duration(24 * time.Hour), Minutes: conf.Duration(30 * 24 * time.Hour)},
 		Sinks:    Sinks{Kafka: Kafka{Brokers: []string{}, Topic: "primespark.telemetry", TLS: "on", Mechanism: "scram-sha-512"}},
+		Alerts:   Alerts{Channels: []Channel{}, NodeDown: conf.Duration(time.Minute), Temperature: 80, Battery: 0.2},
 		Backup:   Backup{Every: conf.Duration(time.Hour), Keep: 48},
 		Log:      Log{Level: "info", Format: "json"},
 	}
@@ -181,6 +183,7 @@ func (c Config) check(f *conf.File) {
 	}
 	c.History.check(f)
 	c.Sinks.check(f)
+	c.Alerts.check(f, c.MQTT)
 	c.Backup.check(f)
 	f.CheckOneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	f.CheckOneOf("log.format", c.Log.Format, "json", "text")

@@ -69,6 +69,7 @@ var PrimeSpark = Rules{
 		"coordinator/backup":    {"coordinator/fsm", "coordinator/pki"},
 		"coordinator/tasks":     {"coordinator/fsm"},
 		// Sinks take rows of the history.
+		"coordinator/alerts":         {"coordinator/fsm"},
 		"coordinator/sinks":          {"coordinator/history"},
 		"coordinator/sinks/postgres": {"coordinator/history", "coordinator/sinks"},
 		"coordinator/sinks/kafka":    {"coordinator/history", "coordinator/sinks"},

@@ -54,6 +54,10 @@ func (t Topics) Events() string { return t.Base() + "event" }
 // cluster's node of that name at the same broker would have the same one.
 func (t Topics) Discovery() string { return "homeassistant/device/" + t.Node + "/config" }
 
+// Alerts is the topic on which the coordinators tell what is wrong with the
+// cluster.
+func (t Topics) Alerts() string { return t.Prefix + "/" + t.Cluster + "/alert" }
+
 // HomeAssistant is where Home Assistant says "online" when it has started.
 const HomeAssistant = "homeassistant/status"
 
