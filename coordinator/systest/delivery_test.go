@@ -205,6 +205,7 @@ func beHolder() error {
 type site struct {
 	t    *testing.T
 	dir  string
+	at   string // the broker
 	env  []string
 	mu   sync.Mutex
 	kept map[string]uint64 // by boot: samples that a node said it has on disk
@@ -289,46 +290,73 @@ func (s *site) until(n uint64) {
 	}
 }
 
-// TestDelivery: nothing that a node had on its disk is missing, or out of order,
-// in the history of the coordinators that are left, after the broker was killed
-// three times and forgot everything, its listener came back late, the node was
-// killed while it sent, and the leading coordinator was killed for good.
-func TestDelivery(t *testing.T) {
-	mosquitto := "/usr/sbin/mosquitto"
+// newSite readies a site of three coordinators, of which c1 leads. Nothing runs yet.
+func newSite(t *testing.T) *site {
+	t.Helper()
 	if _, err := os.Stat(mosquitto); err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatal("mosquitto is not installed")
 		}
 		t.Skip("mosquitto is not installed; apt install mosquitto")
 	}
-	const samples = 50_000
-	dir, broker := t.TempDir(), free(t)
-	s := &site{t: t, dir: dir, kept: map[string]uint64{}}
-	_, port, _ := net.SplitHostPort(broker)
-	conf, leader := filepath.Join(dir, "mosquitto.conf"), filepath.Join(dir, "leader")
-	text := "listener " + port + " 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\nmax_queued_messages 1000\n"
-	lead := func(name string) {
-		t.Helper()
-		if err := errors.Join(os.WriteFile(leader+".new", []byte(name), 0o600), os.Rename(leader+".new", leader)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+	s := &site{t: t, dir: t.TempDir(), at: free(t), kept: map[string]uint64{}}
+	_, port, err := net.SplitHostPort(s.at)
+	if err != nil {
 		t.Fatal(err)
 	}
-	lead("c1")
-	s.env = []string{"BROKER=" + broker, "LEADER=" + leader, "HOLDERS=c1=" + free(t) + " c2=" + free(t) + " c3=" + free(t)}
-	nobody := func(string) {}
-	_, killBroker := s.start(nobody, mosquitto, []string{"-c", conf})
+	text := "listener " + port + " 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\nmax_queued_messages 1000\n"
+	if err := os.WriteFile(filepath.Join(s.dir, "mosquitto.conf"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.env = []string{"BROKER=" + s.at, "LEADER=" + filepath.Join(s.dir, "leader"), "HOLDERS=c1=" + free(t) + " c2=" + free(t) + " c3=" + free(t)}
+	s.lead("c1")
+	return s
+}
+
+const mosquitto = "/usr/sbin/mosquitto"
+
+func nobody(string) {}
+
+// broker starts the broker, which remembers nothing of an earlier life.
+func (s *site) broker() (kill func()) {
+	s.t.Helper()
+	_, kill = s.start(nobody, mosquitto, []string{"-c", filepath.Join(s.dir, "mosquitto.conf")})
+	return kill
+}
+
+// holder starts a coordinator.
+func (s *site) holder(name string) (kill func()) {
+	s.t.Helper()
+	own := filepath.Join(s.dir, name)
+	if err := os.MkdirAll(own, 0o700); err != nil {
+		s.t.Fatal(err)
+	}
+	_, kill = s.start(nobody, os.Args[0], nil, roleVariable+"=holder", "SELF="+name, "DIR="+own)
+	return kill
+}
+
+// lead says who leads.
+func (s *site) lead(name string) {
+	s.t.Helper()
+	file := filepath.Join(s.dir, "leader")
+	if err := errors.Join(os.WriteFile(file+".new", []byte(name), 0o600), os.Rename(file+".new", file)); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// TestDelivery: nothing that a node had on its disk is missing, or out of order,
+// in the history of the coordinators that are left, after the broker was killed
+// three times and forgot everything, its listener came back late, the node was
+// killed while it sent, and the leading coordinator was killed for good.
+func TestDelivery(t *testing.T) {
+	const samples = 50_000
+	s := newSite(t)
+	killBroker := s.broker()
 	kills := map[string]func(){}
 	for _, name := range []string{"c1", "c2", "c3"} {
-		own := filepath.Join(dir, name)
-		if err := os.Mkdir(own, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		_, kills[name] = s.start(nobody, os.Args[0], nil, roleVariable+"=holder", "SELF="+name, "DIR="+own)
+		kills[name] = s.holder(name)
 	}
-	box := filepath.Join(dir, "pi-1")
+	box := filepath.Join(s.dir, "pi-1")
 	if err := os.Mkdir(box, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -342,11 +370,11 @@ func TestDelivery(t *testing.T) {
 	for i := range uint64(3) {
 		s.until(5000 * (i + 1))
 		killBroker()
-		lead("") // nobody listens when the broker is back and the node sends
+		s.lead("") // nobody listens when the broker is back and the node sends
 		time.Sleep(500 * time.Millisecond)
-		_, killBroker = s.start(nobody, mosquitto, []string{"-c", conf})
+		killBroker = s.broker()
 		time.Sleep(2 * time.Second)
-		lead("c1")
+		s.lead("c1")
 	}
 	s.until(25_000)
 	killNode()
@@ -360,7 +388,7 @@ func TestDelivery(t *testing.T) {
 	s.until(35_000)
 	kills["c1"]()
 	time.Sleep(500 * time.Millisecond)
-	lead("c2")
+	s.lead("c2")
 	select {
 	case <-empty:
 	case <-time.After(2 * time.Minute):
@@ -370,7 +398,7 @@ func TestDelivery(t *testing.T) {
 	time.Sleep(time.Second) // the third follows
 	for _, name := range []string{"c2", "c3"} {
 		kills[name]()
-		missing, rows := s.missing(filepath.Join(dir, name))
+		missing, rows := s.missing(filepath.Join(s.dir, name))
 		if missing > 0 {
 			t.Errorf("%s: %d of %d samples are missing or there twice", name, missing, s.total())
 		}
@@ -418,4 +446,104 @@ func (s *site) missing(dir string) (missing uint64, rows int) {
 		}
 	}
 	return missing, rows
+}
+
+// TestOutageIsCaughtUp: what a node measured in an hour without the broker, at ten
+// samples a second, comes after it at more than ten times that pace; and what it
+// measures meanwhile has its share of the way, though there is more of it than fits.
+func TestOutageIsCaughtUp(t *testing.T) {
+	const hour = 36_000
+	s := newSite(t)
+	s.holder("c1")
+	kill := s.holder("c2")
+	s.holder("c3")
+	dir := filepath.Join(s.dir, "pi-1")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	box, err := openOutbox(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer box.Close()
+	rec := record.New(time.Now(), box)
+	up, err := uplink.New(uplink.Config{Broker: "tcp://" + s.at, Topics: deliveryTopics, Box: box}, rec, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	measure := func(stream telemetry.Stream, n int) {
+		t.Helper()
+		for range n {
+			if err := rec.Record(stream, telemetry.Number(1, "")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	boxed, upped := make(chan error, 1), make(chan error, 1)
+	go func() { boxed <- box.Run(ctx) }()
+	measure("old", hour)
+	for last, changed := box.Last(); last < hour; last, changed = box.Last() {
+		<-changed
+	}
+	s.broker()
+	time.Sleep(time.Second) // its listener is there
+	begin := time.Now()
+	go func() { upped <- up.Run(ctx) }()
+	old := telemetry.Sample{Boot: rec.Newest().Get()["old"].Boot, Stream: "old", Seq: hour}
+	live := 0
+	for tick := time.NewTicker(10 * time.Millisecond); !box.Acknowledged(old); <-tick.C {
+		if time.Since(begin) > 2*time.Minute {
+			t.Fatal("it is not caught up after two minutes")
+		}
+		measure("new", 150)
+		live += 150
+	}
+	took := time.Since(begin)
+	stop()
+	if err := errors.Join(<-boxed, <-upped); err != nil {
+		t.Error(err)
+	}
+	time.Sleep(time.Second)
+	kill()
+	share, rows := s.share(filepath.Join(s.dir, "c2"), hour)
+	t.Logf("%d samples of the outage in %v: %.0f a second, %.0f times the pace at which they were measured; %.0f%% of the %d rows meanwhile were new ones, of %d measured",
+		hour, took.Round(time.Millisecond), hour/took.Seconds(), hour/took.Seconds()/10, 100*share, rows, live)
+	if pace := hour / took.Seconds(); pace < 100 {
+		t.Errorf("caught up at %.0f a second, want 100 or more", pace)
+	}
+	if share < 0.2 {
+		t.Errorf("%.0f%% of what came meanwhile is new, want 20%% or more", 100*share)
+	}
+}
+
+// share is which part of the rows that were stored up to the last old one is new.
+func (s *site) share(dir string, old int) (part float64, rows int) {
+	s.t.Helper()
+	store, err := history.Open(history.Config{Dir: dir, MaxSize: 1 << 30, Raw: time.Hour, Minutes: time.Hour, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer store.Close()
+	fresh := 0
+	for n := uint64(0); old > 0; {
+		page, err := store.After(n, 5000)
+		if err != nil || len(page) == 0 {
+			s.t.Fatalf("%d of the old samples are missing, %v", old, err)
+		}
+		for _, r := range page {
+			n = r.N
+			switch {
+			case old == 0:
+			case r.Stream == "old":
+				old--
+				rows++
+			default:
+				fresh++
+				rows++
+			}
+		}
+	}
+	return float64(fresh) / float64(rows), rows
 }
