@@ -14,10 +14,11 @@ type Worker struct {
 	Argv []string // to start it, before its flags
 }
 
-// command is how the worker is started for a library.
+// command is how the worker is started for a library. That in Python takes the one
+// that its own package is bound to.
 func (w Worker) command(library string, share bool) []string {
 	argv := append([]string(nil), w.Argv...)
-	if library != "" {
+	if library != "" && w.Kind != "python" {
 		argv = append(argv, "--library", library)
 	}
 	if share {
