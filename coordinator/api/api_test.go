@@ -241,6 +241,22 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// TestBlankState: a coordinator that has just started has no state yet. That it
+// knows nobody is no reason to refuse for good whom the others know.
+func TestBlankState(t *testing.T) {
+	l := newLab(t)
+	l.group.FSM = fsm.New()
+	for _, r := range []*http.Request{l.as("viewer", "GET", "/v1/status", ""), l.as("agent/pi-1", "GET", "/v1/status", "")} {
+		w := l.do(r)
+		if w.Code != 503 || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), `"not_ready"`) {
+			t.Errorf("%d %v %s, want 503, not_ready, with Retry-After", w.Code, w.Header(), w.Body)
+		}
+	}
+	if w := l.do(l.as("viewer", "GET", "/livez", "")); w.Code != 200 {
+		t.Errorf("livez: %d", w.Code)
+	}
+}
+
 func TestCredentials(t *testing.T) {
 	l := newLab(t)
 	for name, test := range map[string]struct {

@@ -71,10 +71,14 @@ type Principal struct {
 // role that the listener gives to anybody.
 func (a *API) identify(d door, r *http.Request) (Principal, error) {
 	state, _ := a.cfg.Group.State()
-	if h := r.Header.Get("Authorization"); h != "" {
-		return byToken(state, h)
-	}
-	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+	token := r.Header.Get("Authorization")
+	certified := r.TLS != nil && len(r.TLS.PeerCertificates) > 0
+	switch {
+	case state.Cluster.Name == "" && (token != "" || certified):
+		return Principal{}, blank()
+	case token != "":
+		return byToken(state, token)
+	case certified:
 		return byCertificate(state, r)
 	}
 	if c, err := r.Cookie(cookieName); err == nil {
@@ -86,6 +90,15 @@ func (a *API) identify(d door, r *http.Request) (Principal, error) {
 		return Principal{Actor: "loopback", Role: d.role, Ambient: true}, nil
 	}
 	return anybody, nil
+}
+
+// blank is the answer of a coordinator that has just started and knows nobody yet:
+// its log is carried out once a leader has said how far it counts. Others know.
+func blank() error {
+	return &problem.Error{
+		Code: problem.NotReady, RetryAfter: time.Second,
+		Detail: "This coordinator has just started and cannot tell yet who may do what.", Remedy: "Try again in a second, or ask another coordinator.",
+	}
 }
 
 // anybody is who shows nothing.
