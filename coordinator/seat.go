@@ -22,6 +22,7 @@ import (
 	"primespark/shared/run"
 	"primespark/shared/statedir"
 	"primespark/shared/version"
+	"primespark/shared/sabotage"
 	"primespark/shared/watch"
 )
 
@@ -59,6 +60,9 @@ func enter(ctx context.Context, cfg config.Config, out Outside) (s *seat, err er
 	}
 	cfg.Name = id.ID().Name // a node is who its certificate says
 	s = &seat{cfg: cfg, id: id, log: out.Log.With("node", cfg.Name), metrics: prometheus.NewRegistry(), mode: watch.New(fleet.Isolated)}
+	if sabotage.Any {
+		s.log.Error(sabotage.Warning, "remedy", "build it without tags")
+	}
 	defer func() {
 		if err != nil {
 			s.close()

@@ -7,6 +7,7 @@ import (
 
 	"primespark/coordinator/fsm"
 	"primespark/shared/problem"
+	"primespark/shared/sabotage"
 )
 
 // Read returns a state that contains everything that was acknowledged before
@@ -14,6 +15,10 @@ import (
 // heartbeats, and nobody a write to the disk. Without a leader it waits and
 // fails as Propose does.
 func (n *Node) Read(ctx context.Context) (fsm.State, error) {
+	if sabotage.StaleReads {
+		s, _ := n.fsm.State()
+		return s, nil
+	}
 	var index uint64
 	err := n.withLeader(ctx, func(ctx context.Context, leader string) (err error) {
 		if leader == n.name {

@@ -16,6 +16,7 @@ import (
 
 	"primespark/shared/boltfile"
 	"primespark/shared/identity"
+	"primespark/shared/sabotage"
 )
 
 // ErrCorrupt is the kind of an error that lies in the bytes on the disk. Its
@@ -74,6 +75,7 @@ func openStore(dir string) (*store, error) {
 		NoFreelistSync: true,
 		FreelistType:   bbolt.FreelistMapType,
 		NoStatistics:   true,
+		NoSync:         sabotage.NoSync,
 		OpenFile:       openChecked,
 	})
 	if err != nil {
