@@ -53,7 +53,7 @@ type Accelerator struct {
 type Place struct {
 	Host     string   // that it listens at, on the ports that are each program's default; empty: loopback, on any ports that are free
 	StateDir string   // empty: below the fleet's directory
-	Under    []string // the command that the daemon is run by, as in ip netns exec NAME; empty: none
+	Under    []string // the command that the daemon is run by, as in nsenter --net=FILE; empty: none
 }
 
 // A Rig is a fleet of processes. Its methods are for one goroutine.
