@@ -92,6 +92,10 @@ deb-check: need-go ## build the packages twice, compare, and see what lintian an
 apt-repo: deb ## a signed apt repository of the packages, into dist/apt/
 	@packaging/apt-repo.sh
 
+.PHONY: chaos
+chaos: need-go ## the fault suite, as root: all, or CHAOS=short, or NEMESIS=15m SEED=42
+	@scripts/chaos.sh
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf bin dist

@@ -102,6 +102,7 @@ var PrimeSpark = Rules{
 		"golang.org/x/sys":                    nil,
 	},
 	TestLibraries: []string{
+		"github.com/anishathalye/porcupine",
 		"github.com/google/go-cmp",
 		"github.com/rogpeppe/go-internal",
 		"github.com/santhosh-tekuri/jsonschema",
