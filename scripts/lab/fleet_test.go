@@ -121,8 +121,23 @@ func (l *lab) done(err *error) {
 	*err = errors.Join(*err, l.close())
 }
 
-// keep copies the logs to where they outlive the run.
+// keep copies the logs to where they outlive the run, with what each coordinator was
+// doing at the end (SIGQUIT makes it say so), and how busy the machine was.
 func (l *lab) keep() error {
+	load, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return err
+	}
+	for _, n := range l.Coordinators {
+		n.MayEnd()
+		if pid := n.PID(); pid != 0 {
+			_ = syscall.Kill(pid, syscall.SIGQUIT) // one that is gone has said it all
+		}
+		select {
+		case <-n.Ended():
+		case <-time.After(2 * time.Second):
+		}
+	}
 	dir, err := os.MkdirTemp("", "prime-spark-chaos-logs-")
 	if err != nil {
 		return err
@@ -136,7 +151,7 @@ func (l *lab) keep() error {
 			return err
 		}
 	}
-	return fmt.Errorf("the logs are in %s", dir)
+	return fmt.Errorf("the logs are in %s; load averages: %s", dir, strings.TrimSpace(string(load)))
 }
 
 // lastWords are the ends of all logs, for an error.

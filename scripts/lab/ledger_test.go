@@ -119,7 +119,7 @@ func (l *ledger) available(until time.Time) float64 {
 			seconds[int(a.to.Sub(l.begun).Seconds())] = true
 		}
 	}
-	return float64(len(seconds)) / max(1, float64(int(until.Sub(l.begun).Seconds())))
+	return float64(len(seconds)) / float64(1+int(until.Sub(l.begun).Seconds()))
 }
 
 // copy is the ledger as it is now.
