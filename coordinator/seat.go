@@ -20,9 +20,9 @@ import (
 	"primespark/shared/health"
 	"primespark/shared/identity"
 	"primespark/shared/run"
+	"primespark/shared/sabotage"
 	"primespark/shared/statedir"
 	"primespark/shared/version"
-	"primespark/shared/sabotage"
 	"primespark/shared/watch"
 )
 
