@@ -25,7 +25,7 @@ func (s *seat) witness(ctx context.Context, spare func() error) error {
 // When a witness gives memory back: once it has started, and at times after that.
 const (
 	firstSpare = 10 * time.Second
-	spareEvery = time.Minute
+	spareEvery = 15 * time.Second
 )
 
 // sparing keeps the memory of a witness small; spare is nil where nobody looks.
