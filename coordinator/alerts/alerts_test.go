@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,40 +45,36 @@ func (g *group) Propose(_ context.Context, actor string, c fsm.Command) (json.Ra
 	return nil, g.fsm.Apply(&raft.Log{Index: g.index, Data: data}).(fsm.Result).Err
 }
 
-// An ear is a channel that hears what is sent, can be deaf, and can be so slow
-// that who sends is gone before it answers.
+// An ear is a channel that hears what is sent, and can be deaf.
 type ear struct {
 	mu    sync.Mutex
 	heard []string
 	deaf  error
-	slow  time.Duration
 }
 
-func (e *ear) Send(ctx context.Context, m alerts.Message) error {
+func (e *ear) Send(_ context.Context, m alerts.Message) error {
 	e.mu.Lock()
-	slow, deaf := e.slow, e.deaf
-	if deaf == nil {
+	defer e.mu.Unlock()
+	if e.deaf == nil {
 		e.heard = append(e.heard, m.State+" "+m.Key)
 	}
-	e.mu.Unlock()
-	if slow > 0 && !run.Sleep(ctx, slow) {
-		return ctx.Err()
-	}
-	return deaf
+	return e.deaf
 }
 
+func (e *ear) set(deaf error) { e.mu.Lock(); defer e.mu.Unlock(); e.deaf = deaf }
 func (e *ear) all() string { e.mu.Lock(); defer e.mu.Unlock(); return strings.Join(e.heard, ", ") }
 
 type lab struct {
 	group *group
 	ear   *ear
-	alive bool
+	alive atomic.Bool
 	view  func() fleet.View
 }
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
-	l := &lab{group: &group{fsm: fsm.New()}, ear: &ear{}, alive: true}
+	l := &lab{group: &group{fsm: fsm.New()}, ear: &ear{}}
+	l.alive.Store(true)
 	init := fsm.ClusterInit{
 		Name: "home", Node: fsm.Node{Name: "c1", Key: fsm.Hash("k"), Version: "1", Addresses: identity.Addresses{API: "192.0.2.1:7480", Raft: "192.0.2.1:7481", Gossip: "192.0.2.1:7482"}},
 		Token: fsm.TokenCreate{ID: "t1", Name: "admin", Hash: fsm.Hash("s"), Access: fsm.Admin},
@@ -87,7 +84,7 @@ func newLab(t *testing.T) *lab {
 	}
 	l.view = func() fleet.View {
 		n := fleet.Node{Member: fleet.Member{Name: "c1", Role: fleet.Coordinator}, Liveness: fleet.Alive, Vital: fleet.Vital{Ready: true}}
-		if !l.alive {
+		if !l.alive.Load() {
 			n.Liveness = fleet.Dead
 		}
 		return fleet.View{n}
@@ -121,7 +118,7 @@ func TestOneMessageWhenItBeginsAndOneWhenItEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)
 		first, second := l.lead(t, "c1"), l.lead(t, "c2")
-		l.alive = false
+		l.alive.Store(false)
 		pass(50 * time.Second)
 		if got := l.ear.all(); got != "" {
 			t.Errorf("told before it has lasted: %s", got)
@@ -137,7 +134,7 @@ func TestOneMessageWhenItBeginsAndOneWhenItEnds(t *testing.T) {
 		if got := l.ear.all(); got != "firing node_down/c1" {
 			t.Errorf("heard %q after a change of the leader, want one message", got)
 		}
-		l.alive = true
+		l.alive.Store(true)
 		pass(time.Minute)
 		if got := l.ear.all(); got != "firing node_down/c1, resolved node_down/c1" {
 			t.Errorf("heard %q, want that it is over", got)
@@ -154,11 +151,10 @@ func TestTheReceiverIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)
 		defer l.lead(t, "c1")()
-		l.alive, l.ear.deaf = false, errors.New("connection refused")
+		l.alive.Store(false)
+		l.ear.set(errors.New("connection refused"))
 		pass(5 * time.Minute)
-		l.ear.mu.Lock()
-		l.ear.deaf = nil
-		l.ear.mu.Unlock()
+		l.ear.set(nil)
 		pass(6 * time.Minute)
 		if got := l.ear.all(); got != "firing node_down/c1" {
 			t.Errorf("heard %q, want one message", got)
@@ -171,13 +167,12 @@ func TestNobodyWasTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)
 		defer l.lead(t, "c1")()
-		l.alive, l.ear.deaf = false, errors.New("connection refused")
+		l.alive.Store(false)
+		l.ear.set(errors.New("connection refused"))
 		pass(2 * time.Minute)
-		l.alive = true
+		l.alive.Store(true)
 		pass(2 * time.Minute)
-		l.ear.mu.Lock()
-		l.ear.deaf = nil
-		l.ear.mu.Unlock()
+		l.ear.set(nil)
 		pass(10 * time.Minute)
 		if got := l.ear.all(); got != "" {
 			t.Errorf("heard %q", got)
