@@ -35,7 +35,7 @@ build: need-go ## programs for this machine, into bin/
 	@mkdir -p bin
 	$(BUILD) -o bin/ $(MAINS)
 	@scripts/hailo-worker.sh worker $(HAILO_CC) bin/prime-spark-hailo-worker
-	@install -m 755 hailo/workerpy/worker.py bin/prime-spark-hailo-worker.py
+	@install -m 0644 hailo/workerpy/worker.py bin/prime-spark-hailo-worker.py
 	@ls -l bin | awk 'NR > 1 && !/^d/ { printf "  bin/%-26s %5.1f MB\n", $$NF, $$5 / 1e6 }'
 
 .PHONY: build-arm64
@@ -43,7 +43,7 @@ build-arm64: need-go ## programs for a Raspberry Pi (linux/arm64), into bin/arm6
 	@mkdir -p bin/arm64
 	GOOS=linux GOARCH=arm64 $(BUILD) -o bin/arm64/ $(MAINS)
 	@scripts/hailo-worker.sh worker $(HAILO_CC_ARM64) bin/arm64/prime-spark-hailo-worker
-	@install -m 755 hailo/workerpy/worker.py bin/arm64/prime-spark-hailo-worker.py
+	@install -m 0644 hailo/workerpy/worker.py bin/arm64/prime-spark-hailo-worker.py
 	@ls -l bin/arm64 | awk 'NR > 1 { printf "  bin/arm64/%-26s %5.1f MB\n", $$NF, $$5 / 1e6 }'
 
 .PHONY: hailo-double

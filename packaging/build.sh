@@ -41,6 +41,16 @@ changelog() { # PACKAGE
 		"$1" "$deb" "Prime Spark maintainers <maintainers@prime-spark.invalid>" "$(date -u -R -d "@$epoch")"
 }
 
+# hailo_workers ARCH DIR: the programs that talk to HailoRT; the agent finds them there.
+hailo_workers() {
+	local compiler=gcc
+	if [ "$1" != "$native" ]; then
+		case $1 in arm64) compiler=aarch64-linux-gnu-gcc ;; *) compiler=x86_64-linux-gnu-gcc ;; esac
+	fi
+	install -D -m 0644 hailo/workerpy/worker.py "$2/prime-spark-hailo-worker.py"
+	scripts/hailo-worker.sh worker "$compiler" "$2/prime-spark-hailo-worker"
+}
+
 # package NAME PROGRAM ARCH BIN: lays the files out, and packs them.
 package() {
 	local name=$1 program=$2 arch=$3 bin=$4 dir="$stage/$1-$3"
@@ -62,6 +72,7 @@ package() {
 	go run ./scripts/origins -copyright "$dir.copyright" -sbom "$out/${name}_${deb}_$arch.cdx.json" -version "$release" "$bin/$program"
 	put 0644 "$dir.copyright" "usr/share/doc/$name/copyright"
 	sed "s/@PACKAGE@/$name/; s/@PROGRAM@/$program/" packaging/debian/lintian | install -D -m 0644 /dev/stdin "$root/usr/share/lintian/overrides/$name"
+	[ "$name" != prime-spark-agent ] || hailo_workers "$arch" "$root/usr/libexec/prime-spark"
 	local kind=${name#prime-spark-}
 	for unit in systemd/"$name"*.service; do
 		[ ! -e "$unit" ] || put 0644 "$unit" "lib/systemd/system/$(basename "$unit")"

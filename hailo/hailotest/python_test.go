@@ -28,7 +28,7 @@ func startPython(t *testing.T, env ...string) *hailotest.Process {
 	}
 	root := hailotest.Root(t)
 	env = append([]string{"PYTHONPATH=" + filepath.Join(root, "hailo", "hailotest", "platform"), "PYTHONDONTWRITEBYTECODE=1"}, env...)
-	return hailotest.Start(t, env, python, filepath.Join(root, "hailo", "workerpy", "worker.py"))
+	return hailotest.Start(t, env, python, filepath.Join(root, "hailo", "workerpy", "worker.py"), "--library", "/usr/lib/libhailort.so.5.1.1")
 }
 
 // The same models, the same protocol, the same answers as with the worker in C.

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """The Hailo worker in Python, on hailo_platform.
 
 The agent starts it in place of the C worker when HailoRT has a version that the
@@ -489,6 +488,7 @@ class Worker:
 def main():
     parser = argparse.ArgumentParser(description="The agent starts this program, with a socket as descriptor 3. It runs models on a Hailo accelerator.")
     parser.add_argument("--shared", action="store_true", help="use the accelerator through hailort.service")
+    parser.add_argument("--library", help="ignored: hailo_platform has a library of its own")
     options = parser.parse_args()
     try:
         sock = Socket(3)
