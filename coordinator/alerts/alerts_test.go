@@ -62,7 +62,7 @@ func (e *ear) Send(_ context.Context, m alerts.Message) error {
 }
 
 func (e *ear) set(deaf error) { e.mu.Lock(); defer e.mu.Unlock(); e.deaf = deaf }
-func (e *ear) all() string { e.mu.Lock(); defer e.mu.Unlock(); return strings.Join(e.heard, ", ") }
+func (e *ear) all() string    { e.mu.Lock(); defer e.mu.Unlock(); return strings.Join(e.heard, ", ") }
 
 type lab struct {
 	group *group
