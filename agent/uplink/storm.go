@@ -13,8 +13,8 @@ const TakenOver health.Code = "mqtt_taken_over"
 // broker closes the older connection without a word. What tells it from a broker
 // that falls over is that the next connection is made at once, and lost again.
 const (
-	shortLife  = 20 * time.Second // of a connection that was thrown out
-	stormCount = 3                // of those in a row
+	shortLife  = settled // of a connection that was thrown out: the rival waits, too, up to waitMost
+	stormCount = 3       // of those in a row
 )
 
 // A storm counts connections that were made and lost soon.
@@ -24,8 +24,9 @@ type storm int
 // and when it is gone.
 func (u *Uplink) judge(s *storm, connected bool, now time.Time, lasted time.Duration) {
 	switch {
-	case !connected:
-		return // the broker is away: that says nothing
+	case !connected: // the broker is away, or was
+		*s = 0
+		return
 	case lasted >= shortLife:
 		*s = 0
 		u.cfg.Conditions.Clear(TakenOver)

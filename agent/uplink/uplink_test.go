@@ -174,7 +174,7 @@ func TestTakeOver(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error)
 		go func() { done <- rival.Run(ctx) }()
-		pass(time.Minute)
+		pass(2 * time.Minute)
 		if codes := l.conditions.All().Codes(); !slices.Contains(codes, string(uplink.TakenOver)) {
 			t.Errorf("conditions %v, want %s", codes, uplink.TakenOver)
 		}
