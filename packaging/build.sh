@@ -2,7 +2,7 @@
 # Builds the Debian packages for amd64 and arm64 into dist/deb, with checksums and
 # a bill of materials each. Two builds of one commit are equal, byte by byte.
 #
-#   VERSION=1.2.3 packaging/build.sh [ARCH...]
+#   VERSION=1.2.3 OUT=dist/deb packaging/build.sh [ARCH...]
 #
 # VERSION is the upstream release; without one it is made of the commit.
 set -euo pipefail
@@ -19,7 +19,7 @@ v[0-9]*) deb=${release#v} ;;
 esac
 deb=${deb//-/+}
 architectures=${*:-amd64 arm64}
-out=dist/deb
+out=${OUT:-dist/deb}
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 nfpm() { go tool -modfile=packaging/nfpm/go.mod nfpm "$@"; }
@@ -85,7 +85,7 @@ package() {
 		[ ! -e "$script" ] || sed "s/@PACKAGE@/$name/g; s/@VERSION@/$deb/g" "$script" >"$dir/scripts/$(basename "$script")"
 	done
 	find "$dir" -exec touch -h -d "@$epoch" {} +
-	sed "s|packaging/debian/\(preinst\|$kind\.\)|$dir/scripts/\1|" "packaging/debian/$kind.yaml" >"$dir.nfpm.yaml"
+	sed -E "s,packaging/debian/(preinst|$kind\.),$dir/scripts/\1," "packaging/debian/$kind.yaml" >"$dir.nfpm.yaml"
 	ARCH=$arch VERSION=$deb STAGE=$dir SOURCE_DATE_EPOCH=$epoch \
 		nfpm package -f "$dir.nfpm.yaml" -p deb -t "$out/${name}_${deb}_$arch.deb" >"$dir.nfpm.log" || { cat "$dir.nfpm.log" >&2; exit 1; }
 }

@@ -39,6 +39,10 @@ said=$(lintian --allow-root --fail-on none dist/deb/*.deb | grep -v '^N:' || tru
 [ -z "$said" ] || fault "lintian: $said"
 echo "lintian: nothing to say of $(ls dist/deb/*.deb | wc -l) packages"
 
+for deb in dist/deb/*.deb; do
+	! dpkg-deb --ctrl-tarfile "$deb" | tar -xO --wildcards './p*' 2>/dev/null | grep -n '@[A-Z]*@' || fault "$deb has placeholders left in its scripts"
+done
+
 most=$((12 * 1000 * 1000))
 for deb in dist/deb/prime-spark-agent_*.deb; do
 	[ "$(stat -c %s "$deb")" -le "$most" ] || fault "$deb has more than 12 MB"
