@@ -96,6 +96,14 @@ apt-repo: deb ## a signed apt repository of the packages, into dist/apt/
 chaos: need-go ## the fault suite, as root: all, or CHAOS=short, or NEMESIS=15m SEED=42
 	@scripts/chaos.sh
 
+.PHONY: machines
+machines: need-go ## the packages on whole Debian machines (user-mode Linux), as root: install, join, cut, reboot, upgrade, purge
+	PRIME_SPARK_MACHINES=1 go test -count=1 -v -timeout 15m ./scripts/lab/packages
+
+.PHONY: lab-kernel
+lab-kernel: ## build the kernel of those machines from Debian's source (about 10 minutes)
+	@dir=$${PRIME_SPARK_LAB_CACHE:-$$HOME/.cache/prime-spark-lab}/kernel; mkdir -p "$$dir"; scripts/lab/guest/kernel.sh "$$dir"
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf bin dist

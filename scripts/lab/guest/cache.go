@@ -1,0 +1,131 @@
+// Package guest runs whole Debian machines for tests, as root on this one: their
+// own kernel (user-mode Linux, with WireGuard), systemd, dpkg, and a network that
+// can be cut. Power can be cut, too.
+//
+// Kernel and disk image are made once and kept in a cache: DirEnv, or
+// prime-spark-lab in the user's cache directory.
+package guest
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// DirEnv names the directory of the cache.
+const DirEnv = "PRIME_SPARK_LAB_CACHE"
+
+//go:embed image.sh
+var imageScript []byte
+
+// Missing lists what is needed to run machines and not there; empty if all is.
+func Missing() (what []string) {
+	if os.Geteuid() != 0 {
+		what = append(what, "root")
+	}
+	for _, p := range [][2]string{{"mmdebstrap", "mmdebstrap"}, {"mke2fs", "e2fsprogs"}, {"ip", "iproute2"}, {"xz", "xz-utils"}} {
+		if _, err := exec.LookPath(p[0]); err != nil {
+			what = append(what, fmt.Sprintf("%s (apt-get install %s debian-archive-keyring)", p[0], p[1]))
+		}
+	}
+	if _, err := kernel(context.Background()); err != nil {
+		what = append(what, err.Error())
+	}
+	return what
+}
+
+func cacheDir() (string, error) {
+	dir := os.Getenv(DirEnv)
+	if dir == "" {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			return "", err
+		}
+		dir = filepath.Join(user, "prime-spark-lab")
+	}
+	return dir, os.MkdirAll(dir, 0o755)
+}
+
+// Where a kernel that somebody built is, relative to the checkout.
+const readyDir = "../shared/lab"
+
+// kernel returns the directory that holds the kernel, "linux", and its "modules":
+// the one that make lab-kernel built, or the unpacked ready one beside the checkout.
+func kernel(ctx context.Context) (string, error) {
+	cache, err := cacheDir()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(cache, "kernel")
+	if _, err := os.Stat(filepath.Join(dir, "linux")); err == nil {
+		return dir, nil
+	}
+	top, err := checkout()
+	if err != nil {
+		return "", err
+	}
+	ready := filepath.Join(top, readyDir)
+	kernels, err := filepath.Glob(filepath.Join(ready, "linux-uml-*.xz"))
+	if err != nil || len(kernels) == 0 {
+		return "", errors.New("the lab's kernel (make lab-kernel builds it, in about ten minutes)")
+	}
+	modules, err := filepath.Glob(filepath.Join(ready, "modules-uml-*.tar.xz"))
+	if err != nil || len(modules) == 0 {
+		return "", errors.New("the modules of the lab's kernel (make lab-kernel builds both)")
+	}
+	work, err := os.MkdirTemp(cache, "kernel-*")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(work)
+	script := `set -euo pipefail; xz -dc "$1" >"$3/linux"; chmod 0755 "$3" "$3/linux"; tar -C "$3" -xJf "$2"`
+	if out, err := exec.CommandContext(ctx, "bash", "-c", script, "unpack", kernels[0], modules[0], work).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("unpack the lab's kernel: %w: %s", err, out)
+	}
+	if err := os.Rename(work, dir); err != nil && !errors.Is(err, os.ErrExist) {
+		return "", err
+	}
+	return dir, nil
+}
+
+// checkout is the directory that holds go.mod.
+func checkout() (string, error) {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the checkout: %w", err)
+	}
+	return string(bytes.TrimSpace(out)), nil
+}
+
+// image returns the disk image of a release of Debian, made anew when the script
+// that makes it has changed.
+func image(ctx context.Context, suite, modules string) (string, error) {
+	cache, err := cacheDir()
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(imageScript)
+	file := filepath.Join(cache, suite+"-"+hex.EncodeToString(sum[:6])+".ext4")
+	if _, err := os.Stat(file); err == nil {
+		return file, nil
+	}
+	cmd := exec.CommandContext(ctx, "bash", "-s", "--", suite, file, modules)
+	cmd.Stdin = bytes.NewReader(imageScript)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("make the disk image of %s: %w: %s", suite, err, tail(out))
+	}
+	return file, nil
+}
+
+// tail is the end of what a program printed.
+func tail(b []byte) []byte {
+	const most = 2000
+	return b[max(0, len(b)-most):]
+}

@@ -1,0 +1,13 @@
+package machine
+
+// Unplug takes the host's cable out: not even raw packets pass.
+func (h *Host) Unplug() error { _, err := tool("", "ip", "link", "set", h.space, "down"); return err }
+
+// Plug puts the cable back.
+func (h *Host) Plug() error { _, err := tool("", "ip", "link", "set", h.space, "up"); return err }
+
+// Bare takes the host's own address away: a guest that has it brings its own kernel.
+func (h *Host) Bare() error {
+	_, err := tool("", "ip", "-netns", h.space, "address", "flush", "dev", "eth0")
+	return err
+}
