@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"primespark/shared/fleet"
@@ -35,11 +36,12 @@ func TestGossipKeyChanges(t *testing.T) {
 	show := func() string {
 		s, _ := f.State()
 		g := s.Gossip
-		text := fmt.Sprintf("primary %d target %d held", g.Primary, g.Target)
+		var text strings.Builder
+		fmt.Fprintf(&text, "primary %d target %d held", g.Primary, g.Target)
 		for _, k := range g.Keys() {
-			text += fmt.Sprint(" ", k.Gen)
+			fmt.Fprint(&text, " ", k.Gen)
 		}
-		return text
+		return text.String()
 	}
 	rotate := func(salt string) Command { return GossipRotate{Salt: Hash(salt)} }
 	for _, step := range []struct {
