@@ -130,9 +130,10 @@ func (g *generation) say(err error) error {
 	defer late.Stop()
 	select {
 	case <-g.proc.ended:
+		return &gone{g.proc.words(), err}
 	case <-late.C:
+		return err // it lives, and has said what is no message
 	}
-	return &gone{g.proc.words(), err}
 }
 
 // A gone is how a worker ended, in words that say more than its socket's do.
@@ -246,11 +247,18 @@ func (s *Supervisor) stop(ctx context.Context, g *generation, why error) error {
 		}
 	}
 	g.fail(ErrDown) // if it was not bad already: nobody waits for a slot of it
-	err := g.proc.close(bye)
-	if err != nil {
-		s.stuck = g.proc.ended
+	if err := g.proc.close(bye); err != nil {
+		s.stuck = g
 		return err // its memory stays its own
 	}
+	s.bury(g)
+	return nil
+}
+
+// bury puts away what is left of a generation whose worker has ended: the models
+// have no place any more, and get one in the next.
+func (s *Supervisor) bury(g *generation) {
+	g.proc.work.Wait()
 	g.asked.Wait()
 	s.mu.Lock()
 	for _, m := range s.models {
@@ -258,7 +266,6 @@ func (s *Supervisor) stop(ctx context.Context, g *generation, why error) error {
 	}
 	s.mu.Unlock()
 	s.prune()
-	return nil
 }
 
 // jitter is d give or take a tenth, so that nodes that failed together do not

@@ -289,17 +289,28 @@ type Timing struct {
 // the inference; with ErrClosed; or with ctx's error, soon after ctx ends: what
 // the chip still does then is of no consequence.
 func (m *Model) Infer(ctx context.Context, fill, take func(tensors [][]byte)) (Timing, error) {
-	for {
+	for again := false; ; {
 		p, err := m.enter(ctx)
 		if err != nil {
 			return Timing{}, err
 		}
 		timing, err := m.in(ctx, p, fill, take)
-		m.counts.add(timing, err)
-		if !errors.Is(err, errReplaced) {
+		switch {
+		case errors.Is(err, errReplaced):
+		case interrupted(err) && !again:
+			again = true
+		default:
+			m.counts.add(timing, err)
 			return timing, err
 		}
 	}
+}
+
+// interrupted reports a call that a signal cut short: the driver gives up waiting
+// then, with nothing wrong, so that it is tried once more.
+func interrupted(err error) bool {
+	failure, ok := errors.AsType[*frame.Failure](err)
+	return ok && failure.Status == statusInterrupted
 }
 
 // errReplaced means that the generation went before the inference had begun.
@@ -342,6 +353,11 @@ func (m *Model) in(ctx context.Context, p *place, fill, take func([][]byte)) (Ti
 	var slot int
 	select {
 	case slot = <-p.free:
+		if p.gen.failed() { // the chip may still write to it
+			p.free <- slot
+			p.gen.asked.Done()
+			return Timing{}, errReplaced
+		}
 	case <-ctx.Done():
 		p.gen.asked.Done()
 		return Timing{}, ctx.Err()
@@ -404,12 +420,11 @@ func (p *place) outcome(r frame.Message, ok bool) (Timing, error) {
 	return t, err
 }
 
-// hung ends a worker whose chip hangs, and returns once the kernel has let it go:
-// until then the slot is the worker's.
+// hung ends a worker whose chip hangs. It does not wait for that, which may take
+// for ever if the driver hangs, too: nobody is given a slot of it any more.
 func (p *place) hung() error {
 	err := &frame.Failure{Type: frame.Infer, Status: statusTimeout, Call: "hailo_vstream_read_raw_buffer", Detail: "no answer in time"}
 	p.gen.fail(err)
-	<-p.gen.proc.ended
 	return err
 }
 

@@ -20,6 +20,14 @@ const (
 type policy struct {
 	failures []time.Time // of the last tripWithin
 	broken   bool        // the circuit
+	spare    bool        // a failure was let pass
+}
+
+// spared lets one failure that means nothing pass, until a worker has lived long.
+func (p *policy) spared() bool {
+	first := !p.spare
+	p.spare = true
+	return first
 }
 
 // failed notes a failure, and returns how long to wait, before any jitter.

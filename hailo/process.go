@@ -26,8 +26,9 @@ type process struct {
 	ended chan struct{} // closed once the kernel has let it go
 	how   error         // how it ended; of use once ended is closed
 
-	kill func()         // the signal, and the end of the conversation
-	work sync.WaitGroup // the goroutines of it, save the one that waits for the kernel
+	kill  func()         // the signal, and the end of the conversation
+	grace time.Duration  // that the kernel gets to end it
+	work  sync.WaitGroup // the goroutines of it, save the one that waits for the kernel
 }
 
 // launch starts a worker. What it inherits is the socket, as descriptor 3, and
@@ -46,19 +47,28 @@ func launch(argv []string, dir string, env []string) (*process, error) {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir, cmd.Env, cmd.Stderr, cmd.ExtraFiles = dir, env, write, []*os.File{theirs}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	p := &process{Client: frame.NewClient(conn), last: &lastLines{}, ended: make(chan struct{})}
+	p := &process{Client: frame.NewClient(conn), last: &lastLines{}, ended: make(chan struct{}), grace: grace}
 	if err := p.start(cmd); err != nil {
 		return nil, errors.Join(fmt.Errorf("start the worker: %w", err), read.Close(), conn.Close())
 	}
 	talk, stop := context.WithCancel(context.Background())
 	p.kill = func() {
-		_ = cmd.Process.Kill() // it may be gone already
+		select {
+		case <-p.ended: // its number may be another's by now
+		default:
+			// With all that it started, which may hold the chip, too; it may be gone already.
+			_ = syscall.Kill(-p.pid, syscall.SIGKILL)
+		}
 		stop()
 	}
 	p.work.Go(func() { _ = p.Client.Run(talk) }) // those who wait get its error
 	p.work.Go(func() {
 		p.last.readFrom(read)
 		_ = read.Close() // nothing was written to it
+	})
+	p.work.Go(func() {
+		<-p.ended
+		_ = read.SetReadDeadline(time.Now().Add(time.Second)) // somebody may have inherited the other end
 	})
 	return p, nil
 }
@@ -102,24 +112,18 @@ func (p *process) close(ctx context.Context) error {
 		}
 	}
 	p.kill()
-	late := time.NewTimer(grace)
+	late := time.NewTimer(p.grace)
 	defer late.Stop()
 	select {
 	case <-p.ended:
+		return nil
 	case <-late.C:
 		return errWedged
 	}
-	p.work.Wait()
-	return nil
 }
 
-// words is how the worker ended, for people.
+// words is how the worker has ended, for people.
 func (p *process) words() string {
-	select {
-	case <-p.ended:
-	default:
-		return "the worker does not answer"
-	}
 	if exit, ok := errors.AsType[*exec.ExitError](p.how); ok {
 		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 			return fmt.Sprintf("the worker was ended by signal %d (%v)", int(status.Signal()), status.Signal())

@@ -86,8 +86,9 @@ type Supervisor struct {
 	turn   chan struct{} // closed when gen or down change
 
 	// Of Run alone:
-	stuck  <-chan struct{} // closed when a worker that could not be ended has ended
-	python bool            // the other worker does not know this version of the library
+	stuck  *generation // whose worker could not be ended yet
+	python bool        // the other worker does not know this version of the library
+	pause  func(time.Duration) time.Duration
 }
 
 // New returns a supervisor that has looked at nothing yet.
@@ -101,7 +102,7 @@ func New(cfg Config) *Supervisor {
 	}
 	return &Supervisor{
 		cfg: cfg, status: watch.New(Status{State: StateStarting, Simulated: cfg.simulated()}),
-		changed: make(chan struct{}, 1), turn: make(chan struct{}),
+		changed: make(chan struct{}, 1), turn: make(chan struct{}), pause: jitter,
 	}
 }
 
@@ -145,7 +146,8 @@ func (s *Supervisor) Run(ctx context.Context) error {
 func (s *Supervisor) once(ctx context.Context, p *policy) time.Duration {
 	if s.stuck != nil {
 		select {
-		case <-s.stuck:
+		case <-s.stuck.proc.ended:
+			s.bury(s.stuck)
 			s.stuck = nil
 		default:
 			return s.cfg.Recheck
@@ -187,9 +189,18 @@ func (s *Supervisor) once(ctx context.Context, p *policy) time.Duration {
 	}
 	p.lived(time.Since(began))
 	found := s.found(err, gen)
-	wait := jitter(p.failed(time.Now()))
+	if interrupted(err) && p.spared() {
+		s.cfg.Log.Info("worker replaced", "why", found.Detail)
+		s.restarted(found.Detail)
+		return 0
+	}
+	wait := s.pause(p.failed(time.Now()))
 	s.restarted(found.Detail)
-	s.fell(Down{found, err, time.Now().Add(wait)}, facts, wait)
+	next := time.Now().Add(wait)
+	if s.stuck != nil {
+		next = time.Time{} // nobody knows when the kernel lets go of it
+	}
+	s.fell(Down{found, err, next}, facts, wait)
 	return wait
 }
 

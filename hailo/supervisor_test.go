@@ -224,6 +224,60 @@ func TestHang(t *testing.T) {
 	good(t, m)
 }
 
+// TestWedged has a worker that nothing ends, for a driver that hangs holds it:
+// callers go on, no second worker is started beside it, and once the kernel lets
+// go of it the models come back.
+func TestWedged(t *testing.T) {
+	r := newRig(t, "", func(c *hailo.Config) { c.Cap = 100 * time.Millisecond })
+	m, leaves := r.add(t, "one"), r.add(t, "other")
+	pid := r.Status().Get().Worker.PID
+	release := hailo.Wedge(r.Supervisor)
+	t.Cleanup(release)
+	_, err := infer1(soon(t), m, workertest.Hang)
+	if down, ok := errors.AsType[*hailo.Down](err); !ok || down.Code != hailo.InferTimeout {
+		t.Fatalf("the inference that hangs gave %v", err)
+	}
+	st := r.state(t, hailo.StateWedged)
+	if st.Cause == nil || st.Cause.Code != hailo.Wedged || st.Cause.Remedy != "sudo reboot" || st.Restarts != 1 {
+		t.Errorf("%+v", st)
+	}
+	for range 2 { // also after the first pause, there is nothing to wait for
+		_, err = infer1(soon(t), m, 1)
+		if down, ok := errors.AsType[*hailo.Down](err); !ok || down.Code != hailo.Wedged {
+			t.Errorf("then an inference gave %v", err)
+		}
+		time.Sleep(1200 * time.Millisecond)
+	}
+	if err := syscall.Kill(pid, 0); err != nil {
+		t.Errorf("the worker is gone: %v", err)
+	}
+	if st := r.Status().Get(); st.State != hailo.StateWedged || st.Restarts != 1 {
+		t.Errorf("beside it another was started: %+v", st)
+	}
+	if err := leaves.Close(); err != nil {
+		t.Error(err)
+	}
+	release()
+	r.state(t, hailo.StateReady)
+	good(t, m)
+	if st := r.Status().Get(); st.Restarts != 1 || st.Worker.PID == pid {
+		t.Errorf("%d restarts, worker %d", st.Restarts, st.Worker.PID)
+	}
+}
+
+// TestInterrupted retries once what a signal cut short, and nobody hears of it.
+func TestInterrupted(t *testing.T) {
+	r := newRig(t, "", nil)
+	m := r.add(t, "one")
+	if sum, err := infer1(soon(t), m, workertest.Once); err != nil || sum != workertest.Once+pixels-1 {
+		t.Fatalf("got %v and %v", sum, err)
+	}
+	st := r.state(t, hailo.StateReady)
+	if st.Restarts != 1 || strings.Contains(r.log.String(), "out of service") {
+		t.Errorf("%d restarts\n%s", st.Restarts, r.log)
+	}
+}
+
 // TestRefusedRequest costs nothing but the request.
 func TestRefusedRequest(t *testing.T) {
 	r := newRig(t, "", nil)
@@ -302,6 +356,7 @@ func TestDoesNotStart(t *testing.T) {
 		state  hailo.State
 		detail string
 	}{
+		"it babbles":          {workertest.Babbles, nil, hailo.StateDegraded, "packet of 17 bytes, a header alone has 40"},
 		"it exits":            {workertest.Exits, nil, hailo.StateDegraded, "the worker ended with code 3; its last word: no luck today"},
 		"the chip is in use":  {workertest.Busy, nil, hailo.StateBusy, "used by another program"},
 		"an unknown library":  {workertest.Unknown, nil, hailo.StateRuntime, "not known to the worker: 4.99.0"},

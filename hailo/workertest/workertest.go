@@ -6,6 +6,7 @@ package workertest
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -43,7 +44,8 @@ const (
 	Exits   = "exits"   // with code 3, and a last word
 	Busy    = "busy"    // another program has the chip
 	Unknown = "unknown" // it does not know the library
-	Grows   = "grows"   // it says that it has a lot of memory
+	Grows   = "grows"   // it says that it has a lot of memory, from the second time it is asked
+	Babbles = "babbles" // it answers with what is no message
 )
 
 // Workers are the test program as a worker.
@@ -63,6 +65,7 @@ const (
 	Fail   // as a driver that has failed
 	Refuse // as a tensor of the wrong size
 	Slow   // by 50 ms
+	Once   // as a call that a signal interrupted; the second worker in a folder does it
 )
 
 // A loaded is a model in the worker.
@@ -75,6 +78,10 @@ func work(fault string) error {
 	if fault == Exits {
 		fmt.Fprintln(os.Stderr, "[HailoRT] [error] no luck today")
 		os.Exit(3)
+	}
+	if fault == Babbles {
+		_, err := unix.Write(3, []byte("no message at all"))
+		return errors.Join(err, unix.Pause())
 	}
 	conn, err := frame.Accept(os.NewFile(3, "agent"))
 	if err != nil {
@@ -204,6 +211,10 @@ func (l *loaded) infer(m, answer frame.Message) frame.Message {
 		return m.Fail(frame.Failure{Status: 5, Call: "hailo_vstream_write_raw_buffer"})
 	case Slow:
 		time.Sleep(50 * time.Millisecond)
+	case Once:
+		if os.Mkdir("interrupted", 0o700) == nil {
+			return m.Fail(frame.Failure{Status: 88, Call: "hailo_vstream_read_raw_buffer"})
+		}
 	}
 	sum := float32(0)
 	for _, v := range in {

@@ -1,0 +1,18 @@
+package hailo
+
+import "time"
+
+// Wedge has nothing end the worker that runs now but release: as a driver does
+// that hangs.
+func Wedge(s *Supervisor) (release func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.gen.proc
+	release = p.kill
+	p.kill, p.grace = func() {}, 10*time.Millisecond
+	return release
+}
+
+// Hurry takes the pauses between two tries away. It is for a supervisor that
+// does not run yet.
+func Hurry(s *Supervisor) { s.pause = func(time.Duration) time.Duration { return 0 } }
