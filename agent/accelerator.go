@@ -43,7 +43,7 @@ func newAccelerator(cfg config.Config, log *slog.Logger, metrics prometheus.Regi
 	a := &accelerator{cfg: cfg.Hailo}
 	a.Supervisor = chip.New(chip.Config{
 		Library: cfg.Hailo.Library, Workers: chip.FindWorkers(cfg.Hailo.Worker), Share: cfg.Hailo.Share == config.Service,
-		Dir: dir, Depth: cfg.Hailo.Depth, Log: log,
+		Dir: dir, Depth: cfg.Hailo.Depth, Warm: cfg.Hailo.Warm, Hot: cfg.Hailo.Hot, Log: log,
 	})
 	a.backend = hailo.New(a.Supervisor, cfg.Hailo.Depth)
 	if err := metrics.Register(hailo.Metrics{Status: a.Status().Get}); err != nil {

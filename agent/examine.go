@@ -154,6 +154,7 @@ func Selftest(ctx context.Context, cfg config.Config, file string, frames int, s
 	}
 	t := hailo.RunSelftest(ctx, hailo.Config{
 		Library: cfg.Hailo.Library, Workers: hailo.FindWorkers(cfg.Hailo.Worker), Share: cfg.Hailo.Share == config.Service, Dir: dir, Depth: cfg.Hailo.Depth,
+		Warm: cfg.Hailo.Warm, Hot: cfg.Hailo.Hot,
 	}, files, frames, say)
 	return t, os.RemoveAll(dir)
 }

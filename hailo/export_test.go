@@ -13,6 +13,12 @@ func Wedge(s *Supervisor) (release func()) {
 	return release
 }
 
-// Hurry takes the pauses between two tries away. It is for a supervisor that
-// does not run yet.
+// Watch looks at the host now, as is done every few seconds.
+func Watch(s *Supervisor) {
+	g, _, _ := s.now()
+	s.watched(g)
+}
+
+// Hurry takes the pauses between two tries away. It goes before
+// the first model is added.
 func Hurry(s *Supervisor) { s.pause = func(time.Duration) time.Duration { return 0 } }

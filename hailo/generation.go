@@ -24,6 +24,9 @@ type generation struct {
 	err  error         // why it has to go
 
 	asked sync.WaitGroup // inferences under way
+
+	began  time.Time
+	errors int64 // of the PCIe link, that were put right until then
 }
 
 // A plan is a reason to replace a worker with which nothing is wrong.
@@ -60,7 +63,10 @@ func (s *Supervisor) start(ctx context.Context, w Worker, facts Facts) (*generat
 	if err != nil {
 		return nil, err
 	}
-	g := &generation{proc: proc, bad: make(chan struct{})}
+	g := &generation{proc: proc, bad: make(chan struct{}), began: time.Now()}
+	if chip, ok := facts.Chip(); ok {
+		g.errors = chip.AERCorrectable
+	}
 	if err := s.introduce(ctx, g, facts); err != nil {
 		return g, g.say(err)
 	}
@@ -94,7 +100,8 @@ func (s *Supervisor) introduce(ctx context.Context, g *generation, facts Facts) 
 		st.Library, st.LibraryPath = g.hello.Library, g.hello.Path
 		st.Chip, st.Firmware, st.Board = hef.Chip(g.device.Arch), g.device.Firmware, g.device.Board
 		st.Arch = st.Chip.String()
-		st.Findings = append(Hints(facts), firmwareHint(g.device.Firmware, g.hello.Library)...)
+		st.LinkErrors = 0
+		st.hint()
 		return st
 	})
 	return nil
@@ -175,6 +182,7 @@ func (s *Supervisor) attend(ctx context.Context, g *generation) error {
 func (s *Supervisor) ping(ctx context.Context, g *generation) {
 	tick := time.NewTicker(pingEvery)
 	defer tick.Stop()
+	size := growth{most: s.cfg.MaxRSS, models: -1}
 	for {
 		var p frame.PingReply
 		in, cancel := context.WithTimeout(ctx, pingTime)
@@ -186,17 +194,41 @@ func (s *Supervisor) ping(ctx context.Context, g *generation) {
 		case err != nil:
 			g.fail(fmt.Errorf("no sign of life within %v: %w", pingTime, err))
 			return
-		case p.RSS > s.cfg.MaxRSS:
-			g.fail(&plan{fmt.Sprintf("the worker has grown to %d MiB", p.RSS>>20)})
-			return
 		}
 		s.counted(p)
+		if err := size.add(p, time.Since(g.began)); err != nil {
+			g.fail(err)
+			return
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// A growth watches over how much memory a worker has. What its models take when
+// they come is theirs; what it gains afterwards is lost.
+type growth struct {
+	most   uint64 // bytes that it may gain
+	models int
+	base   uint64 // bytes that it had with so many models
+}
+
+// add looks at what a worker says that it has, and returns why it has to go. One
+// that grows fast is faulty, and the next one would as well.
+func (s *growth) add(p frame.PingReply, lived time.Duration) error {
+	if p.Models != s.models {
+		s.models, s.base = p.Models, p.RSS
+	}
+	switch {
+	case p.RSS < s.base || p.RSS-s.base <= s.most:
+		return nil
+	case lived < healed:
+		return fmt.Errorf("it has grown to %d MiB within %v", p.RSS>>20, lived.Round(time.Second))
+	}
+	return &plan{fmt.Sprintf("it has grown to %d MiB", p.RSS>>20)}
 }
 
 // sense asks the chip for its temperature. That it does not answer says nothing
@@ -216,6 +248,7 @@ func (s *Supervisor) sense(ctx context.Context, g *generation) {
 			r = frame.SenseReply{}
 		}
 		s.sensed(r)
+		s.watched(g)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

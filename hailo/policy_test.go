@@ -1,8 +1,11 @@
 package hailo
 
 import (
+	"errors"
 	"testing"
 	"time"
+
+	"primespark/hailo/frame"
 )
 
 func TestPolicy(t *testing.T) {
@@ -33,5 +36,37 @@ func TestPolicy(t *testing.T) {
 		fail(4*time.Minute, 2*time.Second)
 		p.lived(4 * time.Minute)
 		fail(6*time.Minute, time.Second)
+	}
+	// One that means nothing may pass, until a worker has lived again.
+	if !p.spared() || p.spared() {
+		t.Error("not exactly one failure was let pass")
+	}
+	if p.lived(healed); !p.spared() {
+		t.Error("a worker lived, and the next failure was not let pass")
+	}
+}
+
+func TestGrowth(t *testing.T) {
+	const most = 100
+	size := growth{most: most, models: -1}
+	for i, step := range []struct {
+		models      int
+		rss         uint64
+		lived       time.Duration
+		goes, early bool
+	}{
+		{models: 0, rss: 50},
+		{models: 2, rss: 5000},                // models take what they take
+		{models: 2, rss: 5100},                // as much as it may
+		{models: 2, rss: 4000},                // it gave some back
+		{models: 3, rss: 9000, lived: healed}, // another model
+		{models: 3, rss: 9101, lived: healed, goes: true},
+		{models: 3, rss: 9101, lived: healed - 1, goes: true, early: true},
+	} {
+		err := size.add(frame.PingReply{Models: step.models, RSS: step.rss}, step.lived)
+		_, planned := errors.AsType[*plan](err)
+		if (err != nil) != step.goes || planned != (step.goes && !step.early) {
+			t.Errorf("step %d: %v", i, err)
+		}
 	}
 }

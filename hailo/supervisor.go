@@ -54,7 +54,9 @@ type Config struct {
 	Dir     string        // where the worker lives and logs; must exist
 	Depth   int           // inferences of one model at a time; 4
 	Cap     time.Duration // the longest that one inference may take; 10 s
-	MaxRSS  uint64        // bytes of a worker that is replaced when it can be; 1 GiB
+	MaxRSS  uint64        // bytes by which a worker may grow while it has the same models; 512 MiB
+	Warm    float64       // °C at which the chip is told to be warm; 85
+	Hot     float64       // and hot; 95. Its makers let it run to 105, and it protects itself before that
 	Log     *slog.Logger  // nil: none
 	// Recheck is how often a host that lacks something is looked at again; 15 s.
 	Recheck time.Duration
@@ -95,7 +97,9 @@ type Supervisor struct {
 func New(cfg Config) *Supervisor {
 	def(&cfg.Depth, 4)
 	def(&cfg.Cap, 10*time.Second)
-	def(&cfg.MaxRSS, 1<<30)
+	def(&cfg.MaxRSS, 512<<20)
+	def(&cfg.Warm, 85)
+	def(&cfg.Hot, 95)
 	def(&cfg.Recheck, 15*time.Second)
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -198,7 +202,7 @@ func (s *Supervisor) once(ctx context.Context, p *policy) time.Duration {
 	s.restarted(found.Detail)
 	next := time.Now().Add(wait)
 	if s.stuck != nil {
-		next = time.Time{} // nobody knows when the kernel lets go of it
+		next, wait = time.Time{}, 0 // nobody knows when the kernel lets go of it
 	}
 	s.fell(Down{found, err, next}, facts, wait)
 	return wait

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -340,11 +341,35 @@ func TestUnload(t *testing.T) {
 	}
 }
 
+// TestGrownWorker has a worker that gains memory at once: it is faulty, and not
+// started again and again without a pause.
 func TestGrownWorker(t *testing.T) {
-	r := newRig(t, workertest.Grows, func(c *hailo.Config) { c.MaxRSS = 1 << 30 })
-	st := r.until(t, "restart", func(st hailo.Status) bool { return st.Restarts >= 1 })
-	if !strings.Contains(st.LastRestart, "has grown to") || r.Down() != nil {
-		t.Errorf("restarted since %q; down: %v", st.LastRestart, r.Down())
+	if testing.Short() {
+		t.Skip("-short: waits for the second sign of life for seconds")
+	}
+	r := newRig(t, workertest.Grows, nil)
+	st := r.state(t, hailo.StateDegraded)
+	if st.Restarts != 1 || !strings.Contains(st.LastRestart, "has grown to 1048576 MiB within 2s") || r.Down() == nil {
+		t.Errorf("%d restarts, the last since %q; down: %v", st.Restarts, st.LastRestart, r.Down())
+	}
+}
+
+// TestWatched has the link and the supply get worse while the chip works.
+func TestWatched(t *testing.T) {
+	root := Good().With(PCI+"/aer_dev_correctable", "RxErr 7\nTOTAL_ERR_COR 7\n").Make(t)
+	r := newRig(t, "", func(c *hailo.Config) { c.Host.Root = root; c.Warm = 47; c.Hot = 60 })
+	if st := r.until(t, "temperature", func(st hailo.Status) bool { return st.Temperature != nil }); st.LinkErrors != 0 || st.Zone != "warm" {
+		t.Errorf("%d errors at first, zone %s", st.LinkErrors, st.Zone)
+	}
+	if err := os.WriteFile(filepath.Join(root, PCI+"/aer_dev_correctable"), []byte("RxErr 12\nTOTAL_ERR_COR 12\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	hailo.Watch(r.Supervisor)
+	st := r.Status().Get()
+	if st.LinkErrors != 5 || !slices.ContainsFunc(st.Findings, func(f hailo.Finding) bool {
+		return f.Code == hailo.LinkErrors && strings.Contains(f.Detail, "12 errors")
+	}) {
+		t.Errorf("it says %+v", st.Findings)
 	}
 }
 

@@ -38,6 +38,9 @@ type Status struct {
 	PowerW      *float64  `json:"power_watts,omitempty"`
 	Protection  *bool     `json:"throttling_enabled,omitempty"` // whether it would throttle by itself
 
+	// LinkErrors counts those that PCIe put right since the worker began.
+	LinkErrors int64 `json:"aer_correctable_delta"`
+
 	Worker      WorkerStatus  `json:"worker,omitzero"`
 	Restarts    uint64        `json:"restarts"`
 	LastRestart string        `json:"last_restart_reason,omitempty"`
@@ -72,21 +75,15 @@ type Quantiles struct {
 	P95 float64 `json:"p95"`
 }
 
-// Where the chip is warm and hot, in °C. Its makers let it run to 105 °C at the
-// junction, and it protects itself before that.
-const (
-	warmCelsius = 85
-	hotCelsius  = 95
-)
-
-func zone(celsius []float64) string {
+// zone is the word for what the sensors measure.
+func (c Config) zone(celsius []float64) string {
 	if len(celsius) == 0 {
 		return ""
 	}
 	switch hottest := slices.Max(celsius); {
-	case hottest >= hotCelsius:
+	case hottest >= c.Hot:
 		return "hot"
-	case hottest >= warmCelsius:
+	case hottest >= c.Warm:
 		return "warm"
 	}
 	return "ok"
@@ -122,9 +119,32 @@ func (s Status) Sentence() string {
 func (s *Supervisor) sensed(r frame.SenseReply) {
 	celsius := slices.DeleteFunc(slices.Clone(r.TemperatureC), func(t float64) bool { return math.IsNaN(t) || t < -60 || t > 200 })
 	s.status.Update(func(st Status) Status {
-		st.Temperature, st.Zone, st.PowerW, st.Protection = celsius, zone(celsius), r.PowerW, r.Protection
+		st.Temperature, st.Zone, st.PowerW, st.Protection = celsius, s.cfg.zone(celsius), r.PowerW, r.Protection
 		return st
 	})
+}
+
+// watched takes what the host tells of the chip and may change by the minute: its
+// link and the supply voltage.
+func (s *Supervisor) watched(g *generation) {
+	if s.cfg.simulated() {
+		return
+	}
+	chips, low := s.cfg.Host.chips(), s.cfg.Host.undervoltage()
+	if len(chips) == 0 {
+		return // it has fallen off the bus, which inferences find out
+	}
+	s.status.Update(func(st Status) Status {
+		st.LinkErrors = max(0, chips[0].AERCorrectable-g.errors) // it counts anew after a rescan
+		st.Facts.Chips, st.Facts.Undervoltage = chips, low
+		st.hint()
+		return st
+	})
+}
+
+// hint finds anew what is not as it should be.
+func (st *Status) hint() {
+	st.Findings = append(Hints(st.Facts), firmwareHint(st.Firmware, st.Library)...)
 }
 
 // counted takes what the worker counted, and puts the figures of the models together.

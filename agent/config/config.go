@@ -104,6 +104,8 @@ type Hailo struct {
 	Models  string   `yaml:"models"`  // folder of HEF files
 	Load    []string `yaml:"load"`    // of them, those to load at the start; a well-known detector if empty
 	Depth   int      `yaml:"depth"`   // inferences of a model at a time
+	Warm    float64  `yaml:"warm"`    // °C
+	Hot     float64  `yaml:"hot"`     // °C
 }
 
 // What Hailo's Enabled and Share may be.
@@ -169,7 +171,7 @@ func Default() Config {
 		Gossip:    Gossip{Listen: ":7482"},
 		Models:    Models{Memory: 512 << 20},
 		Infer:     Infer{Queue: 16, Deadline: conf.Duration(30 * time.Second)},
-		Hailo:     Hailo{Enabled: Auto, Share: Exclusive, Models: "/usr/share/hailo-models", Load: []string{}, Depth: 4},
+		Hailo:     Hailo{Enabled: Auto, Share: Exclusive, Models: "/usr/share/hailo-models", Load: []string{}, Depth: 4, Warm: 85, Hot: 95},
 		Battery:   Battery{Source: "none", Every: conf.Duration(10 * time.Second)},
 		Telemetry: Telemetry{Every: conf.Duration(10 * time.Second)},
 		Outbox:    Outbox{MaxSize: 256 << 20, MaxAge: conf.Duration(7 * 24 * time.Hour)},
@@ -265,6 +267,12 @@ func (c Hailo) check(f *conf.File) {
 	}
 	if c.Depth < 1 || c.Depth > 16 {
 		f.Bad("hailo.depth", "%d is not between 1 and 16; 4 keeps the chip busy", c.Depth)
+	}
+	if !(c.Warm >= 40 && c.Warm <= 105) { // also what is no number
+		f.Bad("hailo.warm", "%v °C is not between 40 and 105, where its makers end; 85 leaves room", c.Warm)
+	}
+	if !(c.Hot >= c.Warm && c.Hot <= 105) {
+		f.Bad("hailo.hot", "%v °C is not between hailo.warm, %v °C, and 105, where its makers end; give 95", c.Hot, c.Warm)
 	}
 }
 

@@ -36,13 +36,17 @@ func TestParseListsEveryFault(t *testing.T) {
 http: {listen: here, loopback: "0.0.0.0:80"}
 battery: {source: sim, every: 10ms}
 mqtt: {broker: "tcp://me:secret@broker:1883"}
+hailo: {depth: 17, warm: 20, hot: 10}
 `))
 	want := `line 1, column 7: name: "Küche" cannot name a node; use 1 to 32 of a-z, 0-9 and hyphen, as in pi-kitchen
 line 2, column 16: http.listen: "here" is not an address to listen on; give an IP address and a port, as in 192.168.1.10:7480, or a port alone, as in :7480
 line 2, column 32: http.loopback: "0.0.0.0:80" is not a loopback address; give one as in 127.0.0.1:7491, since what is served there is not encrypted
 line 3, column 31: battery.every: 10ms is not between 1s and 10m0s
 line 3, column 10: battery.script: is empty; give the simulation at least one point, as in {t: 0s, mains: true, soc: 0.9, load: 5}
-line 4, column 16: mqtt.broker: holds a password in the open; use mqtt.username and mqtt.password_file`
+line 4, column 16: mqtt.broker: holds a password in the open; use mqtt.username and mqtt.password_file
+line 5, column 16: hailo.depth: 17 is not between 1 and 16; 4 keeps the chip busy
+line 5, column 26: hailo.warm: 20 °C is not between 40 and 105, where its makers end; 85 leaves room
+line 5, column 35: hailo.hot: 10 °C is not between hailo.warm, 20 °C, and 105, where its makers end; give 95`
 	if err == nil || err.Error() != want {
 		t.Errorf("got:\n%v\nwant:\n%s", err, want)
 	}
