@@ -3,44 +3,91 @@ package hailo_test
 import (
 	"errors"
 	"os"
-	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"primespark/hailo"
+	"primespark/hailo/hailotest"
 	"primespark/hailo/hef/synth"
 	"primespark/hailo/workertest"
 )
 
 // TestManyRestarts replaces the worker a thousand times, each time with a model in
-// it, and looks for what is left behind: descriptors, memory that is shared, and
-// processes.
+// it: as planned, since a model leaves, and after SIGKILL, by turns. It looks for what
+// is left behind: descriptors, memory that is shared, and processes.
 func TestManyRestarts(t *testing.T) {
+	restarts(t, 1000, newRig(t, workertest.None, impatient))
+}
+
+// TestManyRestartsOfTheDouble is TestManyRestarts with the worker that is shipped.
+func TestManyRestartsOfTheDouble(t *testing.T) {
+	kit := hailotest.Native(t)
+	restarts(t, 1000, newRig(t, workertest.None, func(c *hailo.Config) {
+		impatient(c)
+		c.Library, c.Workers = kit.Library, hailo.FindWorkers(kit.Worker)
+	}))
+}
+
+func impatient(c *hailo.Config) { c.Depth = 1 }
+
+// enough is how long the restarts may take: a slow machine does fewer of them, and
+// some in any case.
+const (
+	enough = 40 * time.Second
+	some   = 50
+)
+
+func restarts(t *testing.T, times int, r rig) {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("-short: starts a thousand processes")
 	}
-	times := 1000
 	if raceEnabled {
-		times = 50 // a thousand of them take minutes under the race detector
+		times = some // a thousand of them take minutes under the race detector
 	}
-	r := newRig(t, workertest.None, func(c *hailo.Config) { c.Depth = 1 })
+	hailo.Hurry(r.Supervisor)
 	kept := r.add(t, "kept")
-	good(t, kept)
-	before := held(t)
-	for i := range times {
-		file := modelFile(t, synth.Tensors("passing", 2, 1, 1).Bytes())
-		m, err := r.Add(soon(t), hailo.Spec{Name: "passing", File: file})
-		if err != nil {
-			t.Fatalf("after %d: %v", i, err)
-		}
-		if err := errors.Join(m.Close(), file.Close()); err != nil {
-			t.Fatal(err)
-		}
-		r.until(t, "next worker", func(st hailo.Status) bool { return st.Restarts == uint64(i+1) && st.State == hailo.StateReady })
+	want, err := infer1(soon(t), kept, 9)
+	if err != nil {
+		t.Fatal(err)
 	}
-	good(t, kept)
-	if after := held(t); after.files > before.files+2 || after.arenas > before.arenas || after.children > before.children {
-		t.Errorf("held after %d restarts: %+v, before: %+v", times, after, before)
+	before := held(t)
+	began := time.Now()
+	done := 0
+	for ; done < times && (done < some || time.Since(began) < enough); done++ {
+		pid := r.Status().Get().Worker.PID
+		if done%2 == 0 {
+			pass(t, r)
+		} else if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatalf("after %d: %v", done, err)
+		}
+		r.until(t, "next worker", func(st hailo.Status) bool { return st.Worker.PID != pid && st.State == hailo.StateReady })
+	}
+	if got, err := infer1(soon(t), kept, 9); err != nil || got != want {
+		t.Errorf("after %d restarts an inference gave %v and %v, want %v", done, got, err, want)
+	}
+	if n := r.Status().Get().Restarts; n != uint64(done) {
+		t.Errorf("%d restarts were counted, want %d", n, done)
+	}
+	t.Logf("%d restarts in %v", done, time.Since(began))
+	after := held(t)
+	if after.files > before.files+2 || after.arenas > before.arenas || after.children > before.children {
+		t.Errorf("held after %d restarts: %+v, before: %+v", done, after, before)
+	}
+}
+
+// pass has a model come and go, which replaces the worker.
+func pass(t *testing.T, r rig) {
+	t.Helper()
+	file := modelFile(t, synth.Tensors("passing", 2, 1, 1).Bytes())
+	m, err := r.Add(soon(t), hailo.Spec{Name: "passing", File: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(m.Close(), file.Close()); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -68,11 +115,7 @@ func held(t *testing.T) (h holding) {
 		if err != nil {
 			continue // the thread has ended
 		}
-		for pid := range strings.FieldsSeq(string(list)) {
-			if _, err := strconv.Atoi(pid); err == nil {
-				h.children++
-			}
-		}
+		h.children += len(strings.Fields(string(list)))
 	}
 	return h
 }

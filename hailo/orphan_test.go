@@ -81,6 +81,25 @@ func TestOrphan(t *testing.T) {
 	})
 }
 
+// TestThread holds that the goroutine which started the worker, and waits for it,
+// keeps its thread: TestOrphan can only show that nothing went wrong this time.
+func TestThread(t *testing.T) {
+	r := newRig(t, "", nil)
+	r.state(t, hailo.StateReady)
+	text := make([]byte, 1<<20)
+	text = text[:runtime.Stack(text, true)]
+	for goroutine := range strings.SplitSeq(string(text), "\n\n") {
+		if strings.Contains(goroutine, "hailo.(*process).start.") {
+			first, _, _ := strings.Cut(goroutine, "\n")
+			if !strings.Contains(first, "locked to thread") {
+				t.Errorf("the worker dies with any thread of %s", first)
+			}
+			return
+		}
+	}
+	t.Errorf("nobody waits for the worker:\n%s", text)
+}
+
 // wait looks until ok.
 func wait(t *testing.T, what string, ok func() bool) {
 	t.Helper()
