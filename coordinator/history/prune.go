@@ -1,21 +1,28 @@
 package history
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
 	"go.etcd.io/bbolt"
 )
 
-// tidy puts what came in order and drops what is too old, or too much.
+// tidy puts what came in order and drops what is too old, or too much: that also
+// when the first fails, for it makes room on a disk that is full.
 func (s *Store) tidy(now time.Time) {
-	if err := s.seal(); err != nil {
-		s.cfg.Log.Warn("history not put in order, trying on", "err", err, "remedy", "see that the disk has room and is writable")
-		return
-	}
+	s.order()
 	if err := s.prune(now); err != nil {
 		s.cfg.Log.Warn("old history not dropped, trying on", "err", err, "remedy", "see that the disk is writable")
+	}
+}
+
+// order puts what came in order.
+func (s *Store) order() {
+	if err := s.seal(); err != nil {
+		s.cfg.Log.Warn("history not put in order, trying on", "err", err, "remedy", "see that the disk has room and is writable")
 	}
 }
 
@@ -76,11 +83,11 @@ func (s *Store) drop(raw, minutes time.Time) (used int64, err error) {
 			}
 		}
 		s.first = max(firstNumber(tx), min(s.first, s.last.Get()+1))
-		if err := dropBefore(tx, bucketChunks, raw.UnixNano()); err != nil {
-			return err
-		}
-		return dropBefore(tx, bucketMinutes, minutes.Unix()/3600)
+		return nil
 	})
+	if err == nil {
+		err = errors.Join(s.dropBefore(bucketChunks, raw.UnixNano()), s.dropBefore(bucketMinutes, minutes.Unix()/3600))
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -92,27 +99,52 @@ func (s *Store) drop(raw, minutes time.Time) (used int64, err error) {
 	return used, err
 }
 
+// dropMost is how many records one transaction drops: those of a long time are not
+// all dropped at once.
+const dropMost = 20_000
+
 // dropBefore drops the records of a bucket whose number is below n.
-func dropBefore(tx *bbolt.Tx, bucket string, n int64) error {
-	b := tx.Bucket([]byte(bucket))
-	var old [][]byte
-	err := b.ForEach(func(k, _ []byte) error {
-		_, _, rest, err := names(k)
-		if err != nil || len(rest) < 8 {
-			return errKey
+func (s *Store) dropBefore(bucket string, n int64) error {
+	for {
+		var old [][]byte
+		err := s.db.View(func(tx *bbolt.Tx) (err error) {
+			old, err = before(tx.Bucket([]byte(bucket)).Cursor(), n)
+			return err
+		})
+		if err != nil || len(old) == 0 {
+			return err
 		}
-		if int64(binary.BigEndian.Uint64(rest)) < n {
-			old = append(old, append([]byte(nil), k...))
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for _, k := range old {
-		if err := b.Delete(k); err != nil {
+		err = s.db.Update(func(tx *bbolt.Tx) error {
+			b := tx.Bucket([]byte(bucket))
+			for _, k := range old {
+				if err := b.Delete(k); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil || len(old) < dropMost {
 			return err
 		}
 	}
-	return nil
+}
+
+// before returns keys whose number is below n, at most dropMost. It looks at the
+// beginning of each stream alone, and not at what stays.
+func before(c *bbolt.Cursor, n int64) (old [][]byte, err error) {
+	for k, _ := c.First(); k != nil && len(old) < dropMost; {
+		node, stream, rest, err := names(k)
+		if err != nil || len(rest) < 8 {
+			return nil, errKey
+		}
+		if int64(binary.BigEndian.Uint64(rest)) < n {
+			old = append(old, bytes.Clone(k))
+			k, _ = c.Next()
+			continue
+		}
+		next := prefix(node, stream)
+		next[len(next)-1] = 1 // no name has it, and none is before it
+		k, _ = c.Seek(next)
+	}
+	return old, nil
 }
