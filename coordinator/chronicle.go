@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -17,6 +18,10 @@ import (
 	"primespark/shared/telemetry"
 )
 
+// commitEvery is how often samples are made durable while few come: a commit on
+// each of a dozen nodes' own second would wear a card out within a year or two.
+const commitEvery = time.Second
+
 // openHistory opens the store of what the nodes measured.
 func openHistory(cfg config.Config, log *slog.Logger, metrics prometheus.Registerer) (*history.Store, error) {
 	dir := filepath.Join(cfg.StateDir, "history")
@@ -24,7 +29,7 @@ func openHistory(cfg config.Config, log *slog.Logger, metrics prometheus.Registe
 		return nil, fmt.Errorf("make the directory of the history: %w", err)
 	}
 	return history.Open(history.Config{
-		Dir: dir, MaxSize: int64(cfg.History.MaxSize), Raw: cfg.History.Raw.D(), Minutes: cfg.History.Minutes.D(), Log: log, Metrics: metrics,
+		Dir: dir, MaxSize: int64(cfg.History.MaxSize), Raw: cfg.History.Raw.D(), Minutes: cfg.History.Minutes.D(), Every: commitEvery, Log: log, Metrics: metrics,
 	})
 }
 

@@ -45,6 +45,7 @@ type Config struct {
 	Dir     string
 	MaxSize int64         // bytes in use; the oldest rows make room
 	Raw     time.Duration // for which rows stay
+	Every   time.Duration // between two transactions while few rows come: a card bears a certain number of them; 0 for none
 	Minutes time.Duration // for which minutes stay
 	Log     *slog.Logger
 	Metrics prometheus.Registerer // nil: none
@@ -81,13 +82,14 @@ type Store struct {
 	requests chan *request
 	last     *watch.Value[uint64] // number of the newest row
 
-	mu      sync.Mutex
-	marks   map[markKey]*mark
-	lives   map[string]int   // marks of each node
-	touched map[markKey]bool // since they were last written
-	sealed  uint64           // number of the last row that was sealed
-	first   uint64           // number of the oldest row in the log
-	short   bool             // it was told that less is kept than should be
+	mu       sync.Mutex
+	marks    map[markKey]*mark
+	lives    map[string]int    // marks of each node
+	touched  map[markKey]bool  // since they were last written
+	followed map[string]uint64 // up to where the logs of others were read, by their ids
+	sealed   uint64            // number of the last row that was sealed
+	first    uint64            // number of the oldest row in the log
+	short    bool              // it was told that less is kept than should be
 }
 
 var _ run.Part = (*Store)(nil)
@@ -96,7 +98,7 @@ var _ run.Part = (*Store)(nil)
 func Open(cfg Config) (*Store, error) {
 	s := &Store{
 		cfg: cfg, requests: make(chan *request, 256), last: watch.New(uint64(0)),
-		marks: map[markKey]*mark{}, lives: map[string]int{}, touched: map[markKey]bool{},
+		marks: map[markKey]*mark{}, lives: map[string]int{}, touched: map[markKey]bool{}, followed: map[string]uint64{},
 	}
 	var err error
 	if s.metrics, err = newMetrics(cfg.Metrics); err != nil {
@@ -173,6 +175,9 @@ func (s *Store) load() error {
 			return nil
 		})
 		if err != nil {
+			return err
+		}
+		if err := s.loadFollowed(tx); err != nil {
 			return err
 		}
 		newest := s.sealed

@@ -13,10 +13,12 @@ import (
 )
 
 const (
-	commitRows = 4096             // in one transaction, unless one request alone has more
-	sealRows   = 16384            // that wait in the log until they are put in order
-	sealEvery  = 10 * time.Minute // and at most so long
-	pruneEvery = 10 * time.Minute
+	commitRows    = 4096             // in one transaction, unless one request alone has more
+	hurryRows     = 512              // that wait for no others
+	hurryRequests = 64               // nor do so many requests, whoever they are from
+	sealRows      = 16384            // that wait in the log until they are put in order
+	sealEvery     = 10 * time.Minute // and at most so long
+	pruneEvery    = 10 * time.Minute
 )
 
 // A request is rows to be stored, and who waits for it.
@@ -51,22 +53,6 @@ func (s *Store) Append(ctx context.Context, node string, samples []telemetry.Sam
 	return Appended{a.last, a.acks}, err
 }
 
-// Follow stores rows of another coordinator's log, named by its id, which was
-// read up to a number; and remembers that.
-func (s *Store) Follow(ctx context.Context, peer string, rows []Row, upTo uint64) error {
-	_, err := s.do(ctx, &request{rows: rows, peer: peer, at: upTo})
-	return err
-}
-
-// Followed is how far the log of that id was read.
-func (s *Store) Followed(peer string) (n uint64, err error) {
-	err = s.db.View(func(tx *bbolt.Tx) error {
-		n = getNumber(tx.Bucket([]byte(bucketMeta)), []byte("peer/"+peer))
-		return nil
-	})
-	return n, err
-}
-
 func (s *Store) do(ctx context.Context, r *request) (answer, error) {
 	r.done = make(chan answer, 1)
 	select {
@@ -89,15 +75,18 @@ func (s *Store) Run(ctx context.Context) error {
 	defer tidy.Stop()
 	s.tidy(time.Now())
 	sealed := time.Now()
+	var began time.Time // of the last transaction
 	for {
 		select {
 		case r := <-s.requests:
-			s.commit(s.gather(r))
+			all := s.gather(r, began.Add(s.cfg.Every))
+			began = time.Now()
+			s.commit(all)
 			if s.unsealed() < sealRows && time.Since(sealed) < sealEvery {
 				continue
 			}
 			sealed = time.Now()
-			s.tidy(sealed)
+			s.order()
 		case <-tidy.C:
 			sealed = time.Now()
 			s.tidy(sealed)
@@ -107,14 +96,26 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 }
 
-// gather takes what waits besides.
-func (s *Store) gather(first *request) []*request {
+// gather takes what waits besides. While that is little, it waits for more until
+// the transaction is due: the nodes that send a few samples each second share one.
+func (s *Store) gather(first *request, due time.Time) []*request {
 	all, rows := []*request{first}, len(first.rows)
+	timer := time.NewTimer(time.Until(due))
+	defer timer.Stop()
 	for rows < commitRows {
 		select {
 		case r := <-s.requests:
 			all, rows = append(all, r), rows+len(r.rows)
+			continue
 		default:
+		}
+		if rows >= hurryRows || len(all) >= hurryRequests {
+			return all
+		}
+		select {
+		case r := <-s.requests:
+			all, rows = append(all, r), rows+len(r.rows)
+		case <-timer.C:
 			return all
 		}
 	}
@@ -157,11 +158,15 @@ func (s *Store) commit(all []*request) {
 			s.first = fresh[0].N
 		}
 		s.metrics.rows.Add(float64(len(fresh)))
+		s.metrics.commits.Inc()
 		s.metrics.newest.Set(float64(last))
 		s.last.Store(last)
 	}
 	for _, r := range all {
 		a := answer{last: last, err: err}
+		if err == nil && r.peer != "" {
+			s.followed[r.peer] = r.at
+		}
 		if err == nil && r.peer == "" {
 			samples := make([]telemetry.Sample, len(r.rows))
 			for i, row := range r.rows {
@@ -179,31 +184,19 @@ func (s *Store) commit(all []*request) {
 const ahead = time.Hour
 
 // write writes one block of the log, and how far the logs of others were read.
+// Rows that are all there already cost no transaction: each row comes back to the
+// one who has it first in the logs of all who follow him.
 func (s *Store) write(fresh []Row, all []*request, now time.Time) error {
-	follows := false
-	for _, r := range all {
-		follows = follows || r.peer != ""
-	}
-	if len(fresh) == 0 && !follows {
-		return nil
+	if len(fresh) == 0 {
+		return nil // where the logs of others are read is written with the next rows
 	}
 	return s.db.Update(func(tx *bbolt.Tx) error {
-		if len(fresh) > 0 {
-			b := tx.Bucket([]byte(bucketLog))
-			b.FillPercent = 1 // numbers only grow
-			if err := put(b, number(fresh[0].N), encodeBlock(fresh, now)); err != nil {
-				return err
-			}
+		b := tx.Bucket([]byte(bucketLog))
+		b.FillPercent = 1 // numbers only grow
+		if err := put(b, number(fresh[0].N), encodeBlock(fresh, now)); err != nil {
+			return err
 		}
-		for _, r := range all {
-			if r.peer == "" {
-				continue
-			}
-			if err := putNumber(tx.Bucket([]byte(bucketMeta)), []byte("peer/"+r.peer), r.at); err != nil {
-				return err
-			}
-		}
-		return nil
+		return s.writeFollowed(tx, all)
 	})
 }
 
@@ -213,6 +206,7 @@ func (s *Store) reload() error {
 	clear(s.marks)
 	clear(s.lives)
 	clear(s.touched)
+	clear(s.followed)
 	return s.load()
 }
 

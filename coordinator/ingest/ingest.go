@@ -42,7 +42,7 @@ const HistoryWaits health.Code = "history_waits"
 type Store interface {
 	Append(ctx context.Context, node string, samples []telemetry.Sample) (history.Appended, error)
 	Follow(ctx context.Context, peer string, rows []history.Row, upTo uint64) error
-	Followed(peer string) (uint64, error)
+	Followed(peer string) uint64
 	ID() string
 	Last() (uint64, <-chan struct{})
 	After(n uint64, most int) ([]history.Row, error)
