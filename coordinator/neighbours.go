@@ -51,8 +51,8 @@ func sinkParts(cfg config.Config, records *history.Store, node *consensus.Node, 
 	for name, open := range open {
 		feed, err := sinks.New(sinks.Config{
 			Name: name, Source: records, Open: open, Conditions: conditions, Log: log, Metrics: metrics,
-			Say: func(ctx context.Context) error {
-				_, err := node.Propose(ctx, lead.Actor, fsm.SinkRecord{Name: name, Node: cfg.Name})
+			Say: func(ctx context.Context, logs map[string]uint64) error {
+				_, err := node.Propose(ctx, lead.Actor, fsm.SinkRecord{Name: name, Node: cfg.Name, Logs: logs})
 				return err
 			},
 		})
@@ -63,7 +63,7 @@ func sinkParts(cfg config.Config, records *history.Store, node *consensus.Node, 
 			Name: name, Source: records, Leading: node.Leading().Get, Log: log,
 			Heard: func() (uint64, <-chan struct{}) {
 				state, changed := node.State()
-				return state.Sinks[name].Times, changed
+				return state.Sinks[name].Logs[records.ID()], changed
 			},
 		}
 		parts = append(parts, lead.Part(node.Leading(), log, feed), run.Restart(follower, log))

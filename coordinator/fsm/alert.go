@@ -172,21 +172,32 @@ type Sink struct {
 	At    time.Time `json:"at"` // when it had everything
 	Node  string    `json:"node"`
 	Times uint64    `json:"times"` // that this was said
+	// Logs is up to where it has the rows of each other coordinator's log, by the log's id.
+	Logs map[string]uint64 `json:"logs,omitempty"`
 }
 
 // SinkRecord tells that a sink had everything that was in the history a moment ago.
 type SinkRecord struct {
-	Name string `json:"name"`
-	Node string `json:"node"`
+	Name string            `json:"name"`
+	Node string            `json:"node"`
+	Logs map[string]uint64 `json:"logs,omitempty"` // as in Sink
 }
+
+// sinkLogs is how many logs a record tells of: those of all coordinators that there
+// can be, and of the stores that they had before.
+const sinkLogs = 64
 
 // Kind is sink.record.
 func (SinkRecord) Kind() Kind { return KindSink }
 
 func (c *change) sinkRecord(cmd SinkRecord) (any, error) {
-	if !fleet.ValidName(cmd.Name) || !fleet.ValidName(cmd.Node) || c.Sinks[cmd.Name].Times == 0 && len(c.Sinks) >= 16 {
+	bad := len(cmd.Logs) > sinkLogs
+	for id := range cmd.Logs {
+		bad = bad || !fleet.ValidName(id)
+	}
+	if bad || !fleet.ValidName(cmd.Name) || !fleet.ValidName(cmd.Node) || c.Sinks[cmd.Name].Times == 0 && len(c.Sinks) >= 16 {
 		return nil, problem.New(problem.Invalid, "Update all coordinators to the same version.", "The record of the sink %.80q is not valid.", cmd.Name)
 	}
-	c.Sinks = put(c.Sinks, cmd.Name, Sink{At: c.at.UTC(), Node: cmd.Node, Times: c.Sinks[cmd.Name].Times + 1})
+	c.Sinks = put(c.Sinks, cmd.Name, Sink{At: c.at.UTC(), Node: cmd.Node, Times: c.Sinks[cmd.Name].Times + 1, Logs: cmd.Logs})
 	return nil, nil
 }

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -114,6 +115,31 @@ func TestAlertsAreBounded(t *testing.T) {
 		index++
 		if r := apply(t, f, index, noon, AlertChange{Open: []AlertOpen{o}}); r.Err == nil {
 			t.Errorf("%s: taken", name)
+		}
+	}
+}
+
+// TestSinkRecord: where each coordinator's cursor may go is kept as the leader said
+// last, and a record of what can be no log is refused.
+func TestSinkRecord(t *testing.T) {
+	f := New()
+	apply(t, f, 1, noon, samples[0])
+	for i, logs := range []map[string]uint64{nil, {"a1": 7, "b2": 9}, {"b2": 10}} {
+		if r := apply(t, f, uint64(i+2), noon, SinkRecord{Name: "kafka", Node: "c1", Logs: logs}); r.Err != nil {
+			t.Fatal(r.Err)
+		}
+		s, _ := f.State()
+		if got := s.Sinks["kafka"]; !maps.Equal(got.Logs, logs) || got.Times != uint64(i+1) {
+			t.Errorf("%+v after %v", got, logs)
+		}
+	}
+	many := map[string]uint64{}
+	for i := range 65 {
+		many[fmt.Sprintf("log-%d", i)] = 1
+	}
+	for i, logs := range []map[string]uint64{many, {"No Id": 1}} {
+		if r := apply(t, f, uint64(i+5), noon, SinkRecord{Name: "kafka", Node: "c1", Logs: logs}); r.Err == nil {
+			t.Errorf("taken: %v", logs)
 		}
 	}
 }

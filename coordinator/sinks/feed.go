@@ -22,7 +22,7 @@ const (
 	waitMost  = time.Minute      // after many
 	saveEvery = 5 * time.Second  // between two writes of the cursor; a crash sends so much again
 	tellAfter = 2 * time.Minute  // of failures: a condition shows
-	sayEvery  = time.Minute      // between two words to those who follow
+	sayEvery  = 15 * time.Second // between two words to those who follow; a new leader sends so much again
 	lookEvery = 15 * time.Second // at the history, when it tells of nothing new
 )
 
@@ -32,9 +32,9 @@ type Config struct {
 	Source Source
 	// Open makes the sink, or says why it cannot; it is asked again after a failure.
 	Open func(ctx context.Context) (Sink, error)
-	// Say tells the other coordinators that the sink has all that was there a moment
-	// ago. It may fail: then they say the rows again that they need not.
-	Say func(ctx context.Context) error
+	// Say tells the other coordinators up to where in their logs, by the logs' ids, the
+	// sink has everything. It may fail: then they send rows again that they need not.
+	Say func(ctx context.Context, logs map[string]uint64) error
 
 	Conditions *health.Registry
 	Log        *slog.Logger
@@ -49,8 +49,10 @@ type Feed struct {
 
 	cursor, saved uint64
 	savedAt, told time.Time
-	failing       time.Time // since when; zero while all is well
-	said          string    // the failure that was logged
+	next          *word             // to those who follow; nil if none is due
+	last          map[string]uint64 // that was said
+	failing       time.Time         // since when; zero while all is well
+	said          string            // the failure that was logged
 }
 
 var _ run.Part = (*Feed)(nil)
@@ -74,7 +76,7 @@ func (f *Feed) Run(ctx context.Context) (err error) {
 	if f.cursor, err = f.Source.Cursor(cursorOf(f.Name)); err != nil {
 		return fmt.Errorf("read the cursor of the sink %s: %w", f.Name, err)
 	}
-	f.saved, f.failing, f.said = f.cursor, time.Time{}, ""
+	f.saved, f.failing, f.said, f.next = f.cursor, time.Time{}, "", nil
 	defer f.rest()
 	for wait := waitLeast; ; wait = min(2*wait, waitMost) {
 		began := f.cursor
@@ -103,10 +105,12 @@ func (f *Feed) session(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, sink.Close()) }()
 	for {
 		_, changed := f.Source.Last() // before the look, so that nothing falls in between
+		f.prepare()
 		n, err := f.copy(ctx, sink)
 		if err != nil {
 			return err
 		}
+		f.tell(ctx)
 		if n > 0 && time.Since(f.savedAt) < saveEvery {
 			continue
 		}
@@ -116,7 +120,7 @@ func (f *Feed) session(ctx context.Context) (err error) {
 		if n > 0 {
 			continue
 		}
-		f.caughtUp(ctx)
+		f.caughtUp()
 		timer := time.NewTimer(lookEvery)
 		select {
 		case <-changed:
@@ -190,17 +194,10 @@ func (f *Feed) save() error {
 	return nil
 }
 
-// caughtUp tells the others once a minute that the sink has everything.
-func (f *Feed) caughtUp(ctx context.Context) {
+// caughtUp notes that the sink has everything.
+func (f *Feed) caughtUp() {
 	f.works()
 	f.metrics.caughtUp()
-	if time.Since(f.told) < sayEvery {
-		return
-	}
-	f.told = time.Now()
-	if err := f.Say(ctx); err != nil && ctx.Err() == nil {
-		f.Log.Debug("the others were not told how far the sink is", "sink", f.Name, "err", err) // a minute on, again
-	}
 }
 
 // failed tells of a failure when it begins, and again when it is another one. The

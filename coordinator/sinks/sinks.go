@@ -9,9 +9,10 @@
 // that fall out of it before the sink is back are lost to the sink, counted and told
 // of.
 //
-// The other coordinators follow: each has the same rows in a log of its own, and
-// moves its own cursor behind the leader's, so that the next leader goes on about
-// where the last one was.
+// The other coordinators follow: each has the same rows in a log of its own. The
+// leader reads all those logs into its own, so it knows up to where in each of them
+// the sink has everything, and says so; the others move their cursors there, and the
+// next leader goes on where the last one was a moment ago.
 package sinks
 
 import (
@@ -32,6 +33,8 @@ type Source interface {
 	// Cursor is the number that SetCursor was last given for a name; 0 if none.
 	Cursor(name string) (uint64, error)
 	SetCursor(name string, n uint64) error
+	// Logs is how far the logs of other coordinators were read into this one, by their ids.
+	Logs() map[string]uint64
 }
 
 // A Sink takes rows. Write returns nil once the sink has them for good. It may

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -27,6 +28,7 @@ type memory struct {
 	first   uint64
 	last    *watch.Value[uint64]
 	cursors map[string]uint64
+	logs    map[string]uint64
 	fault   error
 }
 
@@ -70,12 +72,29 @@ func (m *memory) SetCursor(name string, n uint64) error {
 	return nil
 }
 
+func (m *memory) Logs() map[string]uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.logs)
+}
+
+// follow has the log read from another one, up to a number of that.
+func (m *memory) follow(id string, n uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.logs == nil {
+		m.logs = map[string]uint64{}
+	}
+	m.logs[id] = n
+}
+
 // A drain is a sink that can be away, and that dislikes one sequence.
 type drain struct {
 	mu      sync.Mutex
 	got     []uint64
 	away    error
 	dislike uint64
+	room    int // for so many rows; 0 for all
 	opened  int
 }
 
@@ -91,6 +110,9 @@ func (d *drain) Write(_ context.Context, rows []history.Row) error {
 	defer d.mu.Unlock()
 	if d.away != nil {
 		return d.away
+	}
+	if d.room > 0 && len(d.got)+len(rows) > d.room {
+		return errors.New("no room")
 	}
 	for _, r := range rows {
 		if r.Seq == d.dislike {
@@ -115,7 +137,7 @@ type lab struct {
 	conditions *health.Registry
 	reg        *prometheus.Registry
 	feed       *sinks.Feed
-	said       int
+	said       []map[string]uint64
 	stop       func()
 }
 
@@ -124,7 +146,7 @@ func inBubble(t *testing.T, story func(*testing.T, *lab)) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &lab{t: t, history: newMemory(), sink: &drain{}, conditions: health.New(nil), reg: prometheus.NewRegistry()}
 		feed, err := sinks.New(sinks.Config{
-			Name: "postgres", Source: l.history, Open: l.sink.open, Say: func(context.Context) error { l.said++; return nil },
+			Name: "postgres", Source: l.history, Open: l.sink.open, Say: l.say,
 			Conditions: l.conditions, Log: slog.New(slog.DiscardHandler), Metrics: l.reg,
 		})
 		if err != nil {
@@ -135,6 +157,11 @@ func inBubble(t *testing.T, story func(*testing.T, *lab)) {
 		story(t, l)
 		l.stop()
 	})
+}
+
+func (l *lab) say(_ context.Context, logs map[string]uint64) error {
+	l.said = append(l.said, logs)
+	return nil
 }
 
 func (l *lab) start() {
@@ -214,7 +241,7 @@ func TestSinkIsAway(t *testing.T) {
 		if all := l.conditions.All(); len(all) != 1 || all[0].Code != "sink_postgres_failing" {
 			t.Errorf("conditions %v", all)
 		}
-		if l.sink.opened > 20 {
+		if l.sink.opened > 60 { // of some 6 to begin with, and then 6 to 60 s apart
 			t.Errorf("opened %d times in 6 minutes", l.sink.opened)
 		}
 		l.sink.set(nil)
@@ -263,8 +290,8 @@ func TestHistoryFails(t *testing.T) {
 	})
 }
 
-// TestFollower: a coordinator that follows moves its cursor behind the leader's
-// word, by what was here long enough, and one that leads does not.
+// TestFollower: a coordinator that follows moves its cursor to where the leader
+// says, and never back, and one that leads does not.
 func TestFollower(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		history, heard, leading := newMemory(), watch.New(uint64(0)), false
@@ -275,41 +302,63 @@ func TestFollower(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- f.Run(ctx) }()
-		cursor := func() uint64 { n, _ := history.Cursor("sink-postgres"); return n }
-		history.add(100)
-		pass(90 * time.Second)
-		history.add(100)
-		pass(8 * time.Minute)
-		heard.Store(1)
-		synctest.Wait()
-		if n := cursor(); n != 0 {
-			t.Errorf("cursor %d: what is here for %v may not be there", n, 9*time.Minute)
-		}
-		pass(90 * time.Second)
-		heard.Store(2)
-		synctest.Wait()
-		if n := cursor(); n != 100 {
-			t.Errorf("cursor %d, want 100", n)
-		}
-		pass(time.Hour)
-		if n := cursor(); n != 100 {
-			t.Errorf("cursor %d, though the leader said no more", n)
-		}
-		leading = true
-		heard.Store(3)
-		synctest.Wait()
-		if n := cursor(); n != 100 {
-			t.Errorf("cursor %d: the one who leads has moved it", n)
-		}
-		leading = false
-		heard.Store(4)
-		synctest.Wait()
-		if n := cursor(); n != 200 {
-			t.Errorf("cursor %d, want 200", n)
+		for _, step := range []struct {
+			leads       bool
+			hears, want uint64
+		}{
+			{false, 100, 100},
+			{false, 90, 100}, // of a leader that knows less
+			{true, 200, 100},
+			{false, 210, 210},
+		} {
+			leading = step.leads
+			heard.Store(step.hears)
+			synctest.Wait()
+			if n, _ := history.Cursor("sink-postgres"); n != step.want {
+				t.Errorf("%+v: cursor %d", step, n)
+			}
 		}
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestWhatFollowersHear: the leader says how far it has read the logs of others,
+// when the sink has all of that, and says nothing twice.
+func TestWhatFollowersHear(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *lab) {
+		l.stop()
+		l.said = nil
+		l.history.follow("of-c2", 7)
+		l.sink.room = 10_000 // for the first of two batches
+		l.history.add(15_000)
+		l.start()
+		pass(time.Minute)
+		if len(l.said) != 0 {
+			t.Errorf("said %v of rows that the sink has not", l.said)
+		}
+		l.history.follow("of-c2", 9)
+		l.sink.mu.Lock()
+		l.sink.room = 0
+		l.sink.mu.Unlock()
+		pass(3 * time.Minute) // the feed tries again within one
+		if len(l.said) == 0 || l.said[len(l.said)-1]["of-c2"] != 9 {
+			t.Errorf("said %v, want 9 in the end", l.said)
+		}
+		before := len(l.said)
+		pass(time.Hour)
+		if n := len(l.said) - before; n != 0 {
+			t.Errorf("said %d times more, and nothing new", n)
+		}
+		for n := range uint64(60) {
+			l.history.add(1)
+			l.history.follow("of-c2", 10+n)
+			pass(time.Second)
+		}
+		if n := len(l.said) - before; n < 3 || n > 5 {
+			t.Errorf("said %d times in a minute, want 4", n)
 		}
 	})
 }

@@ -30,7 +30,7 @@ func TestHistoryToPostgres(t *testing.T) {
 	}
 	defer store.Close()
 	feed, err := sinks.New(sinks.Config{
-		Name: "postgres", Source: store, Say: func(context.Context) error { return nil },
+		Name: "postgres", Source: store, Say: func(context.Context, map[string]uint64) error { return nil },
 		Open:       func(ctx context.Context) (sinks.Sink, error) { return postgres.Open(ctx, config(s)) },
 		Conditions: health.New(nil), Log: log, Metrics: prometheus.NewRegistry(),
 	})
