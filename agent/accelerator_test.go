@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"primespark/agent/config"
+	"primespark/agent/doctor"
 	"primespark/hailo/hef/synth"
 	"primespark/hailo/workertest"
 	"primespark/shared/conf"
@@ -148,5 +149,20 @@ func TestAcceleratorOff(t *testing.T) {
 	text := b.until(http.MethodGet, "/v1/node", nil, `"blazeface"`)
 	if strings.Contains(text, "hailo") {
 		t.Errorf("it tells of one: %s", text)
+	}
+}
+
+// TestNotOnTheShelf names a model to load of which there is no file: the index and
+// the doctor say so.
+func TestNotOnTheShelf(t *testing.T) {
+	var shelf config.Hailo
+	b := newPi(t, workertest.None, func(c *config.Config) {
+		c.Hailo.Load = []string{"yolov8s", "yolov8x"}
+		shelf = c.Hailo
+	})
+	b.until(http.MethodPost, "/v2/repository/index", []byte("{}"), `"yolov8x"`, "hailo.load names it, and no file in "+shelf.Models+" is of it", `"READY"`)
+	found := shelved{shelf}.look(t.Context())
+	if len(found) != 1 || found[0].Severity != doctor.Warning || !strings.Contains(found[0].Detail, "names yolov8x, and no file") || !strings.Contains(found[0].Remedy, "there are: yolov8s.") {
+		t.Errorf("the doctor says %+v", found)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"primespark/agent/api"
@@ -128,8 +130,16 @@ func (s shelved) Checks() []doctor.Check {
 func (s shelved) look(context.Context) []doctor.Result {
 	chips := hailo.Probe(hailo.Host{}).Chips
 	names := shelf.Shelf{Dir: s.cfg.Models}.Names()
+	missing := slices.DeleteFunc(slices.Clone(s.cfg.Load), func(name string) bool { return slices.Contains(names, name) })
 	switch {
-	case s.cfg.Enabled == config.Off || len(chips) == 0 && len(names) == 0:
+	case s.cfg.Enabled == config.Off:
+		return nil
+	case len(missing) > 0:
+		return []doctor.Result{{
+			Severity: doctor.Warning, Detail: fmt.Sprintf("hailo.load names %s, and no file in %s is of it.", strings.Join(missing, ", "), s.cfg.Models),
+			Remedy: "Correct hailo.load; there are: " + strings.Join(names, ", ") + ". Or sudo apt install hailo-models.",
+		}}
+	case len(chips) == 0 && len(names) == 0:
 		return nil
 	case len(names) == 0:
 		return []doctor.Result{{Severity: doctor.Info, Detail: "There is no HEF file in " + s.cfg.Models + ".", Remedy: "sudo apt install hailo-models"}}

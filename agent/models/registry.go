@@ -117,7 +117,9 @@ func (r *Registry) Run(ctx context.Context) error {
 			break
 		}
 		// The reason is in the index and in the log.
-		_ = r.Load(ctx, name)
+		if err := r.Load(ctx, name); problem.Is(err, problem.NotFound) {
+			r.miss(name)
+		}
 	}
 	close(r.settled)
 	r.follow(ctx)
@@ -153,6 +155,17 @@ func (r *Registry) found() []string {
 		}
 	}
 	return names
+}
+
+// miss notes that a model which the configuration names is nowhere.
+func (r *Registry) miss(name string) {
+	names := r.cfg.Shelf.Names()
+	remedy := "correct hailo.load; or sudo apt install hailo-models"
+	if near := conf.Nearest(name, names); near != "" {
+		remedy = "did you mean " + near + " in hailo.load?"
+	}
+	r.refuse(name, fmt.Errorf("hailo.load names it, and no file in %s is of it", r.cfg.Shelf.Dir))
+	r.cfg.Log.Warn("model is not on the shelf", "model", name, "dir", r.cfg.Shelf.Dir, "there_are", names, "remedy", remedy)
 }
 
 // folders adds the models that have a folder to names.
