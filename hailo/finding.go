@@ -94,6 +94,7 @@ const (
 var states = map[Code]State{
 	Absent: StateAbsent, DriverMissing: StateDriver, ProbeFailed: StateDriver, Permission: StatePermission,
 	RuntimeMissing: StateRuntime, WorkerMissing: StateRuntime, VersionMismatch: StateRuntime, Unsupported: StateRuntime,
+	FirmwareMismatch: StateRuntime, ServiceDown: StateRuntime, ServiceVersion: StateRuntime,
 	PageSize: StateDriver, Busy: StateBusy, DeviceLost: StateLost, Wedged: StateWedged,
 }
 

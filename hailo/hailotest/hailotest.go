@@ -64,6 +64,27 @@ func Need(t testing.TB, program, debian string) {
 	t.Skipf("needs %s: apt install %s", program, debian)
 }
 
+// python is Debian's, which hailo_platform is installed for.
+const python = "/usr/bin/python3"
+
+// Python is the command of the worker in Python, on a double of hailo_platform. The
+// test is skipped without numpy, unless CI runs it.
+func Python(t testing.TB) []string {
+	t.Helper()
+	Need(t, python, "python3 python3-numpy")
+	if out, err := exec.Command(python, "-c", "import numpy").CombinedOutput(); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("apt install python3-numpy: %s", out)
+		}
+		t.Skip("needs numpy: apt install python3-numpy")
+	}
+	dir := filepath.Join(Root(t), "hailo")
+	return []string{
+		"/usr/bin/env", "PYTHONPATH=" + filepath.Join(dir, "hailotest", "platform"), "PYTHONDONTWRITEBYTECODE=1",
+		python, filepath.Join(dir, "workerpy", "worker.py"),
+	}
+}
+
 var building sync.Mutex
 
 // build compiles both programs, once for each state of the sources and flags:

@@ -2,9 +2,9 @@ package hailotest_test
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,21 +14,13 @@ import (
 	"primespark/hailo/hef/synth"
 )
 
-const python = "/usr/bin/python3" // Debian's, which hailo_platform is installed for
-
-// startPython runs the worker in Python on a double of hailo_platform.
+// startPython runs the worker in Python on a double of hailo_platform, with env
+// before its own environment.
 func startPython(t *testing.T, env ...string) *hailotest.Process {
 	t.Helper()
-	hailotest.Need(t, python, "python3 python3-numpy")
-	if out, err := exec.Command(python, "-c", "import numpy").CombinedOutput(); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("apt install python3-numpy: %s", out)
-		}
-		t.Skip("needs numpy: apt install python3-numpy")
-	}
-	root := hailotest.Root(t)
-	env = append([]string{"PYTHONPATH=" + filepath.Join(root, "hailo", "hailotest", "platform"), "PYTHONDONTWRITEBYTECODE=1"}, env...)
-	return hailotest.Start(t, env, python, filepath.Join(root, "hailo", "workerpy", "worker.py"), "--library", "/usr/lib/libhailort.so.5.1.1")
+	argv := hailotest.Python(t)
+	at := slices.Index(argv, "PYTHONDONTWRITEBYTECODE=1") + 1
+	return hailotest.Start(t, nil, slices.Insert(argv, at, env...)...)
 }
 
 // The same models, the same protocol, the same answers as with the worker in C.
