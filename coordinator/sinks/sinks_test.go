@@ -302,6 +302,7 @@ func TestFollower(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- f.Run(ctx) }()
+		synctest.Wait()
 		for _, step := range []struct {
 			leads       bool
 			hears, want uint64
