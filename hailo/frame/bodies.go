@@ -58,6 +58,9 @@ type LoadReply struct {
 	Millis  float64  `json:"ms"` // how long it took
 }
 
+// ByClass is the layout of boxes that the engine has chosen itself; see Tensor.Classes.
+const ByClass = "nms_by_class"
+
 // A Tensor is one input or output, as the worker wants or gives it.
 type Tensor struct {
 	Name      string      `json:"name"`
@@ -116,6 +119,8 @@ func (t Tensor) check() error {
 		return fmt.Errorf("%d classes of %d", t.Classes, t.PerClass)
 	case len(t.Shape) == 0 || len(t.Shape) > 8:
 		return fmt.Errorf("%d dimensions", len(t.Shape))
+	case t.Layout == ByClass && (t.Type != tensor.Float32 || t.Bytes != 4*t.Classes*(1+5*t.PerClass)):
+		return fmt.Errorf("%d bytes of %v for %d classes of %d boxes", t.Bytes, t.Type, t.Classes, t.PerClass)
 	}
 	elements := 1
 	for _, d := range t.Shape {

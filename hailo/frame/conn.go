@@ -114,19 +114,28 @@ func (c *Conn) ReceiveFile() (Message, *os.File, error) {
 	return m, file, err
 }
 
-// inherited returns the file in a control message. There is room for one only;
-// the kernel closes what has none.
+// inherited returns the file in a control message. In the room for one there is,
+// for its alignment, room for two, which nobody sends.
 func inherited(oob []byte) (*os.File, error) {
 	if len(oob) == 0 {
 		return nil, nil
 	}
 	control, err := unix.ParseSocketControlMessage(oob)
-	if err != nil || len(control) != 1 {
-		return nil, fmt.Errorf("%d control messages: %w", len(control), err)
+	if err != nil {
+		return nil, fmt.Errorf("control message: %w", err)
+	}
+	if len(control) != 1 {
+		return nil, fmt.Errorf("%d control messages, want one", len(control))
 	}
 	fds, err := unix.ParseUnixRights(&control[0])
-	if err != nil || len(fds) != 1 {
-		return nil, fmt.Errorf("%d descriptors: %w", len(fds), err)
+	if err != nil {
+		return nil, fmt.Errorf("control message: %w", err)
+	}
+	if len(fds) != 1 {
+		for _, fd := range fds {
+			_ = unix.Close(fd) // the conversation is over anyway
+		}
+		return nil, fmt.Errorf("%d files came along, want one", len(fds))
 	}
 	return os.NewFile(uintptr(fds[0]), "sent"), nil
 }

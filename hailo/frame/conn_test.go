@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -224,5 +225,39 @@ func TestPlanSlots(t *testing.T) {
 	}
 	if _, err := frame.PlanSlots(*loaded(), 0); err == nil {
 		t.Error("depth 0 passed")
+	}
+}
+
+// Two files fit where one is expected; whoever sends them is broken, and neither
+// stays open.
+func TestTwoFilesAreNonsense(t *testing.T) {
+	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(ends[0])
+	far, err := frame.Accept(os.NewFile(uintptr(ends[1]), "agent"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	packet, err := frame.Message{Header: frame.Header{Type: frame.Load}}.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	if err := unix.Sendmsg(ends[0], packet, unix.UnixRights(int(write.Fd()), int(write.Fd())), nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := far.ReceiveFile(); err == nil || !strings.Contains(err.Error(), "2 files came along") {
+		t.Errorf("got %v", err)
+	}
+	write.Close()
+	if _, err := read.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("somebody holds a file still: %v", err)
 	}
 }

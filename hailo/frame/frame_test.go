@@ -113,17 +113,20 @@ func loaded() *frame.LoadReply {
 func TestBodyRefusesWhatCannotBe(t *testing.T) {
 	good := `{"name":"a","type":"UINT8","shape":[2,3],"bytes":6}`
 	for name, test := range map[string]struct{ in, out, want string }{
-		"good":         {good, good, ""},
-		"nothing out":  {good, "", "1 inputs and 0 outputs"},
-		"many":         {good, strings.Repeat(good+",", 64) + good, "at most 64"},
-		"no name":      {`{"type":"UINT8","shape":[1],"bytes":1}`, good, "no name"},
-		"no bytes":     {`{"name":"a","type":"UINT8","shape":[1]}`, good, "0 bytes"},
-		"type":         {`{"name":"a","type":"BYTES","shape":[1],"bytes":1}`, good, "unknown type"},
-		"other size":   {`{"name":"a","type":"UINT16","shape":[2,3],"bytes":6}`, good, "has 12"},
-		"overflow":     {`{"name":"a","type":"UINT8","shape":[1073741824,1073741824,1073741824],"bytes":6}`, good, "shape"},
-		"negative":     {`{"name":"a","type":"UINT8","shape":[-2,-3],"bytes":6}`, good, "shape"},
-		"many classes": {`{"name":"a","type":"UINT8","shape":[6],"bytes":6,"classes":70000}`, good, "70000 classes"},
-		"no shape":     {`{"name":"a","type":"UINT8","bytes":1}`, good, "0 dimensions"},
+		"good":          {good, good, ""},
+		"nothing out":   {good, "", "1 inputs and 0 outputs"},
+		"many":          {good, strings.Repeat(good+",", 64) + good, "at most 64"},
+		"no name":       {`{"type":"UINT8","shape":[1],"bytes":1}`, good, "no name"},
+		"no bytes":      {`{"name":"a","type":"UINT8","shape":[1]}`, good, "0 bytes"},
+		"type":          {`{"name":"a","type":"BYTES","shape":[1],"bytes":1}`, good, "unknown type"},
+		"other size":    {`{"name":"a","type":"UINT16","shape":[2,3],"bytes":6}`, good, "has 12"},
+		"overflow":      {`{"name":"a","type":"UINT8","shape":[1073741824,1073741824,1073741824],"bytes":6}`, good, "shape"},
+		"negative":      {`{"name":"a","type":"UINT8","shape":[-2,-3],"bytes":6}`, good, "shape"},
+		"many classes":  {`{"name":"a","type":"UINT8","shape":[6],"bytes":6,"classes":70000}`, good, "70000 classes"},
+		"boxes":         {good, `{"name":"a","type":"FP32","shape":[33],"bytes":132,"layout":"nms_by_class","classes":3,"per_class":2}`, ""},
+		"more boxes":    {good, `{"name":"a","type":"FP32","shape":[33],"bytes":132,"layout":"nms_by_class","classes":60000,"per_class":60000}`, "60000 classes of 60000 boxes"},
+		"boxes of what": {good, `{"name":"a","type":"UINT8","shape":[132],"bytes":132,"layout":"nms_by_class","classes":3,"per_class":2}`, "132 bytes of UINT8"},
+		"no shape":      {`{"name":"a","type":"UINT8","bytes":1}`, good, "0 dimensions"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := frame.Message{Header: frame.Header{Type: frame.Load}, Payload: []byte(`{"inputs":[` + test.in + `],"outputs":[` + test.out + `]}`)}

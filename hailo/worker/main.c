@@ -390,11 +390,13 @@ static size_t receive(char *packet, size_t room, int *fd) {
 	}
 	struct cmsghdr *c = CMSG_FIRSTHDR(&message);
 	*fd = -1;
-	if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len >= CMSG_LEN(sizeof(int))) {
+	// In the room for one file there is, for its alignment, room for two.
+	bool one = c == NULL || (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)));
+	if (c != NULL && one) {
 		memcpy(fd, CMSG_DATA(c), sizeof *fd);
 	}
 	const struct wire_header *h = (const struct wire_header *)(const void *)packet;
-	if ((message.msg_flags & MSG_TRUNC) != 0 || (size_t)n < sizeof *h || h->magic != WIRE_MAGIC || h->flags != 0 || h->length != (size_t)n - sizeof *h) {
+	if (!one || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || (size_t)n < sizeof *h || h->magic != WIRE_MAGIC || h->flags != 0 || h->length != (size_t)n - sizeof *h) {
 		fprintf(stderr, "a packet of %zd bytes is no request of this protocol\n", n);
 		_exit(1);
 	}

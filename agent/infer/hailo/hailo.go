@@ -91,15 +91,12 @@ type down struct{ err error }
 func (d *down) Error() string   { return d.err.Error() }
 func (d *down) Unwrap() []error { return []error{infer.ErrDown, d.err} }
 
-// byClass is the layout of boxes that the model has chosen itself.
-const byClass = "nms_by_class"
-
 // describe tells of a tensor of the worker's in the words of the protocol. Boxes by
 // class are [1, classes, 1 + 5 × most of a class], as the post-processing reads them.
 func describe(t frame.Tensor) tensor.Spec {
 	shape := slices.Clone(t.Shape)
 	switch {
-	case t.Layout == byClass:
+	case t.Layout == frame.ByClass:
 		shape = []int{1, t.Classes, 1 + 5*t.PerClass}
 	case t.Layout == "nc" && len(shape) > 1:
 		shape = []int{1, shape[len(shape)-1]}
@@ -135,7 +132,7 @@ func (s *session) Infer(ctx context.Context, in, out []tensor.Tensor) error {
 		},
 		func(from [][]byte) {
 			for i, t := range s.model.Shape().Outputs {
-				if t.Layout == byClass {
+				if t.Layout == frame.ByClass {
 					boxes(out[i].Data, from[i], t.Classes, t.PerClass)
 				} else {
 					copy(out[i].Data, from[i])
