@@ -2,6 +2,7 @@ package hailo_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -53,6 +54,19 @@ func TestTakeover(t *testing.T) {
 	next := r.until(t, "next worker", func(now hailo.Status) bool { return now.State == hailo.StateReady && now.Worker.PID != st.Worker.PID })
 	if got, err := infer1(soon(t), m, 200); err != nil || got != want || next.Worker.Kind != "hailo-python" || next.Restarts != 1 {
 		t.Errorf("the next one, %+v, gave %v and %v", next.Worker, got, err)
+	}
+}
+
+// TestNoPython has such a library, and no Python package: what is told is what to
+// install, and not that there is no HailoRT.
+func TestNoPython(t *testing.T) {
+	python := hailotest.Python(t)
+	t.Setenv("HAILORT_DOUBLE_VERSION", "5.1.1")
+	python = slices.Insert(python, slices.Index(python, "PYTHONDONTWRITEBYTECODE=1"), "PYTHONPATH=")
+	r := newDouble(t, func(c *hailo.Config) { c.Workers = append(c.Workers, hailo.Worker{Kind: "python", Argv: python}) })
+	st := r.until(t, "cause", func(st hailo.Status) bool { return st.Cause != nil })
+	if c := st.Cause; c.Code != hailo.Unsupported || !strings.Contains(c.Detail, "No module named 'hailo_platform'") || c.Remedy != "sudo apt install python3-hailort python3-numpy" {
+		t.Errorf("cause %+v", c)
 	}
 }
 

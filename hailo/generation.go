@@ -63,6 +63,7 @@ func (s *Supervisor) start(ctx context.Context, w Worker, facts Facts) (*generat
 	if err != nil {
 		return nil, err
 	}
+	proc.python = w.Kind == "python"
 	g := &generation{proc: proc, bad: make(chan struct{}), began: time.Now()}
 	if chip, ok := facts.Chip(); ok {
 		g.errors = chip.AERCorrectable

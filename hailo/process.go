@@ -21,10 +21,12 @@ import (
 // that the kernel cannot end.
 type process struct {
 	*frame.Client
-	pid   int
-	last  *lastLines    // of its stderr
-	ended chan struct{} // closed once the kernel has let it go
-	how   error         // how it ended; of use once ended is closed
+	pid int
+	// python says that it is the worker in Python.
+	python bool
+	last   *lastLines    // of its stderr
+	ended  chan struct{} // closed once the kernel has let it go
+	how    error         // how it ended; of use once ended is closed
 
 	kill  func()         // the signal, and the end of the conversation
 	grace time.Duration  // that the kernel gets to end it

@@ -275,6 +275,9 @@ func (s *Supervisor) found(err error, gen *generation) Finding {
 		log := ""
 		if gen != nil {
 			log = gen.proc.last.error()
+			if failure.Status == frame.NoLibrary && gen.proc.python {
+				return s.noPython(failure, facts)
+			}
 		}
 		return Explain(failure, log, facts)
 	}
@@ -290,6 +293,20 @@ func (s *Supervisor) found(err error, gen *generation) Finding {
 		}
 	}
 	return warning(InferAborted, "It is started again by itself; if that goes on, send the output of prime-spark-agent hailo selftest --json.", "The Hailo's worker failed: %s.", text)
+}
+
+// noPython is the finding of a library that only the worker in Python serves, and
+// whose Python package cannot be used.
+func (s *Supervisor) noPython(failure *frame.Failure, facts Facts) Finding {
+	remedy := "sudo apt install python3-hailort python3-numpy"
+	if chip, _ := facts.Chip(); chip.SoC() {
+		remedy = "sudo apt install python3-h10-hailort python3-numpy"
+	}
+	which := "This HailoRT"
+	if library, ok := facts.Library(); ok && library.Version != (Version{}) {
+		which = "HailoRT " + library.Version.String()
+	}
+	return fault(Unsupported, remedy, "%s is served by the Python worker only, and what that needs cannot be used: %s.", which, words(failure, ""))
 }
 
 // turned tells those who wait what there is now.

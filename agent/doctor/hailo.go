@@ -59,6 +59,9 @@ func (h Hailo) versions(context.Context) []Result {
 	if l, ok := h.Facts.Library(); ok {
 		library = l.Version.String()
 	}
+	if h.Facts.Simulated {
+		library = "a double"
+	}
 	firmware := h.Firmware
 	if firmware == "" {
 		firmware = "not asked yet"
