@@ -1,7 +1,7 @@
 package agent
 
 import (
-	"maps"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -14,7 +14,7 @@ import (
 )
 
 // forHomeAssistant adds to an uplink what Home Assistant reads.
-func forHomeAssistant(c *uplink.Config, mode string, cfg config.Telemetry, n node, newest func() telemetry.Newest) {
+func forHomeAssistant(c *uplink.Config, mode string, cfg config.Telemetry, n node, newest func() telemetry.Newest, log *slog.Logger) {
 	c.Self = func() any { return homeassistant.SelfOf(n.vital.Get(), n.conditions.All(), n.registry.Index()) }
 	switch mode {
 	case "off":
@@ -23,7 +23,11 @@ func forHomeAssistant(c *uplink.Config, mode string, cfg config.Telemetry, n nod
 		c.Standing = append(c.Standing, uplink.Standing{Topic: c.Topics.Discovery(), Payload: func() ([]byte, error) { return []byte{}, nil }})
 		return
 	}
-	d := &discovery{node: n, topics: c.Topics, every: cfg.Every.D(), newest: newest, board: board("model"), serial: board("serial-number")}
+	known, err := openEntities(n.cfg.StateDir)
+	if err != nil {
+		log.Warn("what Home Assistant was told of is not known", "err", err, "remedy", "nothing is to be done; entities that are gone may have to be deleted there by hand")
+	}
+	d := &discovery{known: known, log: log, node: n, topics: c.Topics, every: cfg.Every.D(), newest: newest, board: board("model"), serial: board("serial-number")}
 	c.Standing = append(c.Standing, uplink.Standing{
 		Topic: c.Topics.Discovery(), Payload: d.message, Come: telemetry.HomeAssistant, Word: homeassistant.Birth,
 	})
@@ -37,7 +41,8 @@ type discovery struct {
 	every         time.Duration
 	newest        func() telemetry.Newest
 	board, serial string
-	before        map[string]string // entities that were ever told of, and their platform
+	known         *entities
+	log           *slog.Logger
 }
 
 // message returns the discovery of the node as it is; nil until all sensors have
@@ -52,14 +57,13 @@ func (d *discovery) message() ([]byte, error) {
 	for _, m := range d.vital.Get().Models {
 		n.Models = append(n.Models, m.Name)
 	}
-	if d.before == nil {
-		d.before = map[string]string{}
-	}
-	b, err := homeassistant.Config(n, d.before)
+	b, err := homeassistant.Config(n, d.known.all)
 	if err != nil {
 		return nil, err
 	}
-	maps.Copy(d.before, homeassistant.Entities(n))
+	if err := d.known.add(homeassistant.Entities(n)); err != nil { // known all the same, until the agent ends
+		d.log.Warn("what Home Assistant was told of is not kept", "err", err, "remedy", "see that the disk under state_dir is writable")
+	}
 	return b, nil
 }
 

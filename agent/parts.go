@@ -140,6 +140,6 @@ func newUplink(cfg config.Config, self node, id *identity.Identity, recorder *re
 			return nil, err
 		}
 	}
-	forHomeAssistant(&c, cfg.MQTT.HomeAssistant, cfg.Telemetry, self, recorder.Newest().Get)
+	forHomeAssistant(&c, cfg.MQTT.HomeAssistant, cfg.Telemetry, self, recorder.Newest().Get, log)
 	return uplink.New(c, recorder, log, metrics)
 }
