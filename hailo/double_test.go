@@ -15,13 +15,19 @@ import (
 // newDouble is newRig with the worker in C on the double of the library.
 func newDouble(t *testing.T, change func(*hailo.Config)) rig {
 	t.Helper()
-	kit := hailotest.Native(t)
 	return newRig(t, workertest.None, func(c *hailo.Config) {
-		c.Library, c.Workers = kit.Library, hailo.FindWorkers(kit.Worker)
+		double(t, c)
 		if change != nil {
 			change(c)
 		}
 	})
+}
+
+// double puts the worker in C and the double of the library into a configuration.
+func double(t *testing.T, c *hailo.Config) {
+	t.Helper()
+	kit := hailotest.Native(t)
+	c.Library, c.Workers = kit.Library, hailo.FindWorkers(kit.Worker)
 }
 
 // TestTakeover has a library that the worker in C does not know: that in Python

@@ -83,7 +83,11 @@ func (s *Supervisor) start(ctx context.Context, w Worker, facts Facts) (*generat
 
 // introduce learns who the worker is and which chip it has.
 func (s *Supervisor) introduce(ctx context.Context, g *generation, facts Facts) (err error) {
-	hello, cancel := context.WithTimeout(ctx, helloTime)
+	patience := helloTime
+	if g.proc.python {
+		patience = pythonTime
+	}
+	hello, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if g.hello, err = g.proc.Hello(hello); err != nil {
 		return err
@@ -94,7 +98,7 @@ func (s *Supervisor) introduce(ctx context.Context, g *generation, facts Facts) 
 	device, cancel := context.WithTimeout(ctx, deviceTime)
 	defer cancel()
 	if err := g.proc.Ask(device, frame.Device, &g.device); err != nil {
-		return err
+		return late(device, err, frame.Failure{Type: frame.Device, Call: "hailo_identify"})
 	}
 	s.status.Update(func(st Status) Status {
 		st.Worker = WorkerStatus{Kind: g.hello.Worker, PID: g.proc.pid, Layout: g.hello.Layout}
@@ -106,6 +110,16 @@ func (s *Supervisor) introduce(ctx context.Context, g *generation, facts Facts) 
 		return st
 	})
 	return nil
+}
+
+// late is the failure of a library that has not come back from a call within the
+// time that it is given; any other error stays what it is.
+func late(in context.Context, err error, f frame.Failure) error {
+	if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(in.Err(), context.DeadlineExceeded) {
+		return err
+	}
+	f.Status, f.Detail = statusTimeout, "no answer in time"
+	return &f
 }
 
 // firmwareHint compares the firmware with the library: a difference is no fault.

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"primespark/hailo"
-	"primespark/hailo/hailotest"
 	"primespark/hailo/hef/synth"
 	"primespark/hailo/workertest"
 )
@@ -23,11 +22,7 @@ func TestManyRestarts(t *testing.T) {
 
 // TestManyRestartsOfTheDouble is TestManyRestarts with the worker that is shipped.
 func TestManyRestartsOfTheDouble(t *testing.T) {
-	kit := hailotest.Native(t)
-	restarts(t, 1000, newRig(t, workertest.None, func(c *hailo.Config) {
-		impatient(c)
-		c.Library, c.Workers = kit.Library, hailo.FindWorkers(kit.Worker)
-	}))
+	restarts(t, 1000, newDouble(t, impatient))
 }
 
 func impatient(c *hailo.Config) { c.Depth = 1 }

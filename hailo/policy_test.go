@@ -1,7 +1,9 @@
 package hailo
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -67,6 +69,35 @@ func TestGrowth(t *testing.T) {
 		_, planned := errors.AsType[*plan](err)
 		if (err != nil) != step.goes || planned != (step.goes && !step.early) {
 			t.Errorf("step %d: %v", i, err)
+		}
+	}
+}
+
+func TestLate(t *testing.T) {
+	asked := frame.Failure{Type: frame.Device, Call: "hailo_identify"}
+	in, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	if got := Explain(late(in, fmt.Errorf("device request: %w", in.Err()), asked).(*frame.Failure), "", Facts{}); got.Code != InferTimeout || got.Remedy == "" {
+		t.Errorf("a call that does not come back is %+v", got)
+	}
+	other := errors.New("another")
+	if err := late(in, other, asked); !errors.Is(err, other) {
+		t.Errorf("another error became %v", err)
+	}
+	if err := late(t.Context(), context.DeadlineExceeded, asked); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("somebody else's deadline became %v", err)
+	}
+}
+
+func TestDownSaysThingsOnce(t *testing.T) {
+	because := errors.New("it broke")
+	for want, d := range map[string]Down{
+		"The chip is away.":            {Finding: Finding{Detail: "The chip is away."}},
+		"The chip is away: it broke":   {Finding: Finding{Detail: "The chip is away."}, Err: because},
+		"The worker failed: it broke.": {Finding: Finding{Detail: "The worker failed: it broke."}, Err: because},
+	} {
+		if got := d.Error(); got != want {
+			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,10 +32,10 @@ const shortly = 3 * time.Second
 func (d *Down) soon() bool { return !d.Until.IsZero() && time.Until(d.Until) < shortly }
 
 func (d *Down) Error() string {
-	if d.Err != nil {
-		return d.Detail + ": " + d.Err.Error()
+	if d.Err == nil || strings.Contains(d.Detail, d.Err.Error()) {
+		return d.Detail
 	}
-	return d.Detail
+	return strings.TrimSuffix(d.Detail, ".") + ": " + d.Err.Error()
 }
 
 // Unwrap makes errors.Is(err, ErrDown) true of every Down.
@@ -65,6 +66,7 @@ type Config struct {
 // Dead-man timers of a worker: how long each kind of request may take.
 const (
 	helloTime  = 5 * time.Second
+	pythonTime = 20 * time.Second // Hello of the worker in Python, which reads its modules from an SD card
 	deviceTime = 10 * time.Second // the firmware answers, or its driver gives up after some seconds
 	loadTime   = 30 * time.Second
 	pingEvery  = 2 * time.Second
@@ -278,6 +280,9 @@ func (s *Supervisor) found(err error, gen *generation) Finding {
 			if failure.Status == frame.NoLibrary && gen.proc.python {
 				return s.noPython(failure, facts)
 			}
+		}
+		if failure.Status == frame.NoLibrary && s.cfg.Library != "" {
+			return fault(RuntimeMissing, "Correct hailo.library, or leave it out: then the HailoRT that is installed is found.", "The library that hailo.library names cannot be used: %s.", words(failure, ""))
 		}
 		return Explain(failure, log, facts)
 	}

@@ -390,6 +390,7 @@ func TestDoesNotStart(t *testing.T) {
 		"no worker program":   {"", func(_ *testing.T, c *hailo.Config) { c.Workers = nil }, hailo.StateRuntime, "prime-spark-hailo-worker is not here"},
 		"no Python worker":    {"", func(t *testing.T, c *hailo.Config) { c.Host.Root = soc().Make(t) }, hailo.StateRuntime, "Python worker, which HailoRT 5.1.1 needs"},
 		"not to be executed":  {"", func(_ *testing.T, c *hailo.Config) { c.Workers = []hailo.Worker{{Argv: []string{"/nonexistent"}}} }, hailo.StateDegraded, "no such file"},
+		"no such library":     {"", func(t *testing.T, c *hailo.Config) { double(t, c); c.Library = "/nonexistent.so" }, hailo.StateRuntime, "that hailo.library names cannot be used: /nonexistent.so: cannot open"},
 		"a double of nothing": {workertest.Exits, func(t *testing.T, c *hailo.Config) { c.Host.Root, c.Library = Tree{}.Make(t), "/nonexistent.so" }, hailo.StateDegraded, "ended with code 3"},
 	} {
 		t.Run(name, func(t *testing.T) {
