@@ -61,7 +61,7 @@ func Real(cfg config.Config, stderr io.Writer) Outside {
 		Listen: listen.Listen,
 		Dial:   dial.DialContext,
 		Agents: dispatch.Dial,
-		Spare:  spare,
+		Spare:  sparer(),
 		Abort:  func() { os.Exit(1) },
 	}
 }

@@ -1,8 +1,14 @@
 package coordinator
 
 import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestUntouched: only what is mapped of the program itself, is read-only and was
@@ -36,9 +42,53 @@ Anonymous:          2048 kB
 
 // TestSpare drops this program's own pages, and goes on.
 func TestSpare(t *testing.T) {
+	spare := sparer()
 	for range 3 {
 		if err := spare(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestCut: the kernel takes what was cut for mappings of one slice each, and what
+// is in them stays.
+func TestCut(t *testing.T) {
+	const size = 10 * slice
+	file := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(file, bytes.Repeat([]byte{42}, size), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b, err := unix.Mmap(int(f.Fd()), 0, size, unix.PROT_READ, unix.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(b)
+	found := func() []mapping {
+		maps, err := os.ReadFile("/proc/self/smaps")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return untouched(maps, file)
+	}
+	whole := found()
+	if len(whole) != 1 {
+		t.Fatalf("mapped as %x", whole)
+	}
+	if err := errors.Join(cut(whole[0]), advise(whole[0], unix.MADV_DONTNEED)); err != nil {
+		t.Fatal(err)
+	}
+	parts := found()
+	for _, m := range parts {
+		if m.to-m.from != slice {
+			t.Errorf("a part of %d bytes, want %d", m.to-m.from, slice)
+		}
+	}
+	if len(parts) != 10 || bytes.ContainsFunc(b, func(r rune) bool { return r != 42 }) {
+		t.Errorf("%d parts, or not what was written", len(parts))
 	}
 }

@@ -4,8 +4,10 @@ package coordinator
 
 import "runtime/debug"
 
-// spare gives memory back that the garbage collector keeps in stock.
-func spare() error {
-	debug.FreeOSMemory()
-	return nil
+// sparer returns what gives memory back that the garbage collector keeps in stock.
+func sparer() func() error {
+	return func() error {
+		debug.FreeOSMemory()
+		return nil
+	}
 }
