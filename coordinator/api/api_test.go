@@ -181,6 +181,32 @@ func TestSecretsAreShownOnce(t *testing.T) {
 	}
 }
 
+// TestRemoved: what a coordinator still knows that the others have removed is
+// marked as such wherever somebody may read it.
+func TestRemoved(t *testing.T) {
+	l := newLab(t)
+	var b wire.StatusBody
+	for _, removed := range []bool{false, true} {
+		want := ""
+		if removed {
+			l.group.down, want = errNoQuorum, "removed"
+			l.sick.Store(health.List{{Code: health.Removed, Severity: health.Unready}})
+		}
+		for _, path := range []string{"/v1/status", "/v1/status?stale=1", "/v1/nodes?stale=1", "/v1/tasks?stale=1"} {
+			if w := l.do(l.as("viewer", "GET", path, "")); w.Code != 200 || w.Header().Get(wire.HeaderReason) != want {
+				t.Errorf("%s: %d, reason %q, want %q", path, w.Code, w.Header().Get(wire.HeaderReason), want)
+			}
+		}
+		w := l.do(l.as("viewer", "GET", "/v1/status?stale=1", ""))
+		if err := json.Unmarshal(w.Body.Bytes(), &b); err != nil || b.Removed != removed {
+			t.Errorf("removed: %t, want %t, %v", b.Removed, removed, err)
+		}
+		if page := l.do(l.as("viewer", "GET", "/", "")).Body.String(); strings.Contains(page, "was removed from the group") != removed {
+			t.Errorf("the page says that it is removed: %t, want %t", !removed, removed)
+		}
+	}
+}
+
 func TestWithoutQuorum(t *testing.T) {
 	l := newLab(t)
 	l.group.down = errNoQuorum

@@ -2,11 +2,13 @@ package api
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"primespark/coordinator/fsm"
 	"primespark/coordinator/status"
 	"primespark/shared/fleet"
+	"primespark/shared/health"
 	"primespark/shared/problem"
 	"primespark/shared/task"
 	"primespark/shared/version"
@@ -33,12 +35,21 @@ func (a *API) readStale(w http.ResponseWriter) fsm.State {
 	s, _ := a.cfg.Group.State()
 	label(w, s)
 	w.Header().Set(wire.HeaderStale, "1")
+	if a.removed() {
+		w.Header().Set(wire.HeaderReason, "removed")
+	}
 	return s
+}
+
+// removed reports whether the others count this coordinator no more: what it knows
+// will never be newer.
+func (a *API) removed() bool {
+	return slices.ContainsFunc(a.cfg.Health(), func(c health.Condition) bool { return c.Code == health.Removed })
 }
 
 // picture shows the fleet with a state that was read.
 func (a *API) picture(s fsm.State, now time.Time) picture {
-	p := picture{self: a.cfg.Self, state: s, view: a.cfg.Views.Get(), standing: a.cfg.Standing()}
+	p := picture{self: a.cfg.Self, state: s, view: a.cfg.Views.Get(), standing: a.cfg.Standing(), removed: a.removed()}
 	if p.standing.Leader != "" {
 		a.leaderless.Store(nil)
 		return p

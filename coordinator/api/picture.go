@@ -18,6 +18,7 @@ type picture struct {
 	view       fleet.View
 	standing   Standing
 	leaderless time.Duration // how long no leader has been known; 0 if one is
+	removed    bool          // the others count this coordinator no more
 }
 
 // electing is how long a group may be without a leader before that is more
@@ -108,6 +109,7 @@ func (p picture) status() wire.StatusBody {
 		}
 	}
 	b.Summary = p.summary(b.Coordinators)
+	b.Advice, b.Removed = wire.GroupAdvice(b.Summary.Voters), p.removed
 	b.Mode = p.mode(b.Summary)
 	b.Summary.Sentence = p.sentence(b.Summary)
 	return b

@@ -94,6 +94,14 @@ func trouble() View {
 	return v
 }
 
+// removed is what a coordinator shows that the others have removed, of a group
+// whose number is not a good one.
+func removed() View {
+	v := trouble()
+	v.Status.Removed, v.Status.Advice = true, wire.GroupAdvice(4)
+	return v
+}
+
 func hostile() View {
 	const evil = `<script>alert(1)</script>"'&`
 	v := healthy()
@@ -121,6 +129,7 @@ func TestPage(t *testing.T) {
 		"healthy": healthy(),
 		"trouble": trouble(),
 		"hostile": hostile(),
+		"removed": removed(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b, part bytes.Buffer

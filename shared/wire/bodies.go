@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"primespark/shared/fleet"
@@ -19,6 +20,25 @@ type StatusBody struct {
 	Coordinators  []Coordinator `json:"coordinators"`
 	Summary       Summary       `json:"summary"`
 	Backup        *BackupStatus `json:"backup,omitempty"` // nil before the first scheduled one
+	// Advice says what would let the group survive more; empty if its number is a good one.
+	Advice string `json:"advice,omitempty"`
+	// Removed says that the others count the coordinator that answers no more: what
+	// it shows is of the time when they still did.
+	Removed bool `json:"removed,omitempty"`
+}
+
+// GroupAdvice is what to do about a group with so many voters; empty if they are
+// a good number. An even one survives no more losses than one less does.
+func GroupAdvice(voters int) string {
+	switch {
+	case voters == 1:
+		return "Add two, or one and a witness (role: witness)."
+	case voters == 2:
+		return "Two survive no loss, as one does: add a third, or a witness (role: witness)."
+	case voters > 0 && voters%2 == 0:
+		return fmt.Sprintf("%d survive no more than %d do: add one, or a witness (role: witness), or remove one.", voters, voters-1)
+	}
+	return ""
 }
 
 // The roles of a coordinator in the raft group, as the one asked sees them.

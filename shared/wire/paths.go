@@ -36,6 +36,7 @@ const (
 	HeaderPriority = "X-Priority"             // request: 0 to 7, 0 first
 	HeaderIndex    = "X-Index"                // answer: the raft index that a read shows
 	HeaderStale    = "X-Stale"                // answer: "1" if the read may be old
+	HeaderReason   = "X-Stale-Reason"         // beside it: "removed" if the others count this coordinator no more
 	HeaderLength   = "Inference-Header-Content-Length"
 )
 

@@ -33,6 +33,7 @@ func coordinatorListCommand(s *session) *cobra.Command {
 			}
 			out := cli.Output(cmd)
 			return out.Data(b.Coordinators, func() {
+				warnRemoved(out, b)
 				showCoordinators(out, b.Coordinators)
 				out.Line("")
 				out.Line("%s", survives(b.Coordinators))
@@ -64,13 +65,8 @@ func survives(group []wire.Coordinator) string {
 	}
 	need := voters/2 + 1
 	text := fmt.Sprintf("%d vote, %d of them answer, and it takes %d to decide: the group can lose %d more.", voters, here, need, max(0, here-need))
-	switch {
-	case voters == 2:
-		text += " Two survive no loss, as one does: add a third, or a witness (role: witness)."
-	case voters > 0 && voters%2 == 0:
-		text += fmt.Sprintf(" %d survive no more than %d do: add one, or a witness (role: witness), or remove one.", voters, voters-1)
-	case voters == 1:
-		text += " Add two, or one and a witness (role: witness)."
+	if advice := wire.GroupAdvice(voters); advice != "" {
+		text += " " + advice
 	}
 	return text
 }

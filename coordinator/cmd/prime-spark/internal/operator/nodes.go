@@ -39,7 +39,15 @@ func statusCommand(s *session) *cobra.Command {
 	return cmd
 }
 
+// warnRemoved says so if the answer is of one whom the others count no more.
+func warnRemoved(out *cli.Out, b wire.StatusBody) {
+	if b.Removed {
+		out.Line("%s", cli.Bad("The coordinator that answers was removed from the group: this is what it knew then. Ask another one with --server."))
+	}
+}
+
 func showStatus(out *cli.Out, b wire.StatusBody) {
+	warnRemoved(out, b)
 	mode := cli.Good(string(b.Mode))
 	if b.Mode != fleet.Normal {
 		mode = cli.Bad(string(b.Mode))
@@ -48,6 +56,10 @@ func showStatus(out *cli.Out, b wire.StatusBody) {
 	out.Line("cluster %s, %s, term %d, applied %d, checksum %s", b.Cluster, mode, b.Term, b.AppliedIndex, short(b.StateChecksum))
 	out.Line("")
 	showCoordinators(out, b.Coordinators)
+	if b.Advice != "" {
+		out.Line("")
+		out.Line("%s", b.Advice)
+	}
 }
 
 func showCoordinators(out *cli.Out, group []wire.Coordinator) {
