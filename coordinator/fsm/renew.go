@@ -44,11 +44,11 @@ func (c *change) nodeRenew(cmd NodeRenew) (any, error) {
 	case !n.Active() || denied || shut:
 		return nil, problem.New(problem.Forbidden, "Have it approved, or join it again with a new code.",
 			"The node %s or its key is not approved, or is revoked.", n.Name)
-	case !validHash(cmd.From), c.holder(cmd.From) != "" && c.holder(cmd.From) != n.Name:
+	case !validHash(cmd.From), c.held(cmd.From) && !c.holds(n.Name, cmd.From):
 		return nil, problem.New(problem.Forbidden, "Join it again with a new code.", "The certificate is none that the node %s was given.", n.Name)
 	case n.Key == cmd.Key:
 		return n, nil // the answer to the first one got lost
-	case c.holder(cmd.Key) != "", c.former(n.Name) >= maxFormer:
+	case c.held(cmd.Key), c.former(n.Name) >= maxFormer:
 		return nil, problem.New(problem.Conflict, "See in the node's log why it does not keep its certificates, and join it again.",
 			"The node %s has renewed its certificate too often, or with a key of another node.", n.Name)
 	}
@@ -62,17 +62,24 @@ func (c *change) nodeRenew(cmd NodeRenew) (any, error) {
 	return n, nil
 }
 
-// holder is the node that has or had a key; empty if none is known.
-func (c *change) holder(key string) string {
-	if f, ok := c.Former[key]; ok {
-		return f.Node
+// held reports whether some node has or had a key.
+func (c *change) held(key string) bool {
+	if _, ok := c.Former[key]; ok {
+		return true
 	}
 	for _, n := range c.Nodes {
 		if n.Key == key {
-			return n.Name
+			return true
 		}
 	}
-	return ""
+	return false
+}
+
+// holds reports whether a node has or had a key. Another one may have joined with
+// the same: which of them a walk through the nodes meets first is chance, and must
+// not decide anything.
+func (c *change) holds(name, key string) bool {
+	return c.Nodes[name].Key == key || c.Former[key].Node == name
 }
 
 // former counts the former keys of a node.

@@ -275,3 +275,25 @@ func TestOpenEntry(t *testing.T) {
 		t.Errorf("half an entry is %+v", e)
 	}
 }
+
+// TestSharedKey: of two nodes that joined with one key, each renews by it, on every
+// coordinator alike.
+func TestSharedKey(t *testing.T) {
+	for round := range 32 { // the order in which a map is walked is another each time
+		f := New()
+		for i, c := range samples[:6] {
+			apply(t, f, uint64(i+1), noon, c)
+		}
+		key := Hash("a key of two")
+		for i, c := range []Command{
+			CodeCreate{ID: "k9", Hash: Hash("secret of k9"), Role: fleet.Agent, Uses: 2, Expires: noon.Add(2 * time.Hour)},
+			NodeJoin{Code: "k9", Hash: Hash("secret of k9"), Name: "twin-1", Role: fleet.Agent, Key: key},
+			NodeJoin{Code: "k9", Hash: Hash("secret of k9"), Name: "twin-2", Role: fleet.Agent, Key: key},
+			NodeRenew{"twin-2", key, Hash("its own")},
+		} {
+			if r := apply(t, f, uint64(10+i), noon.Add(time.Hour), c); r.Err != nil {
+				t.Fatalf("round %d, %T: %v", round, c, r.Err)
+			}
+		}
+	}
+}
