@@ -122,13 +122,12 @@ func (s *Store) Put(r io.Reader, name string) (o task.Object, err error) {
 	if err := f.Close(); err != nil {
 		return o, fmt.Errorf("keep an object: %w", err)
 	}
-	if err := os.Rename(f.Name(), s.path(o.SHA256)); err != nil {
+	if err := claim.keep(o, f.Name()); err != nil {
 		return o, fmt.Errorf("keep an object: %w", err)
 	}
 	if err := identity.SyncDir(s.dir); err != nil {
 		return o, fmt.Errorf("keep an object: %w", err)
 	}
-	claim.keep(o)
 	return o, nil
 }
 
@@ -158,15 +157,20 @@ func (c *claim) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// keep makes of the claim the object that was written.
-func (c *claim) keep(o task.Object) {
+// keep makes of the claim the object that was written to a file. Both at once: an
+// old copy that makes room just then must not take the new one with it.
+func (c *claim) keep(o task.Object, written string) error {
 	s := c.store
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := os.Rename(written, s.path(o.SHA256)); err != nil {
+		return err
+	}
 	if _, twice := s.files[o.SHA256]; !twice {
 		c.taken -= weight(o.Size)
 	}
 	s.files[o.SHA256] = file{o.Size, time.Now()}
+	return nil
 }
 
 func (c *claim) release() {
