@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"flag"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -178,6 +179,23 @@ func TestSecretsAreShownOnce(t *testing.T) {
 	l.token["bob"] = token.Token
 	if w := l.do(l.as("bob", "GET", "/v1/status", "")); w.Code != 200 {
 		t.Errorf("the new token is refused: %d %s", w.Code, w.Body)
+	}
+}
+
+// TestRevokeWhileLagging: an operator does not get around what only an admin may
+// do by asking a coordinator that does not know yet what a node is.
+func TestRevokeWhileLagging(t *testing.T) {
+	l := newLab(t)
+	ahead, _ := l.group.State()
+	ahead.Nodes = maps.Clone(ahead.Nodes)
+	n := ahead.Nodes["pi-1"]
+	n.Role = fleet.Coordinator
+	ahead.Nodes["pi-1"] = n
+	l.group.ahead = &ahead
+	for _, path := range []string{"/v1/nodes/pi-1:revoke", "/v1/nodes/pi-1:revoke?stale=1"} {
+		if w := l.do(l.as("operator", "POST", path, "")); code(w) != problem.Forbidden {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
 	}
 }
 

@@ -127,6 +127,16 @@ func action(what wire.Action) func(*API, http.ResponseWriter, *call) error {
 			return err
 		}
 		known, _ := a.cfg.Group.State()
+		if what == wire.Revoke && r.who.Role != Admin {
+			// One that lags may not know yet that the node is a coordinator.
+			ctx, cancel := bounded(r)
+			newest, err := a.cfg.Group.Read(ctx)
+			cancel()
+			if err != nil {
+				return err
+			}
+			known = newest
+		}
 		if what == wire.Revoke && known.Nodes[name].Role == fleet.Coordinator {
 			if err := adminOnly(r.who, "revoke a coordinator"); err != nil {
 				return err

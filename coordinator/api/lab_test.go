@@ -50,6 +50,7 @@ type lab struct {
 
 // A group is a raft group of one, with the real state machine.
 type group struct {
+	ahead *fsm.State // what the others agreed on, if this one lags
 	*fsm.FSM
 	index uint64
 	down  error // what Read and Propose return
@@ -80,6 +81,9 @@ func (g *group) propose(at time.Time, actor string, c fsm.Command) (json.RawMess
 
 func (g *group) Read(context.Context) (fsm.State, error) {
 	s, _ := g.State()
+	if g.ahead != nil {
+		s = *g.ahead
+	}
 	return s, g.down
 }
 
