@@ -42,6 +42,7 @@ type port struct {
 	identity *identity.Identity
 	admit    identity.Accept // both ways
 	log      *slog.Logger
+	refusals refusals
 
 	raft, control *sub
 	slots         chan struct{} // one for each connection
@@ -107,7 +108,9 @@ func (p *port) greet(pc *peerConn, c *tls.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
 	defer cancel()
 	if err := c.HandshakeContext(ctx); err != nil {
-		p.log.Warn("connection to the raft port refused", "remote", c.RemoteAddr().String(), "err", err)
+		if p.refusals.news(reason(c.RemoteAddr(), err), time.Now()) {
+			p.log.Warn("connection to the raft port refused", "remote", c.RemoteAddr().String(), "err", err, "again_min", refusalRest.Minutes())
+		}
 		pc.Close()
 		return
 	}
