@@ -34,7 +34,7 @@ func (d *delegate) NotifyMsg(b []byte) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.take(b) == fresh {
-		g.publish()
+		g.changed()
 	}
 }
 
@@ -76,7 +76,7 @@ func (d *delegate) MergeRemoteState(state []byte, _ bool) {
 		g.metrics.records.WithLabelValues(string(broken)).Inc()
 	}
 	if news {
-		g.publish()
+		g.changed()
 	}
 }
 
@@ -129,7 +129,7 @@ func (d *delegate) NotifyJoin(n *memberlist.Node) {
 	if g.roster.joined(m, n.Address(), time.Now()) {
 		g.metrics.flaps.Inc()
 	}
-	g.publish()
+	g.changed()
 	g.log.Info("node alive", "node", m.Name, "role", m.Role, "addr", n.Address())
 }
 
@@ -143,7 +143,7 @@ func (d *delegate) NotifyUpdate(n *memberlist.Node) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.roster.updated(m, n.Address())
-	g.publish()
+	g.changed()
 }
 
 // NotifyLeave says that a node is dead, or left.
@@ -160,7 +160,7 @@ func (d *delegate) NotifyLeave(n *memberlist.Node) {
 	default:
 		return
 	}
-	g.publish()
+	g.changed()
 }
 
 // NotifyConflict says that two nodes have one name.
@@ -179,7 +179,7 @@ func (d *delegate) NotifyPingComplete(n *memberlist.Node, rtt time.Duration, _ [
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.roster.answered(n.Name, time.Now()) {
-		g.publish()
+		g.changed()
 		g.log.Info("link up again", "node", n.Name)
 	}
 }

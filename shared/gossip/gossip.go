@@ -44,10 +44,11 @@ import (
 var ErrNoKey = errors.New("no gossip key: every node has one from joining its cluster; join it again")
 
 const (
-	keySize    = 32               // bytes, AES-256
-	metaSize   = 512              // bytes of a Member, memberlist's limit
-	goodbye    = 2 * time.Second  // longest wait until the farewell has gone out
-	signOfLife = 10 * time.Second // between announcements that say nothing new
+	keySize    = 32                     // bytes, AES-256
+	metaSize   = 512                    // bytes of a Member, memberlist's limit
+	goodbye    = 2 * time.Second        // longest wait until the farewell has gone out
+	signOfLife = 10 * time.Second       // between announcements that say nothing new
+	viewPause  = 200 * time.Millisecond // between two views of a large fleet
 )
 
 // Config says who this node is and where it gossips.
@@ -80,6 +81,7 @@ type Gossip struct {
 
 	mu     sync.Mutex // never held while memberlist is called, which calls back under locks of its own
 	roster *roster
+	stale  bool // the roster has news that the view has not
 }
 
 var _ run.Part = (*Gossip)(nil)
@@ -208,7 +210,7 @@ func (g *Gossip) state(v fleet.Vital, now time.Time) error {
 		return err
 	}
 	g.roster.hear(r, body, now)
-	g.publish()
+	g.changed()
 	g.send(r.Node)
 	return nil
 }
@@ -243,8 +245,28 @@ func (g *Gossip) send(node string) {
 	g.large <- body // there is room: only this function fills it, with mu held
 }
 
+// changed has the view follow the roster: at once in a small fleet. A large one
+// says something new all the time, and each view costs as much as there are nodes;
+// there Run makes one each viewPause. It wants mu held.
+func (g *Gossip) changed() {
+	g.stale = true
+	if len(g.roster.nodes) <= 2*smallFleet {
+		g.publish()
+	}
+}
+
+// refresh publishes what is new in a large fleet.
+func (g *Gossip) refresh() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.stale {
+		g.publish()
+	}
+}
+
 // publish stores the view. It wants mu held.
 func (g *Gossip) publish() {
+	g.stale = false
 	v := g.roster.view()
 	g.view.Store(v)
 	g.metrics.count(v)
@@ -374,8 +396,12 @@ func (g *Gossip) loop(ctx context.Context, m *memberlist.Memberlist) {
 	j := joiner{gossip: g, list: m}
 	again := time.NewTimer(0)
 	defer again.Stop()
+	news := time.NewTicker(viewPause)
+	defer news.Stop()
 	for {
 		select {
+		case <-news.C:
+			g.refresh()
 		case <-again.C:
 			again.Reset(j.round())
 		case now := <-tick.C:
@@ -397,7 +423,7 @@ func (g *Gossip) review(now time.Time, score int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.roster.review(now, quietAfter(len(g.roster.nodes), g.config.ProbeInterval, score)) {
-		g.publish()
+		g.changed()
 	}
 }
 

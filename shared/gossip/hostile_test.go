@@ -2,6 +2,7 @@ package gossip_test
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"runtime"
@@ -145,6 +146,35 @@ func TestCrowdIsRefused(t *testing.T) {
 		}
 		if err := gossip.Greet(g, "y-7"); err != nil {
 			t.Errorf("a name that is known: %v", err)
+		}
+	})
+}
+
+// TestViewsOfACrowd: where there are many nodes, what they say makes a view at a
+// time for all of them, and is in it soon.
+func TestViewsOfACrowd(t *testing.T) {
+	inBubble(t, 1, 0, func(t *testing.T, c *crowd) {
+		g := c.nodes["pi-1"].Gossip
+		gossip.Fill(g)
+		time.Sleep(time.Second)
+		views := 0
+		_, changed := g.View().Load()
+		for i := range 1000 {
+			gossip.Hear(g, fleet.Vital{Node: fmt.Sprintf("y-%d", i), Boot: 1, Seq: 1, Mode: fleet.Normal})
+			select {
+			case <-changed:
+				views++
+				_, changed = g.View().Load()
+			default:
+			}
+			time.Sleep(time.Millisecond)
+		}
+		if views < 2 || views > 10 {
+			t.Errorf("%d views in a second", views)
+		}
+		time.Sleep(200 * time.Millisecond)
+		if n, _ := g.View().Get().Find("y-999"); n.Vital.Seq != 1 {
+			t.Error("what was heard last is not in the view")
 		}
 	})
 }
