@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -131,10 +130,12 @@ type API struct {
 	cfg     Config
 	metrics metrics
 	page    *watch.Value[status.View]
+	shown   status.Rows         // of the page, as they were shown last
 	bodies  *semaphore.Weighted // bytes of inference requests in memory
 	streams chan struct{}       // one for each open stream
-	stopped chan struct{}       // closes when the streams must end
-	stop    func()              // closes it, once
+	open    context.Context     // ends when the streams must
+	stopped <-chan struct{}     // closes then
+	stop    func()              // ends it
 	spec    object              // /openapi.json
 	roster  roster              // of the plans
 	polls   polls               // for the plans
@@ -170,9 +171,10 @@ func New(cfg Config) (*API, error) {
 	a := &API{
 		cfg: cfg, metrics: newMetrics(cfg.Registry), spec: description(),
 		bodies:  semaphore.NewWeighted(max(maxBodies, cfg.MaxBody)),
-		streams: make(chan struct{}, maxStreams), stopped: make(chan struct{}), receiving: make(chan struct{}, receiving),
+		streams: make(chan struct{}, maxStreams), receiving: make(chan struct{}, receiving),
 	}
-	a.stop = sync.OnceFunc(func() { close(a.stopped) })
+	a.open, a.stop = context.WithCancel(context.Background())
+	a.stopped = a.open.Done()
 	a.page = watch.New(a.view(time.Now()))
 	return a, nil
 }
@@ -184,9 +186,11 @@ func (a *API) Stop() { a.stop() }
 func (a *API) String() string { return "api" }
 
 // The pace of the page: at most so often when things change, and at least so
-// often for the ages that it shows.
+// often for the ages that it shows. A page of a thousand rows has some 900 KB, and
+// something on it has always changed: it comes each two seconds.
 const (
 	soonest = 500 * time.Millisecond
+	eachRow = 2 * time.Millisecond
 	latest  = 5 * time.Second
 )
 
@@ -196,15 +200,17 @@ func (a *API) Run(ctx context.Context) error {
 		_, decided := a.cfg.Group.State()
 		_, moved := a.cfg.Views.Load()
 		_, happened := a.cfg.Events.Load()
-		a.page.Store(a.view(time.Now()))
-		pause := time.NewTimer(soonest)
+		v := a.view(time.Now())
+		a.page.Store(v)
+		soon := min(max(soonest, time.Duration(len(v.Nodes))*eachRow), latest)
+		pause := time.NewTimer(soon)
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
 			pause.Stop()
 			return nil
 		}
-		due := time.NewTimer(latest - soonest)
+		due := time.NewTimer(latest - soon)
 		select {
 		case <-decided:
 		case <-moved:

@@ -176,7 +176,7 @@ func (a *API) depart(r *call, name string) error {
 func (a *API) view(now time.Time) status.View {
 	s, _ := a.cfg.Group.State()
 	p := a.picture(s, now)
-	v := status.View{Self: a.cfg.Self, At: now.UTC(), Version: version.Number, Status: p.status(), Nodes: p.nodes()}
+	v := status.View{Self: a.cfg.Self, At: now.UTC(), Version: version.Number, Status: p.status(), Nodes: p.nodes(), Rows: &a.shown}
 	v.Status.StateChecksum = a.checksum(s)
 	for i, state := range task.States {
 		v.Queue.Counts[i] = s.Tasks.Count(state)

@@ -22,7 +22,8 @@ const (
 // A Row is one agent on the page.
 type Row struct {
 	wire.NodeBody
-	now time.Time
+	now  time.Time
+	kept *Rows
 }
 
 // Tone is ok, warn, bad or off.

@@ -25,6 +25,10 @@ var texts embed.FS
 
 var pages = template.Must(template.ParseFS(texts, "*.html"))
 
+// cells is the template of one agent's row. It stands alone, since the page's own
+// have rows in them.
+var cells = template.Must(template.ParseFS(texts, "cells.html"))
+
 // A View is all that the page shows, at one moment. One that is shared is never changed.
 type View struct {
 	Self    string    // the coordinator that shows it
@@ -34,6 +38,7 @@ type View struct {
 	Nodes   []wire.NodeBody
 	Queue   Queue
 	Events  []wire.Event // newest last
+	Rows    *Rows        // what the agents' rows are kept in; nil: they are made each time
 }
 
 // shownEvents is how many events the page has room for.
@@ -73,11 +78,11 @@ func render(w io.Writer, name string, data any) error {
 }
 
 // Agents are the rows of the agents that have not been revoked.
-func (v View) Agents() []Row {
-	var rows []Row
+func (v View) Agents() Table {
+	var rows Table
 	for _, n := range v.Nodes {
 		if n.Role == fleet.Agent && n.State != "revoked" {
-			rows = append(rows, Row{n, v.At})
+			rows = append(rows, Row{n, v.At, v.Rows})
 		}
 	}
 	return rows

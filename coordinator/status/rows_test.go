@@ -1,0 +1,73 @@
+package status
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"testing"
+	"time"
+
+	"primespark/shared/fleet"
+	"primespark/shared/wire"
+)
+
+// crowd is a view of many agents.
+func crowd(n int, at time.Time) View {
+	v := View{Self: "c1", At: at, Rows: &Rows{}}
+	for i := range n {
+		v.Nodes = append(v.Nodes, wire.NodeBody{
+			Name: fmt.Sprintf("pi-%04d", i), Role: fleet.Agent, State: "approved", Version: "1.0", Liveness: fleet.Alive, Since: at, LastSeen: at,
+			Ready: true, CPU: 0.25, Memory: 0.5, Models: []fleet.Serving{{Name: "blazeface", Version: "1", Backend: "builtin", Millis: 6.5}},
+		})
+	}
+	return v
+}
+
+// TestKeptRows holds a page whose rows were kept to one whose rows were not.
+func TestKeptRows(t *testing.T) {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	kept := crowd(3, at)
+	for name, change := range map[string]func(*wire.NodeBody, *View){
+		"nothing":       func(*wire.NodeBody, *View) {},
+		"charge":        func(n *wire.NodeBody, _ *View) { n.Power = fleet.Power{Source: fleet.Battery, Charge: new(0.5)} },
+		"another model": func(n *wire.NodeBody, _ *View) { n.Models = []fleet.Serving{{Name: "<b>"}} },
+		"dead":          func(n *wire.NodeBody, _ *View) { n.Liveness = fleet.Dead },
+		"an hour later": func(n *wire.NodeBody, v *View) { n.Liveness = fleet.Dead; v.At = v.At.Add(time.Hour) },
+		"later":         func(_ *wire.NodeBody, v *View) { v.At = v.At.Add(time.Minute) },
+	} {
+		var first, second, fresh bytes.Buffer
+		v := kept
+		v.Nodes = slices.Clone(kept.Nodes)
+		change(&v.Nodes[1], &v)
+		plain := v
+		plain.Rows = nil
+		err := errors.Join(Fragment(&first, v), Fragment(&second, v), Fragment(&fresh, plain))
+		if err != nil || first.String() != fresh.String() || second.String() != fresh.String() {
+			t.Errorf("%s: the page with kept rows differs from one without, %v", name, err)
+		}
+	}
+}
+
+// BenchmarkCrowd makes the page of 1000 agents, of which 100 have changed since the
+// last one; and with nothing kept.
+func BenchmarkCrowd(b *testing.B) {
+	for name, keep := range map[string]bool{"kept": true, "anew": false} {
+		b.Run(name, func(b *testing.B) {
+			v := crowd(1000, time.Now())
+			if !keep {
+				v.Rows = nil
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				for i := range 100 {
+					v.Nodes[10*i].CPU += 1e-9
+				}
+				if err := Fragment(io.Discard, v); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
