@@ -15,10 +15,10 @@ import (
 
 // An Ear takes the nodes' heartbeats.
 type Ear interface {
-	// Attend takes beats of the node who from in until they end or ctx does. It
-	// asks still at each whether the node may go on, and has pace tell it how often
-	// to beat. in is closed after Attend has returned.
-	Attend(ctx context.Context, who identity.ID, in io.Reader, still func() error, pace func(heartbeat.Pace) error) error
+	// Attend takes beats of the node who from in until they end or ctx does, and
+	// closes in then. It asks still at each whether the node may go on, and has pace
+	// tell it how often to beat.
+	Attend(ctx context.Context, who identity.ID, in io.ReadCloser, still func() error, pace func(heartbeat.Pace) error) error
 }
 
 // heartbeatRoute is the row of the table for beats, whose request does not end.
@@ -54,13 +54,7 @@ func (a *API) heartbeat(w http.ResponseWriter, r *call) error {
 	w.Header().Set("Cache-Control", "no-store")
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	go func() { // ends with ctx
-		select {
-		case <-a.stopped:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
+	defer context.AfterFunc(a.open, cancel)()
 	return a.cfg.Ear.Attend(ctx, id, r.Body, r.still, func(p heartbeat.Pace) error {
 		line, err := json.Marshal(p)
 		if err != nil {

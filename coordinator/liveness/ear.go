@@ -23,6 +23,7 @@ type heard struct {
 	at      time.Duration // of the last beat, by the clock of time awake
 	seen    time.Time     // the same by the wall, for people
 	late    time.Duration // of its own timers
+	told    time.Duration // how often to beat, on this connection
 	session *session      // the newest; nil if it has ended
 	ended   time.Duration // when it has
 	left    bool
@@ -38,9 +39,11 @@ const (
 )
 
 // Attend takes the beats of a node, whose certificate was checked, until they
-// end or ctx does. still says whether the node is allowed here yet, and is asked
-// at each beat; pace sends it how often to beat.
-func (w *Watch) Attend(ctx context.Context, who identity.ID, in io.Reader, still func() error, pace func(heartbeat.Pace) error) error {
+// end or ctx does; then it closes in. still says whether the node is allowed here
+// yet, and is asked at each beat; pace sends it how often to beat, at first and
+// with the answer to a beat. It is called in this goroutine alone, since there
+// are as many as nodes.
+func (w *Watch) Attend(ctx context.Context, who identity.ID, in io.ReadCloser, still func() error, pace func(heartbeat.Pace) error) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	s := &session{end}
@@ -48,32 +51,15 @@ func (w *Watch) Attend(ctx context.Context, who identity.ID, in io.Reader, still
 		return err
 	}
 	defer w.close(who.Name, s)
-	beats := make(chan error, 1)
-	go func() { beats <- w.listen(ctx, who, s, in, still) }() // ends when the caller closes in, at the latest
-	var told time.Duration
-	for {
-		every, changed := w.pace.Load()
-		if every != told {
-			if err := pace(heartbeat.Pace{EveryMS: every.Milliseconds()}); err != nil {
-				return nil // it has gone
-			}
-			told = every
-		}
-		select {
-		case err := <-beats:
-			return err
-		case <-changed:
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
-// listen takes beats until the last.
-func (w *Watch) listen(ctx context.Context, who identity.ID, s *session, in io.Reader, still func() error) error {
+	defer context.AfterFunc(ctx, func() { _ = in.Close() })() // what was read to its end, or given up
 	from := heartbeat.NewReader(in)
 	room, since := burst, time.Now()
 	for {
+		if every, news := w.paceOf(who.Name, s); news {
+			if err := pace(heartbeat.Pace{EveryMS: every.Milliseconds()}); err != nil {
+				return nil // it has gone
+			}
+		}
 		b, err := from.Read(who)
 		if errors.Is(err, heartbeat.ErrInvalid) {
 			return &problem.Error{Code: problem.Invalid, Err: err, Detail: "The heartbeat is not valid: " + err.Error() + ".", Remedy: "Update the node and the coordinators to the same version."}
@@ -97,6 +83,17 @@ func (w *Watch) listen(ctx context.Context, who identity.ID, s *session, in io.R
 	}
 }
 
+// paceOf is how often a node shall beat, and whether that is other than what it
+// was told; it takes it for told.
+func (w *Watch) paceOf(node string, s *session) (every time.Duration, news bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if h := w.heard[node]; h != nil && h.session == s && h.told != w.pace {
+		h.told, news = w.pace, true
+	}
+	return w.pace, news
+}
+
 // open begins a session, which ends an older one of the same node.
 func (w *Watch) open(who identity.ID, s *session) error {
 	w.mu.Lock()
@@ -112,7 +109,7 @@ func (w *Watch) open(who identity.ID, s *session) error {
 	if h.session != nil {
 		h.session.end()
 	}
-	h.session = s
+	h.session, h.told = s, 0
 	return nil
 }
 

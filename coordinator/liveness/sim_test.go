@@ -104,7 +104,7 @@ func (s *sim) step(d time.Duration) {
 				pause = time.Duration(s.dice.Int64N(int64(600 * time.Millisecond)))
 			}
 			n.late, n.pause = max(n.late, pause), pause
-			n.next += s.pace.Get() + pause
+			n.next += s.pace + pause
 		}
 		for len(n.wire) > 0 && n.wire[0].at <= s.now {
 			s.beat(n.who, n.session, n.wire[0].beat)

@@ -53,10 +53,10 @@ type Config struct {
 type Watch struct {
 	cfg  Config
 	view *watch.Value[fleet.View]
-	pace *watch.Value[time.Duration]
 	kick chan struct{} // 1 deep
 
 	mu     sync.Mutex
+	pace   time.Duration // how often nodes are asked to beat
 	clock  clock
 	heard  map[string]*heard
 	asked  map[string]*asked
@@ -64,6 +64,8 @@ type Watch struct {
 	first  map[string]time.Duration // when a node that was never heard was first known of
 	dead   map[string]time.Duration // since when, by the clock of time awake
 	stored time.Time
+	looked time.Time  // when it was last judged
+	spare  fleet.View // memory for the next view
 }
 
 // A verdict is what was concluded about a node, and when.
@@ -75,7 +77,7 @@ type verdict struct {
 // New returns a Watch. Until Run runs it shows what gossip knows.
 func New(cfg Config) *Watch {
 	return &Watch{
-		cfg: cfg, view: watch.New(cfg.Gossip.Get()), pace: watch.New(heartbeat.PaceFor(0)), kick: make(chan struct{}, 1),
+		cfg: cfg, view: watch.New(cfg.Gossip.Get()), pace: heartbeat.PaceFor(0), kick: make(chan struct{}, 1),
 		heard: map[string]*heard{}, asked: map[string]*asked{}, judged: map[string]verdict{},
 		first: map[string]time.Duration{}, dead: map[string]time.Duration{},
 	}
@@ -158,14 +160,26 @@ func (w *Watch) wake() {
 	}
 }
 
+// manyNodes are so many that something is new all the time. All of them are
+// judged each manyPause then, whatever happens between: they beat no more often
+// than once a second.
+const (
+	manyNodes = 64
+	manyPause = 250 * time.Millisecond
+)
+
 // judge concludes on every node, publishes the view if that is news, and returns
 // the nodes that are to be asked by gossip.
 func (w *Watch) judge(gossip fleet.View, now time.Time) (ask []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.clock.tick(now)
+	if n := max(len(gossip), len(w.heard)); n > manyNodes && now.Sub(w.looked) < manyPause {
+		return nil
+	}
+	w.looked = now
 	around := w.around()
-	view := make(fleet.View, 0, max(len(gossip), len(w.heard)))
+	view := w.spare[:0]
 	known := make(map[string]bool, len(gossip))
 	for _, n := range gossip {
 		known[n.Name] = true
@@ -177,14 +191,16 @@ func (w *Watch) judge(gossip fleet.View, now time.Time) (ask []string) {
 			known[name] = true
 		}
 	}
-	slices.SortFunc(view, func(a, b fleet.Node) int { return strings.Compare(a.Name, b.Name) })
+	byName := func(a, b fleet.Node) int { return strings.Compare(a.Name, b.Name) }
+	if !slices.IsSortedFunc(view, byName) {
+		slices.SortFunc(view, byName)
+	}
 	ask = w.questions()
 	w.forget(known)
-	if p := heartbeat.PaceFor(len(w.heard)); p != w.pace.Get() {
-		w.pace.Store(p)
-	}
+	w.pace = heartbeat.PaceFor(len(w.heard))
+	w.spare = view
 	if old := w.view.Get(); now.Sub(w.stored) >= refresh || !same(old, view) {
-		w.stored = now
+		w.stored, w.spare = now, nil
 		w.view.Store(view)
 	}
 	return ask
@@ -273,10 +289,11 @@ func (w *Watch) evidence(name string, gossip fleet.Liveness, h *heard, around su
 	return e
 }
 
-// limit is how long a node may be quiet. One that says that its own timers are
-// late has more time.
+// limit is how long a node may be quiet: it goes on at the pace that it was told
+// until it hears another one. One that says that its own timers are late has more
+// time.
 func (w *Watch) limit(h *heard) time.Duration {
-	return beats*w.pace.Get() + min(2*h.late, mostLate)
+	return beats*max(w.pace, h.told) + min(2*h.late, mostLate)
 }
 
 // fresh reports whether a node is heard now.
