@@ -74,6 +74,7 @@ type Node struct {
 	leading  *watch.Value[bool]
 	stance   *watch.Value[Stance]
 	barrier  atomic.Uint64 // term whose barrier has passed
+	reads    sharing
 	vouchers *vouchers
 	called   atomic.Pointer[time.Time]                                    // when a witness last had this node lead
 	vain     atomic.Pointer[time.Time]                                    // when a witness last could not give its vote (needed)
