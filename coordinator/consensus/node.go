@@ -194,7 +194,7 @@ func (n *Node) start(cfg Config) error {
 	c.Logger = logger
 	guard := newGuard(n)
 	n.done.Go(func() { guard.pass(n.stop) })
-	n.raft, err = raft.NewRaft(c, machine, logs, n.store, snapshots, guard)
+	n.raft, err = raft.NewRaft(c, machine, logs, n.store, steady{snapshots, cfg.Dir}, guard)
 	if err != nil {
 		close(n.stop)
 		if cerr := n.trans.Close(); cerr != nil {

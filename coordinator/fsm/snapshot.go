@@ -34,10 +34,15 @@ var ErrSnapshot = errors.New("the snapshot is damaged")
 
 // WriteTo writes the state as a snapshot.
 func (s State) WriteTo(w io.Writer) (int64, error) {
+	return s.writeTo(w, func(w io.Writer) io.Writer { return w })
+}
+
+// writeTo is WriteTo by a writer of the caller's choice.
+func (s State) writeTo(w io.Writer, by func(io.Writer) io.Writer) (int64, error) {
 	// Its length and sum come first, so it is encoded twice: a queue that is full
 	// would take 100 MiB and more if it were kept in between.
 	sum := sha256.New()
-	size, err := s.encode(sum)
+	size, err := s.encode(by(sum))
 	if err != nil {
 		return 0, fmt.Errorf("encode snapshot: %w", err)
 	}
@@ -49,7 +54,7 @@ func (s State) WriteTo(w io.Writer) (int64, error) {
 	if err != nil {
 		return int64(n), fmt.Errorf("write snapshot: %w", err)
 	}
-	m, err := s.encode(w)
+	m, err := s.encode(by(w))
 	if err != nil {
 		err = fmt.Errorf("write snapshot: %w", err)
 	}
@@ -162,7 +167,7 @@ func (f *FSM) Restore(r io.ReadCloser) error {
 type snapshot struct{ state State }
 
 func (s snapshot) Persist(sink raft.SnapshotSink) error {
-	if _, err := s.state.WriteTo(sink); err != nil {
+	if _, err := s.state.writeTo(sink, func(w io.Writer) io.Writer { return &unhurried{to: w} }); err != nil {
 		return errors.Join(err, sink.Cancel())
 	}
 	return sink.Close()

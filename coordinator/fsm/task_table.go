@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -233,43 +234,52 @@ const standIn = `"tasks"`
 // encode writes what MarshalJSON gives.
 func (ts Tasks) encode(w *bufio.Writer) error {
 	fmt.Fprintf(w, `{"leases":%d`, ts.leases)
-	first := true
+	l := list{to: w}
+	l.json = json.NewEncoder(&l.element)
 	for _, r := range ts.rows.From("") {
-		if err := element(w, &first, `,"list":[`, &r.Task); err != nil {
+		if err := l.add(`,"list":[`, &r.Task); err != nil {
 			return err
 		}
 	}
-	closing(w, first)
-	first = true
+	l.end()
 	for _, i := range ts.keys.From("") {
-		if err := element(w, &first, `,"keys":[`, &i); err != nil {
+		if err := l.add(`,"keys":[`, &i); err != nil {
 			return err
 		}
 	}
-	closing(w, first)
+	l.end()
 	return w.WriteByte('}')
 }
 
-// element writes one value of a list, which begins with the first.
-func element(w *bufio.Writer, first *bool, opening string, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
+// A list is written value by value, in the same memory.
+type list struct {
+	to      *bufio.Writer
+	begun   bool
+	element bytes.Buffer
+	json    *json.Encoder // to element
+}
+
+// add writes one value; the first after the opening.
+func (l *list) add(opening string, v any) error {
+	l.element.Reset()
+	if err := l.json.Encode(v); err != nil {
 		return err
 	}
-	if *first {
-		w.WriteString(opening)
-	} else {
-		w.WriteByte(',')
+	if l.begun {
+		opening = ","
 	}
-	*first = false
-	_, err = w.Write(b)
+	l.begun = true
+	l.to.WriteString(opening) // a failure shows with the next
+	_, err := l.to.Write(bytes.TrimSuffix(l.element.Bytes(), []byte("\n")))
 	return err
 }
 
-func closing(w *bufio.Writer, empty bool) {
-	if !empty {
-		w.WriteByte(']') // a failure shows with the next
+// end ends a list, if there was one.
+func (l *list) end() {
+	if l.begun {
+		l.to.WriteByte(']')
 	}
+	l.begun = false
 }
 
 // MarshalJSON writes the tasks in the order of their ids, and the keys in theirs.
