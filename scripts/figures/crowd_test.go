@@ -2,11 +2,13 @@ package figures_test
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -22,6 +24,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"primespark/shared/fleet"
+	"primespark/shared/heartbeat"
 	"primespark/shared/identity"
 	"primespark/shared/rig"
 	"primespark/shared/run"
@@ -39,9 +42,9 @@ var crowd = func() int {
 
 // BenchmarkCrowd has 1000 agents at a group of three coordinators. Real are the
 // coordinators, the agents' certificates, their TLS connections with a long poll
-// for work and one for the plan, their leases and reports, and what they are told
-// and tell by gossip: they answer probes, and announce each 10 s how they fare.
-// Simulated is the rest. All agents live in this process, on the same two cores,
+// for work and one for the plan, their heartbeats to all three, their leases and
+// reports, and what they are told and tell by gossip: they answer probes, and
+// announce each 10 s how they fare. Simulated is the rest. All agents live in this process, on the same two cores,
 // and do nothing for their tasks. Their memberlists know the coordinators and no
 // other agent, since 1000 lists of 1000 would measure this process; so they pass
 // nothing on, and probe as seldom as makes up for it.
@@ -59,10 +62,18 @@ func BenchmarkCrowd(b *testing.B) {
 	b.ReportMetric(time.Since(begun).Seconds(), "join-s")
 	begun = time.Now()
 	tell("they gossip, poll and follow the plan until all are seen")
+	coming := make(chan struct{}, 8) // at a time: each shows its certificate four times, on the same two cores
 	for _, a := range agents {
+		coming <- struct{}{}
 		living.Go(func() { a.live(ctx) })
+		go func() { // ends in 10 s at the latest
+			for end := time.Now().Add(10 * time.Second); len(a.heart.Connected()) < len(r.Coordinators) && time.Now().Before(end); {
+				run.Sleep(ctx, 50*time.Millisecond)
+			}
+			<-coming
+		}()
 	}
-	sees(b, r, begun.Add(2*time.Minute))
+	sees(b, r, time.Now().Add(time.Minute))
 	b.ReportMetric(time.Since(begun).Seconds(), "all-seen-s")
 
 	tell("they idle")
@@ -92,6 +103,8 @@ type extra struct {
 	seeds  []string
 	client *wire.Client
 	http   *http.Client
+	heart  *heartbeat.Beater
+	seq    atomic.Uint64 // of what it said of itself
 	done   *atomic.Int64
 }
 
@@ -114,6 +127,10 @@ func enlist(b *testing.B, r *rig.Rig) []*extra {
 		g.Go(func() error {
 			name := fmt.Sprintf("pi-%04d", i+1)
 			c, err := identity.Join(ctx, &net.Dialer{}, code, identity.JoinRequest{Name: name, Version: "1.0"})
+			for try := 0; err != nil && try < 3; try++ { // the machine may be busy with something else
+				run.Sleep(ctx, time.Second)
+				c, err = identity.Join(ctx, &net.Dialer{}, code, identity.JoinRequest{Name: name, Version: "1.0"})
+			}
 			if err != nil {
 				return err
 			}
@@ -124,6 +141,7 @@ func enlist(b *testing.B, r *rig.Rig) []*extra {
 			a := &extra{name: name, id: id, seeds: id.Peers().Gossip, done: &done}
 			a.http = &http.Client{Transport: &http.Transport{TLSClientConfig: id.ClientTLS(fleet.Coordinator), ForceAttemptHTTP2: true}}
 			a.client = &wire.Client{BaseURLs: []string{"https://" + r.Coordinators[i%len(r.Coordinators)].API}, HTTP: a.http}
+			a.heart = a.beater(r.Coordinators)
 			agents[i] = a
 			return nil
 		})
@@ -140,6 +158,7 @@ func (a *extra) live(ctx context.Context) {
 	defer parts.Wait()
 	defer a.http.CloseIdleConnections()
 	parts.Go(func() { a.gossip(ctx) })
+	parts.Go(func() { _ = a.heart.Run(ctx) }) // ends with ctx and no error
 	parts.Go(func() {
 		index := uint64(0)
 		for ctx.Err() == nil {
@@ -165,6 +184,39 @@ func (a *extra) live(ctx context.Context) {
 	}
 }
 
+// beater beats as the agent does.
+func (a *extra) beater(coordinators []*rig.Node) *heartbeat.Beater {
+	var all []heartbeat.Target
+	for _, n := range coordinators {
+		all = append(all, heartbeat.Target{Name: n.Name, API: n.API})
+	}
+	return heartbeat.New(heartbeat.Config{
+		Targets: func() []heartbeat.Target { return all },
+		Dial:    (&net.Dialer{}).DialContext,
+		TLS: func(name string) *tls.Config {
+			return a.id.ClientTLSFor(identity.Node(name, fleet.Coordinator))
+		},
+		Say: func() heartbeat.Beat {
+			ring := a.id.Keyring().Get()
+			return heartbeat.Beat{Member: a.member(), Vital: new(a.vital()), Keys: &heartbeat.Keys{Primary: ring.Primary, Held: ring.Generations()}}
+		},
+		Log: slog.New(slog.DiscardHandler),
+	})
+}
+
+func (a *extra) member() *fleet.Member {
+	return &fleet.Member{Name: a.name, Role: fleet.Agent, API: "127.0.0.1:1", Version: "1.0"}
+}
+
+// vital is how the agent fares: each time that it says so, a little different.
+func (a *extra) vital() fleet.Vital {
+	seq := a.seq.Load()
+	return fleet.Vital{
+		Node: a.name, Boot: 1, Seq: seq, At: time.Now().UTC(), Mode: fleet.Normal, Ready: true, CPU: 0.25 + float64(seq%8)/100, Memory: 0.5,
+		Models: []fleet.Serving{{Name: "blazeface", Version: "1", Backend: "builtin", Millis: 6.5}},
+	}
+}
+
 // gossip is a member of the pool that says how it fares each 10 s, to two of those
 // that it was told of when it joined, and hears nobody.
 func (a *extra) gossip(ctx context.Context) {
@@ -175,7 +227,7 @@ func (a *extra) gossip(ctx context.Context) {
 	// In a real pool a coordinator is probed about once a second, and asked for all
 	// it knows every few minutes.
 	c.ProbeInterval, c.PushPullInterval, c.GossipInterval = time.Duration(crowd)*time.Second/3, 10*time.Minute, time.Second
-	meta, err := json.Marshal(fleet.Member{Name: a.name, Role: fleet.Agent, API: "127.0.0.1:1", Version: "1.0"})
+	meta, err := json.Marshal(a.member())
 	if err != nil {
 		return
 	}
@@ -191,12 +243,9 @@ func (a *extra) gossip(ctx context.Context) {
 		}
 		run.Sleep(ctx, run.Jitter(time.Second))
 	}
-	for seq := uint64(1); ; seq++ {
-		v := fleet.Vital{
-			Node: a.name, Boot: 1, Seq: seq, At: time.Now().UTC(), Mode: fleet.Normal, Ready: true, CPU: 0.25, Memory: 0.5,
-			Models: []fleet.Serving{{Name: "blazeface", Version: "1", Backend: "builtin", Millis: 6.5}},
-		}
-		body, err := json.Marshal(v)
+	for {
+		seq := a.seq.Add(1)
+		body, err := json.Marshal(a.vital())
 		if err != nil {
 			return
 		}
