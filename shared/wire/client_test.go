@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"primespark/shared/identity"
 	"primespark/shared/problem"
 )
 
@@ -92,7 +93,8 @@ func TestClientNeverSendsAWriteTwice(t *testing.T) {
 	broken, asked := serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	good, others := serve(t, func(w http.ResponseWriter, _ *http.Request) { json.NewEncoder(w).Encode(NodeBody{Name: "pi-1"}) })
 
-	_, err := (&Client{BaseURLs: []string{broken, good}}).NodeAction(t.Context(), "pi-1", Drain)
+	// What has an Idempotency-Key may be sent again; a renewal has none.
+	_, err := (&Client{BaseURLs: []string{broken, good}}).Renew(t.Context(), identity.RenewRequest{})
 	if !problem.Is(err, problem.Unreachable) || asked.Load() != 1 || others.Load() != 0 {
 		t.Errorf("after a broken write: %v, %d and %d requests, want 1 and 0", err, asked.Load(), others.Load())
 	}
