@@ -141,6 +141,7 @@ type API struct {
 	polls   polls               // for the plans
 
 	receiving chan struct{} // one for each object that is being received
+	drawing   chan struct{} // one for each page with charts that is being made
 
 	leaderless atomic.Pointer[time.Time] // since when no leader is known; nil if one is
 	sum        atomic.Pointer[checksum]  // of the newest state that somebody asked about
@@ -172,6 +173,7 @@ func New(cfg Config) (*API, error) {
 		cfg: cfg, metrics: newMetrics(cfg.Registry), spec: description(),
 		bodies:  semaphore.NewWeighted(max(maxBodies, cfg.MaxBody)),
 		streams: make(chan struct{}, maxStreams), receiving: make(chan struct{}, receiving),
+		drawing: make(chan struct{}, drawing),
 	}
 	a.open, a.stop = context.WithCancel(context.Background())
 	a.stopped = a.open.Done()

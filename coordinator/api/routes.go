@@ -67,6 +67,7 @@ func routes() []Route {
 		{"GET", "/v2/health/ready", View, "", "Whether there is an agent that can answer.", nil, nil, healthBody{}, (*API).oipReady},
 		{"POST", wire.PathIndex, View, "", "Which models the fleet has ready, and on which agents.", nil, nil, []wire.ModelRow{}, (*API).index},
 		{"GET", "/", View, "", "The status page.", nil, nil, nil, (*API).showPage},
+		{"GET", "/nodes/{name}", View, "", "The page of one node, with charts of what it measured. It never waits for a quorum.", []Param{{"range", "how far back: 1h, 24h or 30d; 1h if not given"}}, nil, nil, (*API).showNode},
 		{"GET", "/page/stream", View, "", "The changing part of the page, as server-sent events.", nil, nil, nil, (*API).pageStream},
 		{"GET", "/openapi.json", View, "", "This table as OpenAPI 3.1.", nil, nil, nil, (*API).openAPI},
 		{"GET", "/docs", View, "", "This table for people.", nil, nil, nil, (*API).docs},

@@ -123,7 +123,7 @@ func (a *API) rows(q history.Query) (any, bool, error) {
 	return all, more, err
 }
 
-func (a *API) minutes(q history.Query, step time.Duration) (any, bool, error) {
+func (a *API) minutes(q history.Query, step time.Duration) ([]wire.TelemetryMinute, bool, error) {
 	minutes, more, err := a.cfg.History.Minutes(q, step)
 	all := make([]wire.TelemetryMinute, len(minutes))
 	for i, m := range minutes {

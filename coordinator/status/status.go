@@ -1,7 +1,8 @@
 // Package status is the page that shows a person the fleet: one sentence on
-// top, then agents, coordinators and what happened last.
+// top, then agents, coordinators and what happened last; and for each node a page
+// with what is known of it and charts of its history.
 //
-// The page is made on the server and complete without a script; with one it
+// The page of the fleet is made on the server and complete without a script; with one it
 // follows the fleet by itself. The page and the streamed fragment are the same
 // template. Nothing is fetched from elsewhere, and everything that a node says of
 // itself is treated as text.
@@ -147,7 +148,7 @@ func (h Happening) Iso() string { return iso(h.At) }
 func (v View) Iso() string { return iso(v.At) }
 
 // Clock is the time of the view for people.
-func (v View) Clock() string { return v.At.UTC().Format("15:04:05") + " UTC" }
+func (v View) Clock() string { return clock(v.At) }
 
 // Short is the beginning of the state's checksum: enough to compare two
 // coordinators by eye.
@@ -166,3 +167,5 @@ func (v View) Tone() string {
 }
 
 func iso(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+func clock(t time.Time) string { return t.UTC().Format("15:04:05") + " UTC" }
