@@ -142,6 +142,9 @@ func samples(st chip.Status) map[string]float64 {
 	if st.PowerW != nil {
 		fields["power_watts"] = *st.PowerW
 	}
+	if st.Utilization != nil {
+		fields["utilization"] = *st.Utilization // of the time
+	}
 	busy := 0.0
 	for _, m := range st.Models {
 		fields["frames_per_second"] += m.FPS

@@ -2,6 +2,7 @@ package hailo_test
 
 import (
 	"errors"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -9,6 +10,7 @@ import (
 
 	"primespark/hailo"
 	"primespark/hailo/hailotest"
+	. "primespark/hailo/hosttest"
 	"primespark/hailo/workertest"
 )
 
@@ -96,5 +98,26 @@ func TestShared(t *testing.T) {
 	_, err := r.Add(soon(t), hailo.Spec{Name: "one", File: modelFile(t, tiny())})
 	if down, ok := errors.AsType[*hailo.Down](err); !ok || down.Code != hailo.ServiceDown || !strings.Contains(down.Remedy, "systemctl restart hailort.service") {
 		t.Errorf("with the service down: %v", err)
+	}
+}
+
+// TestBusy has the library tell how busy the chip is, and no more once its
+// worker is gone.
+func TestBusy(t *testing.T) {
+	root := Good().Make(t)
+	t.Setenv("HAILORT_DOUBLE_MONITOR", filepath.Join(root, "tmp/hmon_files"))
+	r := newDouble(t, func(c *hailo.Config) { c.Host.Root = root })
+	r.add(t, "one")
+	st := r.until(t, "utilization", func(st hailo.Status) bool { return st.Utilization != nil })
+	if *st.Utilization != .625 {
+		t.Errorf("it is %v", *st.Utilization)
+	}
+	t.Setenv("HAILORT_DOUBLE_MONITOR", "") // the next one tells nothing
+	if err := syscall.Kill(st.Worker.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	next := r.until(t, "next worker", func(now hailo.Status) bool { return now.State == hailo.StateReady && now.Worker.PID != st.Worker.PID })
+	if next.Utilization != nil {
+		t.Errorf("it is %v of a worker that is gone", *next.Utilization)
 	}
 }

@@ -59,7 +59,15 @@ func (s *Supervisor) start(ctx context.Context, w Worker, facts Facts) (*generat
 	if l, ok := facts.Library(); ok && library == "" {
 		library = l.Path
 	}
-	proc, err := launch(w.command(library, s.cfg.Share), s.cfg.Dir, w.environment(s.cfg.Dir))
+	env := w.environment(s.cfg.Dir)
+	if w.Kind != "python" {
+		if err := s.cfg.Host.monitor(); err != nil {
+			s.cfg.Log.Warn("nobody will know how busy the accelerator is", "err", err)
+		} else {
+			env = append(env, "HAILO_MONITOR=1")
+		}
+	}
+	proc, err := launch(w.command(library, s.cfg.Share), s.cfg.Dir, env)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +113,7 @@ func (s *Supervisor) introduce(ctx context.Context, g *generation, facts Facts) 
 		st.Library, st.LibraryPath = g.hello.Library, g.hello.Path
 		st.Chip, st.Firmware, st.Board = hef.Chip(g.device.Arch), g.device.Firmware, g.device.Board
 		st.Arch = st.Chip.String()
-		st.LinkErrors = 0
+		st.LinkErrors, st.Utilization = 0, nil
 		st.hint()
 		return st
 	})
@@ -210,7 +218,7 @@ func (s *Supervisor) ping(ctx context.Context, g *generation) {
 			g.fail(fmt.Errorf("no sign of life within %v: %w", pingTime, err))
 			return
 		}
-		s.counted(p)
+		s.counted(g, p)
 		if err := size.add(p, time.Since(g.began)); err != nil {
 			g.fail(err)
 			return

@@ -328,7 +328,7 @@ func (s *Supervisor) fell(d Down, facts Facts, wait time.Duration) {
 	before := s.status.Get()
 	s.turned(nil, &d)
 	s.status.Update(func(st Status) Status {
-		st.State, st.Facts, st.Cause, st.Worker = d.Code.State(), facts, &d.Finding, WorkerStatus{}
+		st.State, st.Facts, st.Cause, st.Worker, st.Utilization = d.Code.State(), facts, &d.Finding, WorkerStatus{}, nil
 		st.Findings = Hints(facts)
 		return st
 	})

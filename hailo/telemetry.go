@@ -38,6 +38,10 @@ type Status struct {
 	PowerW      *float64  `json:"power_watts,omitempty"`
 	Protection  *bool     `json:"throttling_enabled,omitempty"` // whether it would throttle by itself
 
+	// Utilization is how much of the last second the chip worked, from 0 to 1, as
+	// the library says; nil if it does not.
+	Utilization *float64 `json:"utilization,omitempty"`
+
 	// LinkErrors counts those that PCIe put right since the worker began.
 	LinkErrors int64 `json:"aer_correctable_delta"`
 
@@ -148,7 +152,8 @@ func (st *Status) hint() {
 }
 
 // counted takes what the worker counted, and puts the figures of the models together.
-func (s *Supervisor) counted(p frame.PingReply) {
+func (s *Supervisor) counted(g *generation, p frame.PingReply) {
+	busy := s.cfg.Host.utilization(g.proc.pid)
 	s.mu.Lock()
 	models := slices.Clone(s.models)
 	s.mu.Unlock()
@@ -159,7 +164,7 @@ func (s *Supervisor) counted(p frame.PingReply) {
 		all = append(slices.DeleteFunc(all, func(o ModelStatus) bool { return o.Name == st.Name }), st)
 	}
 	s.status.Update(func(st Status) Status {
-		st.Worker.RSS, st.Models = p.RSS, all
+		st.Worker.RSS, st.Models, st.Utilization = p.RSS, all, busy
 		return st
 	})
 }

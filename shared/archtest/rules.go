@@ -97,6 +97,7 @@ var PrimeSpark = Rules{
 		"golang.org/x/image":                  {"agent/infer/image"},
 		"go.yaml.in/yaml":                     {"shared/conf", "shared/model"},
 		"github.com/prometheus/client_golang": nil,
+		"google.golang.org/protobuf":          {"hailo"}, // its wire format only: what HailoRT monitors
 		"github.com/prometheus/procfs":        {"shared/hostmetrics"},
 		"golang.org/x/sync":                   nil,
 		"golang.org/x/sys":                    nil,

@@ -31,7 +31,7 @@ const (
 	Temperature Stream = "temperature" // a number, °C, of the processor
 	Throttle    Stream = "throttle"    // fields: the firmware's flags, 0 or 1
 	Inference   Stream = "inference"   // fields: in_flight, queue, latency_seconds of the slowest model
-	Hailo       Stream = "hailo"       // fields: temperature_celsius, power_watts, used
+	Hailo       Stream = "hailo"       // fields: temperature_celsius, power_watts, frames_per_second, used (of the compiler's estimate), utilization (of the time)
 	Mesh        Stream = "mesh"        // fields: rtt_seconds, loss 0 to 1
 )
 

@@ -21,6 +21,7 @@ var (
 	simulated   = desc("simulated", "1 if no chip answers but a double of its library.")
 	temperature = desc("temperature_celsius", "Temperature of the chip.", "sensor")
 	power       = desc("power_watts", "Power of the accelerator.")
+	utilization = desc("utilization_ratio", "How much of the last second the chip worked, from 0 to 1, as HailoRT says.")
 	restarts    = desc("worker_restarts_total", "How often the worker was replaced.")
 	memory      = desc("worker_memory_bytes", "Memory of the worker.")
 	linkErrors  = desc("link_errors_total", "Errors of the PCIe link that were put right.")
@@ -32,7 +33,7 @@ var (
 
 // Describe tells of all of them.
 func (Metrics) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{ready, simulated, temperature, power, restarts, memory, linkErrors, frames, failures, inFlight, latency} {
+	for _, d := range []*prometheus.Desc{ready, simulated, temperature, power, utilization, restarts, memory, linkErrors, frames, failures, inFlight, latency} {
 		to <- d
 	}
 }
@@ -53,6 +54,9 @@ func (m Metrics) Collect(to chan<- prometheus.Metric) {
 	}
 	if st.PowerW != nil {
 		gauge(power, *st.PowerW)
+	}
+	if st.Utilization != nil {
+		gauge(utilization, *st.Utilization)
 	}
 	counter(restarts, float64(st.Restarts))
 	gauge(memory, float64(st.Worker.RSS))
