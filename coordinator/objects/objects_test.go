@@ -150,10 +150,20 @@ func TestOneDiskIsNotEnough(t *testing.T) {
 	if _, _, err := s.shelves["c1"].Put(t.Context(), strings.NewReader("photo")); !problem.Is(err, problem.NotReady) {
 		t.Errorf("with nobody to copy it to: %v", err)
 	}
+	photo := task.ObjectOf([]byte("photo"))
+	if err := s.shelves["c1"].Confirm(t.Context(), photo); !problem.Is(err, problem.NotReady) {
+		t.Errorf("a task that refers to what was refused: %v", err)
+	}
 	if got := s.get("c1", task.ObjectOf([]byte("other"))); got != string(problem.NotReady) {
 		t.Errorf("an object that the one who is down may have: %s", got)
 	}
 	s.down["c2"] = false
+	if err := s.shelves["c1"].Confirm(t.Context(), photo); err != nil {
+		t.Errorf("a task that refers to it once there is a second disk: %v", err)
+	}
+	if missing := s.shelves["c2"].Missing([]string{photo.SHA256}); len(missing) > 0 {
+		t.Error("the task was taken with its photo on one disk")
+	}
 	if _, holders := s.put("c1", "photo"); len(holders) != 2 {
 		t.Errorf("holders are %v", holders)
 	}

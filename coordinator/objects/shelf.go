@@ -176,7 +176,9 @@ func (h *Shelf) Confirm(ctx context.Context, o task.Object) error {
 		return problem.New(problem.Invalid, "Give it as PUT /v1/objects answered.", "The object %.16s has %d bytes, not %d.", o.SHA256, size, o.Size)
 	}
 	h.store.touch(o.SHA256)
-	return nil
+	// It may have been refused before, for want of a second disk, and stayed on one.
+	_, err := h.spread(ctx, o)
+	return err
 }
 
 // Missing returns which of these are not here. Those that are count as used:
