@@ -150,6 +150,14 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 				parts = append(parts, run.Restart(up, part(log, "uplink")))
 			}
 		}
+		if cfg.MQTT.Broker != "" && cfg.MQTT.Profile == "sparkplug" {
+			edge, err := newSparkplug(cfg, self, id, recorder.Newest().Get, part(log, "sparkplug"), metrics)
+			if err != nil {
+				log.Error("Sparkplug hosts are not told of this node", "err", err) // which serves all the same
+			} else {
+				parts = append(parts, run.Restart(edge, part(log, "sparkplug")))
+			}
+		}
 	}
 	var notice time.Duration
 	if id != nil {

@@ -2,13 +2,19 @@ package agent
 
 import (
 	"log/slog"
+	"net"
 	"os"
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"primespark/agent/config"
 	"primespark/agent/homeassistant"
+	"primespark/agent/sparkplug"
 	"primespark/agent/uplink"
+	"primespark/shared/identity"
+	"primespark/shared/mqttpipe"
 	"primespark/shared/telemetry"
 	"primespark/shared/version"
 )
@@ -74,4 +80,36 @@ func board(what string) string {
 		return "" // no Raspberry Pi, and nothing hangs on it
 	}
 	return strings.TrimRight(string(b), "\x00\n")
+}
+
+// newSparkplug makes the node's second face at the broker, for hosts that speak
+// Sparkplug B.
+func newSparkplug(cfg config.Config, n node, id *identity.Identity, newest func() telemetry.Newest, log *slog.Logger, metrics prometheus.Registerer) (*sparkplug.Edge, error) {
+	at, err := mqttpipe.Parse(cfg.MQTT.Broker)
+	if err != nil {
+		return nil, err
+	}
+	secure, err := brokerTLS(cfg.MQTT, id)
+	if err != nil {
+		return nil, err
+	}
+	return sparkplug.New(sparkplug.Config{
+		Pipe: mqttpipe.Config{
+			Broker: at, Username: cfg.MQTT.Username, PasswordFile: cfg.MQTT.PasswordFile, TLS: secure, Dial: new(net.Dialer).DialContext,
+		},
+		Topics: telemetry.Topics{Prefix: cfg.MQTT.Prefix, Cluster: id.ID().Cluster, Node: id.ID().Name},
+		Dir:    cfg.StateDir, Newest: newest, Facts: n.facts,
+	}, log, metrics)
+}
+
+// facts are what a Sparkplug host is told of the node besides its samples.
+func (n node) facts() []sparkplug.Fact {
+	self := homeassistant.SelfOf(n.vital.Get(), n.conditions.All(), n.registry.Index())
+	return []sparkplug.Fact{
+		{Name: "Node/version", Value: version.Number},
+		{Name: "Node/ready", Value: self.Ready},
+		{Name: "Node/mode", Value: string(self.Mode)},
+		{Name: "Node/problem", Value: self.Problem.Sentence},
+		{Name: "Node/remedy", Value: self.Problem.Remedy},
+	}
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -134,12 +135,18 @@ func newUplink(cfg config.Config, self node, id *identity.Identity, recorder *re
 		Broker: cfg.MQTT.Broker, Username: cfg.MQTT.Username, PasswordFile: cfg.MQTT.PasswordFile,
 		Topics: telemetry.Topics{Prefix: cfg.MQTT.Prefix, Cluster: id.ID().Cluster, Node: id.ID().Name},
 	}
-	if strings.HasPrefix(cfg.MQTT.Broker, "ssl://") {
-		var err error
-		if c.TLS, err = (mqttpipe.Files{CA: cfg.MQTT.CAFile, Cert: cfg.MQTT.CertFile, Key: cfg.MQTT.KeyFile}).TLS(id.ClientTLS()); err != nil {
-			return nil, err
-		}
+	var err error
+	if c.TLS, err = brokerTLS(cfg.MQTT, id); err != nil {
+		return nil, err
 	}
 	forHomeAssistant(&c, cfg.MQTT.HomeAssistant, cfg.Telemetry, self, recorder.Newest().Get, log)
 	return uplink.New(c, recorder, log, metrics)
+}
+
+// brokerTLS are the settings of a connection to the broker; nil for one in the clear.
+func brokerTLS(cfg config.MQTT, id *identity.Identity) (*tls.Config, error) {
+	if !strings.HasPrefix(cfg.Broker, "ssl://") {
+		return nil, nil
+	}
+	return mqttpipe.Files{CA: cfg.CAFile, Cert: cfg.CertFile, Key: cfg.KeyFile}.TLS(id.ClientTLS())
 }

@@ -25,6 +25,7 @@ import (
 	"primespark/shared/logs"
 	"primespark/shared/problem"
 	"primespark/shared/run"
+	"primespark/shared/telemetry"
 )
 
 // sinkParts are the parts that copy the history to the sinks that are configured:
@@ -123,7 +124,7 @@ func alertLoops(cfg config.Config, id *identity.Identity, node *consensus.Node, 
 			if err != nil {
 				return nil, err
 			}
-			pipe.ClientID += ".alerts" // a broker knows only one client of a name
+			pipe.ClientID = self.Errand(telemetry.AlertsErrand) // a broker knows only one client of a name
 			channel = alerts.MQTT{Broker: pipe, Topic: self.Alerts()}
 		}
 		loops = append(loops, &alerts.Sender{Name: c.Name, Self: cfg.Name, Channel: channel, Group: node, Log: log})

@@ -153,6 +153,7 @@ type MQTT struct {
 	CertFile     string `yaml:"cert_file"`     // PEM, of a client certificate; with "cluster" the node's own is shown
 	KeyFile      string `yaml:"key_file"`      // PEM, of its key
 	Ack          string `yaml:"ack"`           // who acknowledges samples: coordinator or broker
+	Profile      string `yaml:"profile"`       // primespark, or sparkplug: Sparkplug B besides
 
 	HomeAssistant string `yaml:"home_assistant"` // on, off, or remove: discovery
 }
@@ -175,7 +176,7 @@ func Default() Config {
 		Battery:   Battery{Source: "none", Every: conf.Duration(10 * time.Second)},
 		Telemetry: Telemetry{Every: conf.Duration(10 * time.Second)},
 		Outbox:    Outbox{MaxSize: 256 << 20, MaxAge: conf.Duration(7 * 24 * time.Hour)},
-		MQTT:      MQTT{Prefix: "primespark", Ack: "coordinator", HomeAssistant: "on"},
+		MQTT:      MQTT{Prefix: "primespark", Ack: "coordinator", Profile: "primespark", HomeAssistant: "on"},
 		Log:       Log{Level: "info", Format: "json"},
 	}
 }
@@ -302,6 +303,10 @@ func (c MQTT) check(f *conf.File) {
 	}
 	f.CheckOneOf("mqtt.home_assistant", c.HomeAssistant, "on", "off", "remove")
 	f.CheckOneOf("mqtt.ack", c.Ack, "coordinator", "broker")
+	f.CheckOneOf("mqtt.profile", c.Profile, "primespark", "sparkplug")
+	if c.Profile == "sparkplug" && c.Broker == "" {
+		f.Bad("mqtt.profile", "is sparkplug, and mqtt.broker is empty; set that")
+	}
 	if (c.CertFile == "") != (c.KeyFile == "") {
 		f.Bad("mqtt.cert_file", "goes with mqtt.key_file; give both or none")
 	}

@@ -68,3 +68,18 @@ func TestLoad(t *testing.T) {
 		t.Errorf("got %v, want the file and the nearest key", err)
 	}
 }
+
+func TestProfile(t *testing.T) {
+	const broker = "broker: tcp://b:1883"
+	for text, want := range map[string]string{
+		"mqtt: {" + broker + ", profile: sparkplug}":  "",
+		"mqtt: {" + broker + ", profile: primespark}": "",
+		"mqtt: {profile: sparkplug}":                  "mqtt.profile: is sparkplug, and mqtt.broker is empty",
+		"mqtt: {" + broker + ", profile: homie}":      "mqtt.profile",
+	} {
+		_, err := Parse([]byte("name: pi-1\n" + text))
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}

@@ -209,6 +209,6 @@ func (c *connection) status(word string) error {
 func (u *Uplink) connect(ctx context.Context) (mqtt.Client, <-chan error, error) {
 	return mqttpipe.Connect(ctx, mqttpipe.Config{
 		Broker: u.broker, ClientID: u.cfg.Topics.ClientID(), Username: u.cfg.Username, PasswordFile: u.cfg.PasswordFile,
-		TLS: u.cfg.TLS, Will: u.cfg.Topics.Status(), Dial: u.cfg.Dial,
+		TLS: u.cfg.TLS, Will: mqttpipe.Will{Topic: u.cfg.Topics.Status(), Payload: []byte("offline"), Retained: true}, Dial: u.cfg.Dial,
 	})
 }

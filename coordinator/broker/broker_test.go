@@ -131,7 +131,7 @@ func TestANodePublishesItsOwn(t *testing.T) {
 	inBubble(t, func(t *testing.T, l *lab) {
 		boss := l.mustConnect(l.home.Node(fleet.Coordinator, "c1"), "home.c1")
 		defer boss.Disconnect(100)
-		if !boss.hears("primespark/#") || !boss.hears("homeassistant/#") {
+		if !boss.hears("primespark/#") || !boss.hears("homeassistant/#") || !boss.hears("spBv1.0/#") {
 			t.Fatal("a coordinator may not read")
 		}
 		pi := l.home.Node(fleet.Agent, "pi-1")
@@ -151,6 +151,9 @@ func TestANodePublishesItsOwn(t *testing.T) {
 			"$SYS/broker/version":               false,
 			"primespark/home/pi-1/../pi-2/ack":  false,
 			"primespark/home/pi-1/t/cpu/status": false,
+			"spBv1.0/home/NBIRTH/pi-1":          true,
+			"spBv1.0/home/NDATA/pi-2":           false,
+			"spBv1.0/home/NCMD/pi-1":            false, // the hosts'
 		} {
 			c := l.mustConnect(pi, "home.pi-1")
 			if got := c.says(topic, "x", false); got != want {
@@ -176,6 +179,9 @@ func TestANodeReadsItsOwn(t *testing.T) {
 			"primespark/home/pi-1/#":   true,
 			"primespark/home/pi-2/ack": false,
 			"primespark/home/+/ack":    false,
+			"spBv1.0/home/NCMD/pi-1":   true,
+			"spBv1.0/home/NCMD/pi-2":   false,
+			"spBv1.0/home/NDATA/pi-2":  false,
 			"#":                        false,
 		} {
 			if got := c.hears(filter); got != want {
@@ -196,6 +202,8 @@ func TestWhoMayConnect(t *testing.T) {
 		}{
 			"as itself":             {pi, "home.pi-1", "", true},
 			"with a will":           {pi, "home.pi-1", own.Status(), true},
+			"a second connection":   {pi, "home.pi-1.sparkplug", "spBv1.0/home/NDEATH/pi-1", true},
+			"another's death":       {pi, "home.pi-1.sparkplug", "spBv1.0/home/NDEATH/pi-2", false},
 			"as another":            {pi, "home.pi-2", "", false},
 			"a will for another":    {pi, "home.pi-1", "primespark/home/pi-2/status", false},
 			"of another authority":  {stranger, "home.pi-1", "", false},

@@ -39,9 +39,13 @@ type caller struct {
 // who tells whom a client stands for.
 func (g *guard) who(cl *mqtt.Client) (caller, error) {
 	if g.cfg.TLS == nil {
-		node, named := strings.CutPrefix(cl.ID, g.cfg.Cluster+".")
+		name, named := strings.CutPrefix(cl.ID, g.cfg.Cluster+".")
+		node, errand, _ := strings.Cut(name, ".") // of a node's second connection
 		if !named || !fleet.ValidName(node) {
 			return caller{}, nil
+		}
+		if errand == telemetry.AlertsErrand {
+			return caller{node: node, role: fleet.Coordinator}, nil
 		}
 		return caller{node: node, role: fleet.Agent}, nil
 	}
@@ -71,7 +75,7 @@ func (g *guard) topics(c caller) telemetry.Topics {
 func (g *guard) publishes(c caller, topic string) bool {
 	switch {
 	case c.node == "":
-		return !c.secure && topic == telemetry.HomeAssistant // which runs on this host, then
+		return !c.secure && (topic == telemetry.HomeAssistant || g.commands(topic)) // which runs on this host, then
 	case g.topics(c).Publishes(topic):
 		return true
 	}
@@ -84,10 +88,18 @@ func (g *guard) publishes(c caller, topic string) bool {
 	return c.role == fleet.Coordinator && inside && ack && fleet.ValidName(node)
 }
 
+// commands reports whether a topic is one by which a Sparkplug host commands a node
+// of the cluster.
+func (g *guard) commands(topic string) bool {
+	node := topic[strings.LastIndexByte(topic, '/')+1:]
+	t := telemetry.Topics{Prefix: g.cfg.Prefix, Cluster: g.cfg.Cluster, Node: node}
+	return fleet.ValidName(node) && topic == t.Sparkplug(telemetry.NCmd)
+}
+
 // reads reports whether the caller may subscribe to a filter: agents to what is
 // theirs, the others to everything.
 func (g *guard) reads(c caller, filter string) bool {
-	return !c.secure || c.role == fleet.Coordinator || filter == telemetry.HomeAssistant || strings.HasPrefix(filter, g.topics(c).Base())
+	return !c.secure || c.role == fleet.Coordinator || filter == telemetry.HomeAssistant || filter == g.topics(c).Sparkplug(telemetry.NCmd) || strings.HasPrefix(filter, g.topics(c).Base())
 }
 
 // OnConnectAuthenticate lets a client in.

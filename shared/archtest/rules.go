@@ -85,7 +85,7 @@ var PrimeSpark = Rules{
 		"github.com/hashicorp/go-hclog":       {"coordinator/consensus"},
 		"go.etcd.io/bbolt":                    {"shared/boltfile", "coordinator/consensus", "coordinator/history", "agent/outbox"},
 		"github.com/hashicorp/memberlist":     {"shared/gossip", "shared/gossiptest"},
-		"github.com/eclipse/paho.mqtt.golang": {"shared/mqttpipe", "agent/uplink", "coordinator/ingest"},
+		"github.com/eclipse/paho.mqtt.golang": {"shared/mqttpipe", "agent/uplink", "agent/sparkplug", "coordinator/ingest"},
 		"github.com/mochi-mqtt/server":        {"coordinator/broker"},
 		"github.com/jackc/pgx":                {"coordinator/sinks/postgres"},
 		"github.com/twmb/franz-go":            {"coordinator/sinks/kafka"},
@@ -97,13 +97,14 @@ var PrimeSpark = Rules{
 		"golang.org/x/image":                  {"agent/infer/image"},
 		"go.yaml.in/yaml":                     {"shared/conf", "shared/model"},
 		"github.com/prometheus/client_golang": nil,
-		"google.golang.org/protobuf":          {"hailo"}, // its wire format only: what HailoRT monitors
+		"google.golang.org/protobuf":          {"hailo", "agent/sparkplug"}, // its wire format only: what HailoRT monitors, and Sparkplug B
 		"github.com/prometheus/procfs":        {"shared/hostmetrics"},
 		"golang.org/x/sync":                   nil,
 		"golang.org/x/sys":                    nil,
 	},
 	TestLibraries: []string{
 		"github.com/anishathalye/porcupine",
+		"github.com/bufbuild/protocompile",
 		"github.com/google/go-cmp",
 		"github.com/rogpeppe/go-internal",
 		"github.com/santhosh-tekuri/jsonschema",

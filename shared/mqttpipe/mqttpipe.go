@@ -31,10 +31,18 @@ type Config struct {
 	Username     string
 	PasswordFile string      // holds the password alone; read for each connection
 	TLS          *tls.Config // for ssl://; the system's authorities if nil
-	Will         string      // topic on which the broker says "offline", retained, when the client is gone; empty: none
+	Will         Will        // what the broker says when the client is gone; none without a topic
 
 	// Dial connects.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// A Will is a message that the broker publishes, acknowledged, when the client is
+// gone without a farewell.
+type Will struct {
+	Topic    string
+	Payload  []byte
+	Retained bool
 }
 
 // Parse reads the address of a broker.
@@ -84,8 +92,8 @@ func options(ctx context.Context, cfg Config) (*mqtt.ClientOptions, error) {
 		SetCustomOpenConnectionFn(func(at *url.URL, _ mqtt.ClientOptions) (net.Conn, error) {
 			return open(ctx, cfg, at)
 		})
-	if cfg.Will != "" {
-		o.SetWill(cfg.Will, "offline", 1, true)
+	if w := cfg.Will; w.Topic != "" {
+		o.SetBinaryWill(w.Topic, w.Payload, 1, w.Retained)
 	}
 	return o, nil
 }

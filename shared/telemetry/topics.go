@@ -58,6 +58,23 @@ func (t Topics) Discovery() string { return "homeassistant/device/" + t.Node + "
 // cluster.
 func (t Topics) Alerts() string { return t.Prefix + "/" + t.Cluster + "/alert" }
 
+// A SparkplugMessage is a kind of message of Sparkplug B.
+type SparkplugMessage string
+
+// The messages of an edge node without devices, and the commands to it.
+const (
+	NBirth SparkplugMessage = "NBIRTH"
+	NData  SparkplugMessage = "NDATA"
+	NDeath SparkplugMessage = "NDEATH"
+	NCmd   SparkplugMessage = "NCMD"
+)
+
+// Sparkplug is the topic of a message of Sparkplug B. The cluster is the group, and
+// the prefix is the specification's.
+func (t Topics) Sparkplug(m SparkplugMessage) string {
+	return "spBv1.0/" + t.Cluster + "/" + string(m) + "/" + t.Node
+}
+
 // HomeAssistant is where Home Assistant says "online" when it has started.
 const HomeAssistant = "homeassistant/status"
 
@@ -65,9 +82,20 @@ const HomeAssistant = "homeassistant/status"
 // name, so the cluster is in it.
 func (t Topics) ClientID() string { return t.Cluster + "." + t.Node }
 
+// The errands for which a node has a second connection, each with an identifier of
+// its own.
+const (
+	AlertsErrand    = "alerts" // of coordinators only
+	SparkplugErrand = "sparkplug"
+)
+
+// Errand is the client identifier of a second connection.
+func (t Topics) Errand(name string) string { return t.ClientID() + "." + name }
+
 // Publishes reports whether topic is one that the node itself publishes.
 func (t Topics) Publishes(topic string) bool {
-	if topic == t.Discovery() {
+	switch topic {
+	case t.Discovery(), t.Sparkplug(NBirth), t.Sparkplug(NData), t.Sparkplug(NDeath):
 		return true
 	}
 	rest, own := strings.CutPrefix(topic, t.Base())

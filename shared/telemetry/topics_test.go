@@ -27,6 +27,13 @@ func TestPublishes(t *testing.T) {
 		"other/home/pi-1/status":        false,
 		"primespark/home/pi-1/status/x": false,
 		"primespark/home/pi-1/":         false,
+		"spBv1.0/home/NBIRTH/pi-1":      true,
+		"spBv1.0/home/NDATA/pi-1":       true,
+		"spBv1.0/home/NDEATH/pi-1":      true,
+		"spBv1.0/home/NDEATH/pi-2":      false,
+		"spBv1.0/away/NDATA/pi-1":       false,
+		"spBv1.0/home/NCMD/pi-1":        false, // the hosts'
+		"spBv1.0/home/DDATA/pi-1/x":     false,
 	} {
 		if got := own.Publishes(topic); got != want {
 			t.Errorf("%s: %v, want %v", topic, got, want)
