@@ -51,6 +51,17 @@ hailo_workers() {
 	scripts/hailo-worker.sh worker "$compiler" "$2/prime-spark-hailo-worker"
 }
 
+# monitoring DIR: what Prometheus and Grafana want, and the runbook that the alerts link to.
+monitoring() {
+	for file in packaging/prometheus/*.rules.yml; do
+		install -D -m 0644 "$file" "$1/prometheus/$(basename "$file")"
+	done
+	for file in packaging/grafana/*.json; do
+		install -D -m 0644 "$file" "$1/grafana/$(basename "$file")"
+	done
+	install -D -m 0644 docs/runbook.md "$1/runbook.md"
+}
+
 # package NAME PROGRAM ARCH BIN: lays the files out, and packs them.
 package() {
 	local name=$1 program=$2 arch=$3 bin=$4 dir="$stage/$1-$3"
@@ -74,6 +85,7 @@ package() {
 	sed "s/@PACKAGE@/$name/; s/@PROGRAM@/$program/" packaging/debian/lintian | install -D -m 0644 /dev/stdin "$root/usr/share/lintian/overrides/$name"
 	[ "$name" != prime-spark-agent ] || hailo_workers "$arch" "$root/usr/libexec/prime-spark"
 	local kind=${name#prime-spark-}
+	[ "$kind" != coordinator ] || monitoring "$root/usr/share/doc/$name"
 	for unit in systemd/"$name"*.service; do
 		[ ! -e "$unit" ] || put 0644 "$unit" "lib/systemd/system/$(basename "$unit")"
 	done
