@@ -100,12 +100,9 @@ func kafkaTLS(c config.Kafka) (*tls.Config, error) {
 	return secure, nil
 }
 
-// alertLoops are the leader's loops that find what is wrong and tell people; none
-// without a channel.
+// alertLoops are the leader's loops that find what is wrong, and tell people where a
+// channel is configured.
 func alertLoops(cfg config.Config, id *identity.Identity, node *consensus.Node, view func() fleet.View, out Outside, log *slog.Logger) ([]run.Part, error) {
-	if len(cfg.Alerts.Channels) == 0 {
-		return nil, nil
-	}
 	watch := &alerts.Watch{
 		Group: node, View: view, Log: log,
 		Limits: alerts.Limits{NodeDown: cfg.Alerts.NodeDown.D(), Celsius: cfg.Alerts.Temperature, Charge: cfg.Alerts.Battery},

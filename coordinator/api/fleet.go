@@ -183,5 +183,6 @@ func (a *API) view(now time.Time) status.View {
 	}
 	v.Queue.Dead = s.Tasks.After("", task.Dead, status.ShownDead)
 	v.Events, _ = a.cfg.Events.Load()
+	v.Alerts = openAlerts(s)
 	return v
 }

@@ -60,6 +60,7 @@ func routes() []Route {
 		{"POST", wire.PathBackup, Administer, "backup.create", "A consistent, encrypted and verified backup of the state and the cluster's keys; prime-spark-coordinator restore takes it.", nil, wire.BackupRequest{}, nil, (*API).backup},
 		{"GET", wire.PathRoute, View, "", "Which agents would answer for a model, in which order, and why.", []Param{{"model", "name of the model"}}, nil, wire.RouteBody{}, (*API).route},
 		{"GET", wire.PathEvents, View, "", "What happened, newest last.", []Param{{"after", "id of an event: only later ones"}, {"limit", "at most so many, 1 to 1000; 100 if not given"}}, nil, wire.EventsBody{}, (*API).events},
+		{"GET", wire.PathAlerts, View, "", "What is wrong now: since when, what to do, and who was told when. The critical first, then the oldest.", []Param{stale}, nil, wire.AlertsBody{}, (*API).alerts},
 		{"GET", wire.PathStream, View, "", "What happens, as server-sent events: event (an event) and fleet (the summary, when it changes).", []Param{{"after", "id of an event: later ones come first; so does the header Last-Event-ID"}}, nil, nil, (*API).stream},
 
 		{"GET", "/v2", View, "", "The gateway's name and extensions (Open Inference Protocol).", nil, nil, serverMetadata{}, (*API).serverMetadata},

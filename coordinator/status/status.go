@@ -1,6 +1,6 @@
 // Package status is the page that shows a person the fleet: one sentence on
-// top, then agents, coordinators and what happened last; and for each node a page
-// with what is known of it and charts of its history.
+// top, then open alerts, agents, coordinators and what happened last; and for each
+// node a page with what is known of it and charts of its history.
 //
 // The page of the fleet is made on the server and complete without a script; with one it
 // follows the fleet by itself. The page and the streamed fragment are the same
@@ -37,6 +37,7 @@ type View struct {
 	Version string    // of this coordinator
 	Status  wire.StatusBody
 	Nodes   []wire.NodeBody
+	Alerts  []wire.Alert // those that hold, the worst first
 	Queue   Queue
 	Events  []wire.Event // newest last
 	Rows    *Rows        // what the agents' rows are kept in; nil: they are made each time

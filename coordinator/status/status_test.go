@@ -87,6 +87,13 @@ func trouble() View {
 		{ID: "0000000000000000000000dead", Kind: task.Infer, Model: "yolox", Attempts: 10, MaxAttempts: 10, Node: "pi-2", Error: "The engine panicked on this task."},
 		{ID: "000000000000000000000death", Kind: task.Noop, MaxAttempts: 3, Error: "it was not done by its deadline"},
 	}}
+	v.Alerts = []wire.Alert{
+		{
+			Key: "battery_low/pi-1", Severity: "critical", Detail: "The battery of pi-1 is below 20 %.", Remedy: "Bring the mains back, or drain the node.", Since: noon.Add(-9 * time.Minute),
+			Told: []wire.AlertTold{{Channel: "ops", At: noon.Add(-8 * time.Minute), By: "c1"}, {Channel: "phone", At: noon.Add(-7 * time.Minute), By: "c2"}},
+		},
+		{Key: "node_down/pi-3", Severity: "warning", Detail: "The agent pi-3 is down.", Remedy: "See whether it has power and a network.", Since: noon.Add(-4 * time.Minute)},
+	}
 	v.Nodes = []wire.NodeBody{battery, hot, dead, pending, unseen, revoked}
 	v.Events = append(v.Events,
 		wire.Event{ID: "3", At: noon.Add(-4 * time.Minute), Severity: "warning", Detail: "The agent pi-3 does not answer any more.", Remedy: "Check its power and its network; prime-spark node pi-3 tells what it said last."},
@@ -118,6 +125,9 @@ func hostile() View {
 	far := agent("far-future")
 	far.LastSeen, far.Power.Source, far.Power.Minutes = noon.Add(1000*time.Hour), fleet.Battery, new(math.Inf(1))
 	v.Nodes = []wire.NodeBody{n, far}
+	for range shownAlerts + 1 {
+		v.Alerts = append(v.Alerts, wire.Alert{Key: evil, Rule: evil, Subject: evil, Severity: evil, Detail: evil, Remedy: evil, Since: noon.Add(time.Hour), Told: []wire.AlertTold{{Channel: evil, By: evil}}})
+	}
 	v.Queue = Queue{Counts: [7]int{5: 1}, Dead: []task.Task{{ID: evil, Kind: evil, Model: evil, Node: evil, Error: evil}}}
 	v.Events = []wire.Event{{ID: evil, At: noon.Add(time.Hour), Code: evil, Severity: evil, Node: evil, Actor: evil, Detail: evil, Remedy: evil}}
 	return v

@@ -118,6 +118,12 @@ func coordinator() http.Handler {
 		}
 		json.NewEncoder(w).Encode(n)
 	})
+	answer("GET /v1/alerts", func(*http.Request) (any, error) {
+		return wire.AlertsBody{Alerts: []wire.Alert{
+			{ID: 7, Key: "node_down/c3", Severity: "critical", Since: at, Detail: "The coordinator c3 is down.", Remedy: "Look at its power.", Told: []wire.AlertTold{{Channel: "ops", At: at, By: "c1"}}},
+			{ID: 8, Key: "hot/evil\x1b[2J", Severity: "warning", Since: at, Detail: "It is hot.", Remedy: "See its fan.", Told: []wire.AlertTold{}},
+		}}, nil
+	})
 	answer("POST /v1/join-codes", func(r *http.Request) (any, error) {
 		var q wire.JoinCodeRequest
 		err := json.NewDecoder(r.Body).Decode(&q)
