@@ -85,13 +85,13 @@ gossip: {listen: %q, advertise: %q}
 infer: {threads: 1}
 hailo: %s
 telemetry: {every: 2s}
-mqtt: {broker: %q}
+mqtt: {broker: %q, profile: %s}
 log: {format: text}
 battery:
   source: sim
   every: 2s
   script: %s
-`, n.Name, strconv.Quote(n.state), n.API, n.API, n.Loopback, gossip, gossip, hailo(o.Accelerator, i), broker, power(i))); err != nil {
+`, n.Name, strconv.Quote(n.state), n.API, n.API, n.Loopback, gossip, gossip, hailo(o.Accelerator, i), broker, cmp.Or(o.MQTT, "primespark"), power(i))); err != nil {
 			return err
 		}
 	}

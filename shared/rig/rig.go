@@ -36,6 +36,7 @@ type Options struct {
 	Accelerator Accelerator // of the first agent; the others have none
 
 	Profile string // of raft's timing; lan if empty
+	MQTT    string // the agents' mqtt.profile; primespark if empty
 
 	Dir    string                                                      // of the fleet's files, there already and the caller's to remove; empty: a temporary one
 	Broker string                                                      // of MQTT, as in tcp://10.0.0.1:1883; empty: the first coordinator embeds one
