@@ -18,7 +18,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
 
-	"primespark/coordinator/broker"
+	"primespark/coordinator/broker/brokertest"
 	"primespark/shared/mqttpipe"
 	"primespark/shared/mqttpipe/mqttpipetest"
 	"primespark/shared/telemetry"
@@ -215,29 +215,7 @@ func (p *pi) edge(t *testing.T, addr, dir string) (stop func()) {
 
 func TestMosquitto(t *testing.T) { life(t, mqttpipetest.Mosquitto(t)) }
 
-func TestEmbeddedBroker(t *testing.T) { life(t, embedded(t)) }
-
-func embedded(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := broker.New(l, broker.Config{Prefix: "primespark", Cluster: "home"}, slog.New(slog.DiscardHandler), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error)
-	go func() { done <- b.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
-			t.Error(err)
-		}
-	})
-	return b.Addr()
-}
+func TestEmbeddedBroker(t *testing.T) { life(t, brokertest.Loopback(t).Addr()) }
 
 // life is the story of a node at a broker, as a host sees it.
 func life(t *testing.T, addr string) {

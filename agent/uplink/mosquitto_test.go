@@ -19,7 +19,7 @@ import (
 
 	"primespark/agent/record"
 	"primespark/agent/uplink"
-	"primespark/coordinator/broker"
+	"primespark/coordinator/broker/brokertest"
 	"primespark/shared/logs"
 	"primespark/shared/telemetry"
 )
@@ -210,23 +210,7 @@ func TestMosquittoIsKilledAndComesBack(t *testing.T) {
 }
 
 func TestEmbeddedBrokerOnLoopback(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := broker.New(l, broker.Config{Prefix: "primespark", Cluster: "home"}, slog.New(slog.DiscardHandler), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error)
-	go func() { done <- b.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	b := brokertest.Loopback(t)
 	got := subscribe(t, b.Addr(), "", "", func(payload []byte) {
 		go b.Publish(topics.Ack(), payload) // the library must not be held up; one that is lost comes again
 	})

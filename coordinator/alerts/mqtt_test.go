@@ -1,9 +1,7 @@
 package alerts_test
 
 import (
-	"context"
 	"encoding/json"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -14,7 +12,7 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
 	"primespark/coordinator/alerts"
-	"primespark/coordinator/broker"
+	"primespark/coordinator/broker/brokertest"
 	"primespark/shared/mqttpipe"
 	"primespark/shared/mqttpipe/mqttpipetest"
 	"primespark/shared/telemetry"
@@ -24,26 +22,7 @@ var c1 = telemetry.Topics{Prefix: "primespark", Cluster: "home", Node: "c1"}
 
 func TestMQTTByMosquitto(t *testing.T) { byMQTT(t, mqttpipetest.Mosquitto(t)) }
 
-func TestMQTTByTheEmbeddedBroker(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := broker.New(l, broker.Config{Prefix: "primespark", Cluster: "home"}, slog.New(slog.DiscardHandler), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error)
-	go func() { done <- b.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-	byMQTT(t, b.Addr())
-}
+func TestMQTTByTheEmbeddedBroker(t *testing.T) { byMQTT(t, brokertest.Loopback(t).Addr()) }
 
 // channel is the channel of coordinator c1 to a broker.
 func channel(t *testing.T, addr string) alerts.MQTT {
