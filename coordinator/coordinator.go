@@ -86,6 +86,10 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	defer hangUp()
 	happened := events.NewLog()
 	desk := tasks.New(node, metrics)
+	desk.Gone = func(name string) bool {
+		n, seen := living.View().Get().Find(name)
+		return seen && n.Liveness == fleet.Dead
+	}
 	shelf, peers, err := keepObjects(cfg, id, node, out, part(log, "objects"), metrics)
 	if err != nil {
 		return err

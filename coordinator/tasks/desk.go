@@ -34,6 +34,10 @@ type Group interface {
 
 // A Desk serves the task queue. Its Run must be running for those who wait.
 type Desk struct {
+	// Gone reports whether a node is held for dead; nil if nobody knows. Set it
+	// before the first call.
+	Gone func(node string) bool
+
 	group Group
 	sizes prometheus.Histogram
 

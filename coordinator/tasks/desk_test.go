@@ -287,3 +287,39 @@ func TestLeaseAgain(t *testing.T) {
 		}
 	})
 }
+
+// TestTheDeadAreGivenNothing: a task does not go to the call that a node left
+// behind when it died, but to the next who waits. A node that has only just asked
+// is not dead, whatever is thought of it.
+func TestTheDeadAreGivenNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *farm) {
+		f.Gone = func(node string) bool { return node == "pi-1" }
+		type answer struct {
+			got []task.Task
+			err error
+		}
+		ask := func(node string) chan answer {
+			c := make(chan answer, 1)
+			go func() {
+				got, err := f.Lease(f.Context(), fsm.TaskLease{Node: node, Grant: "g-" + node, Kinds: []task.Kind{task.Noop}, Max: 1}, 30*time.Second)
+				c <- answer{got, err}
+			}()
+			synctest.Wait()
+			return c
+		}
+		dead, alive := ask("pi-1"), ask("pi-2")
+		time.Sleep(2 * time.Second)
+		first := f.submit()
+		if a := <-dead; !problem.Is(a.err, problem.NotReady) {
+			t.Errorf("the dead node was given %+v, %v", a.got, a.err)
+		}
+		if a := <-alive; a.err != nil || len(a.got) != 1 || a.got[0].ID != first.ID {
+			t.Errorf("the next node was given %+v, %v", a.got, a.err)
+		}
+		back := ask("pi-1")
+		second := f.submit()
+		if a := <-back; a.err != nil || len(a.got) != 1 || a.got[0].ID != second.ID {
+			t.Errorf("the node that is back was given %+v, %v", a.got, a.err)
+		}
+	})
+}

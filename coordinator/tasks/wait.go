@@ -104,6 +104,7 @@ func (d *Desk) Lease(ctx context.Context, l fsm.TaskLease, wait time.Duration) (
 	defer cancel()
 	end := time.NewTimer(wait)
 	defer end.Stop()
+	began := time.Now()
 	for {
 		s, changed := d.group.State()
 		n := s.Nodes[l.Node]
@@ -137,6 +138,10 @@ func (d *Desk) Lease(ctx context.Context, l fsm.TaskLease, wait time.Duration) (
 			}
 			return nil, context.Cause(ctx)
 		}
+		if d.gone(l.Node, began) {
+			d.pass()
+			return nil, problem.New(problem.NotReady, "Ask again.", "The node %.64q is held for dead.", l.Node)
+		}
 		got, err := d.take(ctx, l)
 		if err != nil {
 			d.pass()
@@ -145,6 +150,16 @@ func (d *Desk) Lease(ctx context.Context, l fsm.TaskLease, wait time.Duration) (
 			return got, err // a long poll that got nothing after all goes on
 		}
 	}
+}
+
+// sure is how long a node has to have waited to be given nothing when it is held
+// for dead: one that asks now is not, whatever was thought of it before.
+const sure = time.Second
+
+// gone reports whether whoever has waited since that time is dead by now. A node
+// that lost its power leaves its call behind, and a task would go into the void.
+func (d *Desk) gone(node string, began time.Time) bool {
+	return d.Gone != nil && time.Since(began) >= sure && d.Gone(node)
 }
 
 // take leases what there is.
