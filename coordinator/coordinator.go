@@ -37,6 +37,9 @@ import (
 // opened first is used by what comes later and closed last.
 func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	s, err := enter(ctx, cfg, out)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // asked to stop before it had begun
+	}
 	if err != nil {
 		return err
 	}
