@@ -57,7 +57,7 @@ demo: build $(if $(HAILO_DOUBLE),hailo-double) ## a whole fleet on this machine:
 
 .PHONY: test
 test: need-go ## all tests
-	go test ./...
+	go test -timeout 30m ./...
 
 .PHONY: lint
 lint: need-go ## format, vet, fix, staticcheck, go.mod, import rules, arm64
@@ -65,7 +65,7 @@ lint: need-go ## format, vet, fix, staticcheck, go.mod, import rules, arm64
 
 .PHONY: check
 check: lint ## what CI runs: lint, and all tests with the race detector
-	go test -race ./...
+	go test -race -timeout 30m ./...
 
 .PHONY: fuzz
 fuzz: need-go ## every fuzz test for FUZZTIME (1m)
