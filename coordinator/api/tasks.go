@@ -152,7 +152,7 @@ func (a *API) requeueTask(w http.ResponseWriter, r *call) error {
 	if err != nil {
 		return err
 	}
-	op.Requeue = &fsm.TaskRequeue{ID: r.PathValue("id")}
+	op.Requeue = &fsm.TaskRequeue{ID: r.PathValue("id"), Most: a.cfg.MostTasks, MostBytes: a.cfg.MostBytes}
 	return a.do(w, r, http.StatusOK, op)
 }
 

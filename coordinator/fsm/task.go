@@ -94,6 +94,9 @@ type TaskCancel struct {
 // TaskRequeue makes a dead or cancelled task ready again.
 type TaskRequeue struct {
 	ID string `json:"id"`
+	// Bounds of the queue, as in TaskSubmit.
+	Most      int `json:"most,omitempty"`
+	MostBytes int `json:"most_bytes,omitempty"`
 }
 
 // TaskExpire ends attempts whose node fell silent. Of leases that are no longer

@@ -224,7 +224,7 @@ func (c *change) requeue(op TaskRequeue) (TaskAnswer, error) {
 		return TaskAnswer{}, problem.New(problem.Conflict, "Submit it anew.", "The input of the cancelled task %s has been dropped.", t.ID)
 	case !t.Deadline.IsZero() && !t.Deadline.After(c.at):
 		return TaskAnswer{}, problem.New(problem.Conflict, "Submit it anew, with a later deadline.", "The deadline of task %s has passed.", t.ID)
-	case c.Tasks.live.count >= MaxTasks || c.Tasks.live.bytes+len(t.Input) > MaxTaskBytes:
+	case c.Tasks.live.count >= bound(op.Most, MaxTasks) || c.Tasks.live.bytes+len(t.Input) > bound(op.MostBytes, MaxTaskBytes):
 		return TaskAnswer{}, full("%d tasks wait or run, and more are not kept.", c.Tasks.live.count)
 	}
 	t.Attempts, t.Due = 0, c.at

@@ -145,13 +145,13 @@ func TestTaskRules(t *testing.T) {
 		"cancel":                   {op: TaskOp{Cancel: &TaskCancel{id(1)}}, state: task.Cancelled, tries: 1},
 		"cancel twice":             {after: []TaskOp{{Cancel: &TaskCancel{id(1)}}}, op: TaskOp{Cancel: &TaskCancel{id(1)}}, state: task.Cancelled, tries: 1},
 		"cancel what is done":      {after: []TaskOp{complete(1, "pi-1", 1, 1)}, op: TaskOp{Cancel: &TaskCancel{id(1)}}, want: problem.Conflict, state: task.Done, tries: 1},
-		"requeue the dead":         {after: []TaskOp{fail(1, "pi-1", 1, 1, permanent)}, op: TaskOp{Requeue: &TaskRequeue{id(1)}}, state: task.Ready},
-		"requeue the cancelled":    {after: []TaskOp{{Cancel: &TaskCancel{id(1)}}}, op: TaskOp{Requeue: &TaskRequeue{id(1)}}, state: task.Ready},
-		"requeue what is done":     {after: []TaskOp{complete(1, "pi-1", 1, 1)}, op: TaskOp{Requeue: &TaskRequeue{id(1)}}, want: problem.Conflict, state: task.Done, tries: 1},
-		"requeue what runs":        {op: TaskOp{Requeue: &TaskRequeue{id(1)}}, state: task.Leased, tries: 1},
+		"requeue the dead":         {after: []TaskOp{fail(1, "pi-1", 1, 1, permanent)}, op: TaskOp{Requeue: &TaskRequeue{ID: id(1)}}, state: task.Ready},
+		"requeue the cancelled":    {after: []TaskOp{{Cancel: &TaskCancel{id(1)}}}, op: TaskOp{Requeue: &TaskRequeue{ID: id(1)}}, state: task.Ready},
+		"requeue what is done":     {after: []TaskOp{complete(1, "pi-1", 1, 1)}, op: TaskOp{Requeue: &TaskRequeue{ID: id(1)}}, want: problem.Conflict, state: task.Done, tries: 1},
+		"requeue what runs":        {op: TaskOp{Requeue: &TaskRequeue{ID: id(1)}}, state: task.Leased, tries: 1},
 		"deadline while it runs":   {first: func(s *task.Spec) { s.Deadline = noon.Add(time.Minute) }, late: time.Minute, op: tick, state: task.Dead, tries: 1},
 		"deadline to come":         {first: func(s *task.Spec) { s.Deadline = noon.Add(time.Minute) }, late: 59 * time.Second, op: tick, state: task.Leased, tries: 1},
-		"requeue past deadline":    {first: func(s *task.Spec) { s.Deadline = noon.Add(time.Minute) }, after: []TaskOp{fail(1, "pi-1", 1, 1, permanent)}, late: time.Hour, op: TaskOp{Requeue: &TaskRequeue{id(1)}}, want: problem.Conflict, state: task.Dead, tries: 1},
+		"requeue past deadline":    {first: func(s *task.Spec) { s.Deadline = noon.Add(time.Minute) }, after: []TaskOp{fail(1, "pi-1", 1, 1, permanent)}, late: time.Hour, op: TaskOp{Requeue: &TaskRequeue{ID: id(1)}}, want: problem.Conflict, state: task.Dead, tries: 1},
 		"done is forgotten":        {after: []TaskOp{complete(1, "pi-1", 1, 1)}, late: keepDone, op: tick},
 		"done is kept":             {after: []TaskOp{complete(1, "pi-1", 1, 1)}, late: keepDone - time.Minute, op: tick, state: task.Done, tries: 1},
 		"dead is kept":             {after: []TaskOp{fail(1, "pi-1", 1, 1, permanent)}, late: keepDead - time.Minute, op: tick, state: task.Dead, tries: 1},
@@ -427,7 +427,7 @@ func operation(random *rand.Rand, f *farm) TaskOp {
 		if random.IntN(2) == 0 {
 			return TaskOp{Cancel: &TaskCancel{id(n)}}
 		}
-		return TaskOp{Requeue: &TaskRequeue{id(n)}}
+		return TaskOp{Requeue: &TaskRequeue{ID: id(n)}}
 	}
 	return TaskOp{Tick: &TaskTick{}}
 }
@@ -635,6 +635,19 @@ func TestConfiguredBounds(t *testing.T) {
 	f.do(TaskOp{Cancel: &TaskCancel{ID: id(0)}}, TaskOp{Cancel: &TaskCancel{ID: id(1)}})
 	if p := bounded(6, 3, 0); p != nil {
 		t.Errorf("after two were cancelled: %v", p)
+	}
+	requeued := func(most, bytes int) *problem.Error {
+		return f.do(TaskOp{Requeue: &TaskRequeue{ID: id(0), Most: most, MostBytes: bytes}})[0].Problem
+	}
+	if p := requeued(3, 0); !full(p) {
+		t.Errorf("requeued into a full queue: %v", p)
+	}
+	s, _ = f.State()
+	if p := requeued(0, s.Tasks.live.bytes-1); !full(p) {
+		t.Errorf("requeued with no room for its input: %v", p)
+	}
+	if p := requeued(9, 0); p != nil {
+		t.Errorf("requeued with room: %v", p)
 	}
 }
 
