@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,6 +16,7 @@ import (
 	"primespark/hailo/frame"
 	"primespark/hailo/hailotest"
 	"primespark/hailo/hef/synth"
+	"primespark/shared/rig"
 )
 
 // versions are those of Raspberry Pi OS, and the last of each layout.
@@ -358,11 +358,10 @@ func TestEndsWithTheAgent(t *testing.T) {
 			cmd := exec.Command(kit.Worker, "--library", kit.Library)
 			cmd.ExtraFiles = []*os.File{theirs}
 			started, thread := make(chan error), make(chan struct{})
-			go func() { // at the latest the end of the test closes thread
-				runtime.LockOSThread() // without an unlock the thread ends with the goroutine
+			go rig.OnThread(func() { // at the latest the end of the test closes thread
 				started <- cmd.Start()
 				<-thread
-			}()
+			})
 			if err := <-started; err != nil {
 				t.Fatal(err)
 			}

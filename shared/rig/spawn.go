@@ -15,14 +15,32 @@ type spawner struct {
 
 func newSpawner() *spawner {
 	s := &spawner{work: make(chan func()), done: make(chan struct{})}
-	go func() { // close waits for it
+	go OnThread(func() { // close waits for it
 		defer close(s.done)
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 		for f := range s.work {
 			f()
 		}
-	}()
+	})
 	return s
+}
+
+// OnThread runs do on a thread of its own, which ends when do returns; so call it
+// on a goroutine that ends then, too. The first thread of a process outlives every
+// goroutine, so one that happens to be on it holds it and sends another one.
+func OnThread(do func()) {
+	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+	if !onFirstThread() {
+		do()
+		return
+	}
+	defer runtime.UnlockOSThread()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		do()
+	}()
+	<-done
 }
 
 func (s *spawner) start(cmd *exec.Cmd) error {

@@ -8,3 +8,6 @@ import "syscall"
 // meant for this process does not reach it. Only Linux can also tie its life to
 // this process's: elsewhere a demo that is killed by force leaves its daemons.
 func tied() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+
+// onFirstThread is of no matter where children are not tied to threads.
+func onFirstThread() bool { return false }
