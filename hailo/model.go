@@ -45,7 +45,7 @@ type place struct {
 	gen   *generation
 	id    uint32
 	arena *frame.Arena
-	free  chan int // slots that nobody uses
+	slots *slots
 }
 
 // Add has a model loaded, and returns it once it is. It fails with a *Down if the
@@ -213,14 +213,10 @@ func (s *Supervisor) settle(ctx context.Context, g *generation, m *Model) error 
 	if err := g.proc.Map(in, id, arena); err != nil {
 		return errors.Join(err, arena.Close())
 	}
-	free := make(chan int, s.cfg.Depth)
-	for i := range s.cfg.Depth {
-		free <- i
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m.shape, m.plan = shape, plan
-	m.place = &place{g, id, arena, free}
+	m.place = &place{g, id, arena, newSlots(s.cfg.Depth)}
 	return nil
 }
 
@@ -352,9 +348,10 @@ func (m *Model) enter(ctx context.Context) (*place, error) {
 func (m *Model) in(ctx context.Context, p *place, fill, take func([][]byte)) (Timing, error) {
 	var slot int
 	select {
-	case slot = <-p.free:
+	case <-p.slots.free:
+		slot = p.slots.take()
 		if p.gen.failed() { // the chip may still write to it
-			p.free <- slot
+			p.slots.give(slot)
 			p.gen.asked.Done()
 			return Timing{}, errReplaced
 		}
@@ -366,7 +363,7 @@ func (m *Model) in(ctx context.Context, p *place, fill, take func([][]byte)) (Ti
 		return Timing{}, errReplaced
 	}
 	giveBack := func() {
-		p.free <- slot
+		p.slots.give(slot)
 		p.gen.asked.Done()
 	}
 	in, out := m.plan.Slot(slot)

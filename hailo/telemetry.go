@@ -175,7 +175,7 @@ func (m *Model) status() ModelStatus {
 	m.sup.mu.Lock()
 	defer m.sup.mu.Unlock()
 	if m.place != nil {
-		st.InFlight = cap(m.place.free) - len(m.place.free)
+		st.InFlight = m.place.slots.taken()
 	}
 	return st
 }
