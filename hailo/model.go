@@ -199,6 +199,9 @@ func (s *Supervisor) settle(ctx context.Context, g *generation, m *Model) error 
 	id, shape, err := g.proc.Load(in, frame.LoadRequest{
 		Name: m.spec.Name, Depth: s.cfg.Depth, Timeout: s.cfg.Cap, Facts: m.spec.Facts,
 	}, m.spec.File)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return fmt.Errorf("the library did not come back within %v; if a new worker fares no better, look at the chip with prime-spark-agent doctor, or take the model away: %w", loadTime, err)
+	}
 	if err != nil {
 		return err
 	}
