@@ -60,7 +60,7 @@ func simulated(cfg config.Battery, recorder *record.Recorder, log *slog.Logger) 
 	if err != nil {
 		return nil, fmt.Errorf("battery.script: %w", err)
 	}
-	return battery.New(cfg.Every.D(), sim, recorder, log), nil
+	return battery.New(battery.Config{Gauge: sim, Every: cfg.Every.D(), Record: recorder, Log: log}), nil
 }
 
 // membership reads who the node is in its cluster; nil if it belongs to none. An

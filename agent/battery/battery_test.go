@@ -48,7 +48,7 @@ func (s sheet) Record(stream telemetry.Stream, v telemetry.Value) error {
 func inBubble(t *testing.T, r func() battery.Reader, story func(t *testing.T, m *battery.Monitor, seen sheet, log *bytes.Buffer)) {
 	synctest.Test(t, func(t *testing.T) {
 		seen, log := sheet{}, new(bytes.Buffer)
-		m := battery.New(10*time.Second, r(), seen, logs.New(log, logs.Options{}))
+		m := battery.New(battery.Config{Gauge: r(), Every: 10 * time.Second, Record: seen, Log: logs.New(log, logs.Options{})})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- m.Run(ctx) }()
@@ -68,13 +68,13 @@ func pass(d time.Duration) {
 }
 
 func TestMonitor(t *testing.T) {
-	g := &gauge{r: battery.Reading{Mains: true, Charge: 1.04, Volts: 4.18, Load: 5}}
+	g := &gauge{r: battery.Reading{Mains: battery.Known(true), Charge: battery.Known[battery.Charge](1.04), Volts: 4.18, Load: 5}}
 	inBubble(t, func() battery.Reader { return g }, func(t *testing.T, m *battery.Monitor, seen sheet, log *bytes.Buffer) {
 		p := m.Power().Get()
 		if p.Source != fleet.Mains || p.Charge == nil || *p.Charge != 1 || p.Minutes != nil {
 			t.Errorf("power %+v, want mains at 100 %%", p)
 		}
-		g.set(battery.Reading{Charge: 0.5}, nil)
+		g.set(battery.Reading{Mains: battery.Known(false), Charge: battery.Known[battery.Charge](0.5)}, nil)
 		pass(10 * time.Second)
 		if p := m.Power().Get(); p.Source != fleet.Battery || *p.Charge != 0.5 {
 			t.Errorf("power %+v, want battery at 50 %%", p)
@@ -95,20 +95,24 @@ func TestMonitor(t *testing.T) {
 }
 
 func TestAFaultyGaugeSaysNothing(t *testing.T) {
-	nan := battery.Charge(math.NaN())
+	charge := battery.Known[battery.Charge]
 	for name, fault := range map[string]struct {
 		reading battery.Reading
 		err     error
 	}{
 		"no answer":      {err: errors.New("read i2c-1 0x36: remote I/O error")},
-		"all ones":       {reading: battery.Reading{Charge: 2.56, Volts: 5.12}},
-		"empty cell":     {reading: battery.Reading{Charge: 0.5, Volts: 0.1}},
-		"no number":      {reading: battery.Reading{Charge: nan}},
-		"negative":       {reading: battery.Reading{Charge: -0.1}},
+		"all ones":       {reading: battery.Reading{Charge: charge(2.56), Volts: 5.12}},
+		"empty cell":     {reading: battery.Reading{Charge: charge(0.5), Volts: 0.1}},
+		"no number":      {reading: battery.Reading{Charge: charge(battery.Charge(math.NaN()))}},
+		"negative":       {reading: battery.Reading{Charge: charge(-0.1)}},
 		"a power plant":  {reading: battery.Reading{Load: 1e6}},
 		"infinite loads": {reading: battery.Reading{Load: math.Inf(1)}},
+		"a short":        {reading: battery.Reading{Amps: battery.Known(-500.0)}},
+		"on fire":        {reading: battery.Reading{Celsius: battery.Known(215.0)}},
+		"for ever":       {reading: battery.Reading{Minutes: battery.Known(math.Inf(1))}},
+		"no rate":        {reading: battery.Reading{PerHour: battery.Known(math.NaN())}},
 	} {
-		good := battery.Reading{Mains: true, Charge: 0.9, Volts: 4.1}
+		good := battery.Reading{Mains: battery.Known(true), Charge: charge(0.9), Volts: 4.1}
 		g := &gauge{r: good}
 		inBubble(t, func() battery.Reader { return g }, func(t *testing.T, m *battery.Monitor, seen sheet, log *bytes.Buffer) {
 			g.set(fault.reading, fault.err)
@@ -116,7 +120,7 @@ func TestAFaultyGaugeSaysNothing(t *testing.T) {
 			if p := m.Power().Get(); p.Source != fleet.PowerUnknown || p.Charge != nil {
 				t.Errorf("%s: power %+v, want unknown", name, p)
 			}
-			if n := strings.Count(log.String(), "battery unreadable"); n != 1 {
+			if n := strings.Count(log.String(), "power source unreadable"); n != 1 {
 				t.Errorf("%s: told %d times in a minute:\n%s", name, n, log)
 			}
 			g.set(good, nil)
@@ -127,6 +131,98 @@ func TestAFaultyGaugeSaysNothing(t *testing.T) {
 			if n := len(seen[telemetry.Battery]); n != 2 {
 				t.Errorf("%s: %d samples, want the 2 good ones", name, n)
 			}
+		})
+	}
+}
+
+// A line is a power-loss line that says what it is told.
+type line struct{ gauge }
+
+func (l *line) Present(ctx context.Context) (bool, error) {
+	r, err := l.Read(ctx)
+	return r.Mains.Value, err
+}
+
+func TestLineAndGaugeAreJudgedApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &gauge{r: battery.Reading{Charge: battery.Known[battery.Charge](0.8), Volts: 3.9}}
+		l := &line{gauge{r: battery.Reading{Mains: battery.Known(true)}}}
+		seen := sheet{}
+		m := battery.New(battery.Config{
+			Gauge: g, Line: l, Supply: func() battery.Supply { return battery.Supply{Volts: 4.9, Watts: 6} },
+			Every: 10 * time.Second, Record: seen, Log: logs.New(new(bytes.Buffer), logs.Options{}),
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- m.Run(ctx) }()
+		expect := func(what string, source fleet.PowerSource, known bool) {
+			t.Helper()
+			if p := m.Power().Get(); p.Source != source || (p.Charge != nil) != known {
+				t.Errorf("%s: power %+v, want %q, charge known: %v", what, p, source, known)
+			}
+		}
+		pass(1100 * time.Millisecond)
+		expect("both work", fleet.Mains, true)
+		l.set(battery.Reading{Mains: battery.Known(false)}, nil)
+		pass(lineEvery)
+		expect("the mains are lost", fleet.Battery, true)
+		g.set(battery.Reading{}, errors.New("remote I/O error"))
+		pass(3 * time.Second)
+		if s := m.Samples().Get(); s.GaugeErr == nil || !s.Line.Is(false) || s.Gauge != (battery.Reading{}) {
+			t.Errorf("sample %+v, want a failing gauge beside a line that works", s)
+		}
+		expect("three failures are noise", fleet.Battery, true)
+		pass(3 * time.Second)
+		expect("the gauge has failed", fleet.Battery, false)
+		g.set(battery.Reading{Charge: battery.Known[battery.Charge](0.7)}, nil)
+		l.set(battery.Reading{}, errors.New("line taken"))
+		pass(6 * time.Second)
+		expect("the line has failed: that is no loss of the mains", fleet.PowerUnknown, true)
+		if x, _ := seen[telemetry.Power][0].Field("supply_volts"); x != 4.9 {
+			t.Errorf("power samples %v, want the supply of 4.9 V", seen[telemetry.Power])
+		}
+		if x, _ := seen[telemetry.Battery][0].Field("load_watts"); x != 6 {
+			t.Errorf("battery samples %v, want what the board draws where the gauge does not tell", seen[telemetry.Battery])
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// lineEvery is how soon a change of the line is a sample.
+const lineEvery = 250 * time.Millisecond
+
+func TestMinutesLeftByWhatIsKnown(t *testing.T) {
+	on := battery.Reading{Mains: battery.Known(false), Charge: battery.Known[battery.Charge](0.5)}
+	with := func(change func(*battery.Reading)) battery.Reading {
+		r := on
+		change(&r)
+		return r
+	}
+	for name, c := range map[string]struct {
+		reading  battery.Reading
+		capacity float64
+		want     float64
+	}{
+		"the gauge's own":     {with(func(r *battery.Reading) { r.Minutes, r.Amps = battery.Known(77.0), battery.Known(-1.0) }), 10, 77},
+		"capacity by current": {with(func(r *battery.Reading) { r.Amps, r.PerHour = battery.Known(-2.0), battery.Known(-0.1) }), 10, 150},
+		"no capacity: rate":   {with(func(r *battery.Reading) { r.Amps, r.PerHour = battery.Known(-2.0), battery.Known(-0.25) }), 0, 120},
+		"nothing falls":       {on, 0, 24 * 60},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			g := &gauge{r: c.reading}
+			m := battery.New(battery.Config{Gauge: g, Capacity: c.capacity, Every: time.Minute, Record: sheet{}, Log: logs.New(new(bytes.Buffer), logs.Options{})})
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error)
+			go func() { done <- m.Run(ctx) }()
+			pass(4 * time.Minute)
+			if p := m.Power().Get(); p.Minutes == nil || math.Abs(*p.Minutes-c.want) > 1e-6 {
+				t.Errorf("%s: power %+v, want %v minutes", name, p, c.want)
+			}
+			cancel()
+			<-done
 		})
 	}
 }
@@ -179,7 +275,7 @@ func TestSim(t *testing.T) {
 			{true, 0.85, 6}, {false, 0.8, 7}, {false, 0.8, 7}, // at 15, 20 and 25 s
 		} {
 			got, err := s.Read(t.Context())
-			if err != nil || got.Mains != want.mains || math.Abs(float64(got.Charge)-want.charge) > 1e-9 || math.Abs(got.Load-want.load) > 1e-9 {
+			if err != nil || !got.Mains.Is(want.mains) || math.Abs(float64(got.Charge.Value)-want.charge) > 1e-9 || math.Abs(got.Load-want.load) > 1e-9 {
 				t.Errorf("read %+v, %v, want %+v", got, err, want)
 			}
 			time.Sleep(5 * time.Second)
@@ -206,6 +302,6 @@ func ExampleSim() {
 		panic(err)
 	}
 	r, err := s.Read(context.Background())
-	fmt.Println(r.Mains, r.Charge, err)
+	fmt.Println(r.Mains.Value, r.Charge.Value, err)
 	// Output: true 0.95 <nil>
 }

@@ -32,7 +32,7 @@ func NewSim(script []Point) (*Sim, error) {
 		if i > 0 && p.At <= script[i-1].At {
 			return nil, fmt.Errorf("simulated battery: point %d is at %v, not after the one before", i+1, p.At)
 		}
-		if err := (Reading{Charge: p.Charge, Load: p.Load}).check(); err != nil {
+		if err := (Reading{Charge: Known(p.Charge), Load: p.Load}).Check(); err != nil {
 			return nil, fmt.Errorf("simulated battery: point %d: %w", i+1, err)
 		}
 	}
@@ -58,8 +58,8 @@ func at(script []Point, t time.Duration) Reading {
 	}
 	charge := from.Charge + Charge(part)*(to.Charge-from.Charge)
 	return Reading{
-		Mains:  from.Mains,
-		Charge: charge,
+		Mains:  Known(from.Mains),
+		Charge: Known(charge),
 		Volts:  Volts(3.3 + 0.85*float64(charge)), // a cell at rest, roughly
 		Load:   from.Load + part*(to.Load-from.Load),
 	}

@@ -120,7 +120,7 @@ const (
 // Battery configures where the state of charge comes from.
 type Battery struct {
 	Source string        `yaml:"source"` // none or sim
-	Every  conf.Duration `yaml:"every"`  // between readings
+	Every  conf.Duration `yaml:"every"`  // between recorded samples
 	Script []Point       `yaml:"script"` // sim: what happens when, interpolated in between
 }
 

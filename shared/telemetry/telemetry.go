@@ -22,8 +22,8 @@ type Stream string
 
 // The streams. Samples of all of them look as Value says.
 const (
-	Battery     Stream = "battery"     // fields: state_of_charge 0 to 1, volts, load_watts
-	Power       Stream = "power"       // fields: mains 0 or 1
+	Battery     Stream = "battery"     // fields: state_of_charge 0 to 1, volts of a cell, load_watts, current_amps (into it), temperature_celsius, left_minutes
+	Power       Stream = "power"       // fields: mains 0 or 1, supply_volts, board_watts
 	CPU         Stream = "cpu"         // fields: used 0 to 1 of all cores, load_1m
 	Memory      Stream = "memory"      // fields: used 0 to 1, used_bytes, total_bytes, swap_used_bytes
 	Disk        Stream = "disk"        // fields: used 0 to 1, free_bytes, total_bytes, read_ and write_bytes_per_second
