@@ -3,6 +3,7 @@
 package identitytest
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -51,6 +52,9 @@ func New(t testing.TB, name string) *Cluster {
 	}
 	return &Cluster{name, ca, t, key}
 }
+
+// Signer is the authority's key.
+func (c *Cluster) Signer() crypto.Signer { return c.key }
 
 // Node makes a member whose certificate was issued now.
 func (c *Cluster) Node(role fleet.Role, name string) *identity.Identity {

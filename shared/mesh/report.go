@@ -1,0 +1,105 @@
+package mesh
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"primespark/shared/fleet"
+)
+
+// A Report is what a node sees of the mesh from where it is. It goes along with its
+// beats to every coordinator, and is kept in memory only.
+type Report struct {
+	Version   uint64     `json:"version"`             // of the map in force
+	Hub       string     `json:"hub,omitempty"`       // that its packets go through now, if it is no hub
+	MTU       int        `json:"mtu,omitempty"`       // of its interfaces, bytes
+	Links     []Link     `json:"links,omitempty"`     // to whom it probes or talks, by peer
+	Sightings []Sighting `json:"sightings,omitempty"` // of a hub: where the others' packets come from
+	Facts     Facts      `json:"facts,omitzero"`
+}
+
+// A Link is how a node reaches another one.
+type Link struct {
+	Peer      string  `json:"peer"`
+	Via       string  `json:"via,omitempty"`           // the hub in between; empty: direct
+	Up        bool    `json:"up"`                      // probes are answered
+	Handshake float64 `json:"handshake_age,omitempty"` // of the tunnel that it goes through, s; 0: none yet
+	RTT       float64 `json:"rtt_ms,omitempty"`        // of the probes, smoothed
+	Loss      float64 `json:"loss,omitempty"`          // 0 to 1, of the last probes
+	MTU       int     `json:"mtu,omitempty"`           // bytes
+	Endpoint  string  `json:"endpoint,omitempty"`      // that the packets go to
+}
+
+// A Sighting is where a hub sees a node's packets come from. Two hubs that see
+// different ports mean a NAT that no direct path goes through.
+type Sighting struct {
+	Node     string `json:"node"`
+	Endpoint string `json:"endpoint"` // ip:port
+}
+
+// Facts are what keeps a node from the mesh, or from direct paths, as far as it
+// has found out. They are what the doctor explains.
+type Facts struct {
+	Backend Backend  `json:"backend,omitempty"`
+	NAT     NAT      `json:"nat,omitempty"`
+	Blocked []string `json:"blocked,omitempty"` // hubs whose API answers and whose WireGuard port does not
+	Clash   string   `json:"clash,omitempty"`   // the words of Map.Clash
+	Fault   string   `json:"fault,omitempty"`   // why there is no interface at all
+}
+
+// A Backend is what runs WireGuard.
+type Backend string
+
+// The backends.
+const (
+	Kernel    Backend = "kernel"
+	Userspace Backend = "userspace" // the program's own: works everywhere, and takes more memory
+)
+
+// A NAT is what stands between a node and the Internet.
+type NAT string
+
+// The kinds of NAT.
+const (
+	NATUnknown NAT = ""     // nobody has seen its packets yet
+	NATNone    NAT = "none" // hubs see its own address
+	NATEasy    NAT = "easy" // all hubs see the same address and port: direct paths work
+	NATHard    NAT = "hard" // each hub sees another port (endpoint-dependent): they do not
+)
+
+// Bounds of a report from another node.
+const (
+	MaxLinks   = 256
+	maxBlocked = MaxHubs
+	maxText    = 512
+)
+
+// Check reports why a report from another node is not believed.
+func (r Report) Check() error {
+	switch {
+	case len(r.Links) > MaxLinks || len(r.Sightings) > MaxNodes || len(r.Facts.Blocked) > maxBlocked:
+		return errors.New("a report of the mesh has more links than it may")
+	case r.Hub != "" && !fleet.ValidName(r.Hub):
+		return fmt.Errorf("a report of the mesh names the hub %.40q", r.Hub)
+	case len(r.Facts.Clash) > maxText || len(r.Facts.Fault) > maxText || len(r.Facts.NAT) > 16 || len(r.Facts.Backend) > 16:
+		return errors.New("a report of the mesh has a text that is too long")
+	}
+	for _, l := range r.Links {
+		if !fleet.ValidName(l.Peer) || l.Via != "" && !fleet.ValidName(l.Via) || len(l.Endpoint) > maxEndpoint ||
+			!(l.Handshake >= 0) || !(l.RTT >= 0) || !(l.Loss >= 0 && l.Loss <= 1) || l.MTU < 0 {
+			return fmt.Errorf("a report of the mesh has a strange link to %.40q", l.Peer)
+		}
+	}
+	for _, s := range r.Sightings {
+		if _, err := netip.ParseAddrPort(s.Endpoint); err != nil || !fleet.ValidName(s.Node) {
+			return fmt.Errorf("a report of the mesh has a strange sighting of %.40q", s.Node)
+		}
+	}
+	for _, b := range r.Facts.Blocked {
+		if !fleet.ValidName(b) {
+			return fmt.Errorf("a report of the mesh names the hub %.40q", b)
+		}
+	}
+	return nil
+}
