@@ -132,11 +132,14 @@ type Kind string
 
 // The kinds. Each takes the outputs in the manifest's order.
 const (
-	Raw            Kind = "raw"               // the tensors are the answer
-	Classification Kind = "classification"    // one score or logit per class
-	YOLOX          Kind = "yolox"             // rows of cx, cy, w, h, objectness, classes, not yet decoded
-	SSDDecoded     Kind = "ssd-decoded"       // scores [1,N,classes], then boxes [1,N,4] as corners in 0..1
-	BlazeFace      Kind = "blazeface-anchors" // a tensor of scores for each stride, then one of boxes for each
+	Raw            Kind = "raw"            // the tensors are the answer
+	Classification Kind = "classification" // one score or logit per class
+	YOLOX          Kind = "yolox"          // rows of cx, cy, w, h, objectness, classes, not yet decoded
+	// YOLOv8 reads [1, 4 + classes, boxes]: centre, width and height in pixels of the
+	// input, then a score for each class, each number of all boxes in a row.
+	YOLOv8     Kind = "yolov8"
+	SSDDecoded Kind = "ssd-decoded"       // scores [1,N,classes], then boxes [1,N,4] as corners in 0..1
+	BlazeFace  Kind = "blazeface-anchors" // a tensor of scores for each stride, then one of boxes for each
 	// NMSInModel reads boxes that the model has chosen itself, as HailoRT gives them:
 	// [1, classes, 1 + 5 × most boxes of a class]. For each class it holds how many boxes
 	// there are, then so many times y_min, x_min, y_max, x_max in 0..1 of the input and the
@@ -160,7 +163,7 @@ type Postprocess struct {
 	IOU     float64 `yaml:"iou"`     // overlap above which two boxes are one; default 0.45
 	Max     int     `yaml:"max"`     // most detections; default 100
 	NMS     NMS     `yaml:"nms"`     // default plain
-	Strides []int   `yaml:"strides"` // yolox, blazeface-anchors: pixels of the input per cell, by level
+	Strides []int   `yaml:"strides"` // yolox, yolov8 (default 8, 16, 32), blazeface-anchors: pixels of the input per cell, by level
 	Anchors []int   `yaml:"anchors"` // blazeface-anchors: boxes per cell, by level
 	Softmax bool    `yaml:"softmax"` // classification: the output holds logits
 	Top     int     `yaml:"top"`     // classification: most classes; default 5

@@ -65,7 +65,7 @@ func checkRange(f *conf.File, key string, v, least, most float64, example string
 // kind reads.
 func (m *Manifest) checkPostprocess(f *conf.File) {
 	p := m.Postprocess
-	f.CheckOneOf("postprocess.kind", string(p.Kind), string(YOLOX), string(Classification), string(SSDDecoded), string(BlazeFace), string(NMSInModel), string(Raw))
+	f.CheckOneOf("postprocess.kind", string(p.Kind), string(YOLOX), string(YOLOv8), string(Classification), string(SSDDecoded), string(BlazeFace), string(NMSInModel), string(Raw))
 	f.CheckOneOf("postprocess.nms", string(p.NMS), string(PlainNMS), string(WeightedNMS))
 	checkRange(f, "postprocess.score", p.Score, 0, 1, "0.3")
 	checkRange(f, "postprocess.iou", p.IOU, 0, 1, "0.45")
@@ -114,7 +114,7 @@ func (m *Manifest) checkBoxes(f *conf.File) {
 		return m.Outputs[output].Shape[i]
 	}
 	for i := range m.Outputs {
-		if dim(i, 1) > maxBoxes {
+		if dim(i, 1) > maxBoxes || p.Kind == YOLOv8 && dim(i, 2) > maxBoxes {
 			f.Bad("outputs", "%v has more than %d rows of boxes; give `kind: raw`", m.Outputs[i].Shape, maxBoxes)
 		}
 	}
@@ -124,13 +124,13 @@ func (m *Manifest) checkBoxes(f *conf.File) {
 			f.Bad("outputs", "yolox reads one tensor like [1, 3549, 85]")
 			return
 		}
-		cells := 0
-		for _, s := range p.Strides {
-			cells += m.Cells(s)
+		m.checkStrides(f, "rows", dim(0, 1))
+	case YOLOv8:
+		if len(m.Outputs) != 1 || dim(0, 1) < 5 || dim(0, 2) < 1 {
+			f.Bad("outputs", "yolov8 reads one tensor like [1, 84, 8400]: for each of four numbers and 80 classes a row of all boxes")
+			return
 		}
-		if cells != dim(0, 1) {
-			f.Bad("postprocess.strides", "%v makes %d rows of this input, and the output has %d; give the model's strides, like [8, 16, 32]", p.Strides, cells, dim(0, 1))
-		}
+		m.checkStrides(f, "boxes", dim(0, 2))
 	case SSDDecoded:
 		if len(m.Outputs) != 2 || dim(0, 2) < 1 || dim(1, 2) != 4 || dim(0, 1) != dim(1, 1) {
 			f.Bad("outputs", "ssd-decoded reads scores like [1, 4420, 2], then boxes like [1, 4420, 4], in this order")
@@ -152,6 +152,17 @@ func (m *Manifest) checkBoxes(f *conf.File) {
 					s, p.Anchors[i], n, n, m.Outputs[i].Name, m.Outputs[levels+i].Name, m.Outputs[i].Shape, m.Outputs[levels+i].Shape)
 			}
 		}
+	}
+}
+
+// checkStrides wants an output with one row, or box, for each cell.
+func (m *Manifest) checkStrides(f *conf.File, what string, have int) {
+	cells := 0
+	for _, s := range m.Postprocess.Strides {
+		cells += m.Cells(s)
+	}
+	if cells != have {
+		f.Bad("postprocess.strides", "%v makes %d %s of this input, and the output has %d; give the model's strides, like [8, 16, 32]", m.Postprocess.Strides, cells, what, have)
 	}
 }
 

@@ -69,6 +69,9 @@ func (m *Manifest) fill() {
 	p.IOU = either(p.IOU, 0.45)
 	p.Max = either(p.Max, 100)
 	p.Top = either(p.Top, 5)
+	if p.Kind == YOLOv8 && len(p.Strides) == 0 {
+		p.Strides = []int{8, 16, 32}
+	}
 	if m.Selftest != nil {
 		for i := range m.Selftest.Expect {
 			m.Selftest.Expect[i].IOU = either(m.Selftest.Expect[i].IOU, 0.5)

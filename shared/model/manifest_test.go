@@ -96,6 +96,7 @@ func TestParseManifestTellsEveryFault(t *testing.T) {
 		"strides":            {"strides: [8,16,32]", "strides: [8,16]", []string{"postprocess.strides: [8 16] makes 3380 rows of this input, and the output has 3549"}},
 		"stride of nothing":  {"strides: [8,16,32]", "strides: [0]", []string{"postprocess.strides: 0 is not from 1"}},
 		"kind":               {"kind: yolox", "kind: yolo", []string{`postprocess.kind: "yolo" is not one of yolox`}},
+		"yolov8 outputs":     {"kind: yolox, strides: [8,16,32]", "kind: yolov8", []string{"[8 16 32] makes 3549 boxes of this input, and the output has 85"}},
 		"ssd outputs":        {"kind: yolox", "kind: ssd-decoded", []string{"outputs: ssd-decoded reads scores"}},
 		"blazeface outputs":  {"kind: yolox", "kind: blazeface-anchors", []string{"postprocess: blazeface-anchors wants"}},
 		"no score":           {"score: 0.3, ", "", []string{"postprocess.score: it is missing"}},

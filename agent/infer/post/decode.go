@@ -2,6 +2,7 @@ package post
 
 import (
 	"math"
+	"slices"
 
 	"primespark/shared/tensor"
 )
@@ -34,6 +35,34 @@ func (p *Processor) yolox(out tensor.Tensor) (boxes []box) {
 			cx, cy := (v[0]+float32(cell%across))*s, (v[1]+float32(cell/across))*s
 			w, h := exp(v[2])*s/2, exp(v[3])*s/2
 			boxes = collect(boxes, box{x1: cx - w, y1: cy - h, x2: cx + w, y2: cy + h, score: score, class: class})
+		}
+	}
+	return boxes
+}
+
+// boxOnly are the numbers before the classes in an output of YOLOv8.
+const boxOnly = 4
+
+// yolov8 reads a table whose columns are boxes: centre and size in pixels of the
+// input, then the score of each class (Ultralytics, nn/modules/head.py, Detect).
+// It goes through it row by row, as it lies in memory.
+func (p *Processor) yolov8(out tensor.Tensor) (boxes []box) {
+	values, n := out.Float32s(), out.Shape[2]
+	scores := slices.Repeat([]float32{float32(math.Inf(-1))}, n)
+	classes := make([]int, n)
+	for class := range out.Shape[1] - boxOnly {
+		for i, v := range values[(boxOnly+class)*n:][:n] {
+			if v > scores[i] {
+				scores[i], classes[i] = v, class
+			}
+		}
+	}
+	cx, cy, w, h := values[:n], values[n:2*n], values[2*n:3*n], values[3*n:4*n]
+	for i, score := range scores {
+		if score >= float32(p.how.Score) {
+			boxes = collect(boxes, box{
+				x1: cx[i] - w[i]/2, y1: cy[i] - h[i]/2, x2: cx[i] + w[i]/2, y2: cy[i] + h[i]/2, score: score, class: classes[i],
+			})
 		}
 	}
 	return boxes

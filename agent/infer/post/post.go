@@ -59,6 +59,8 @@ func (p *Processor) classes(outputs []model.Output) int {
 	switch p.how.Kind {
 	case model.YOLOX:
 		return last - boxAndObject
+	case model.YOLOv8:
+		return outputs[0].Shape[1] - boxOnly
 	case model.BlazeFace:
 		return 1
 	case model.NMSInModel:
@@ -94,6 +96,8 @@ func (p *Processor) Find(out []tensor.Tensor, fit image.Fit) []Found {
 		return p.classify(out[0].Float32s())
 	case model.YOLOX:
 		return p.found(p.yolox(out[0]), fit)
+	case model.YOLOv8:
+		return p.found(p.yolov8(out[0]), fit)
 	case model.SSDDecoded:
 		return p.found(p.ssd(out[0], out[1]), fit)
 	case model.BlazeFace:

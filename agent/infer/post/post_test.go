@@ -67,6 +67,26 @@ func TestYOLOX(t *testing.T) {
 	}
 }
 
+func TestYOLOv8(t *testing.T) {
+	r := newRig(t, model.Postprocess{Kind: model.YOLOv8, Score: .3}, []string{"cat", "dog"}, []int{1, 6, 4})
+	copy(r.values(0), []float32{
+		48, 48, 16, float32(math.NaN()), // centres
+		48, 48, 40, 8,
+		16, 16, 8, 8, // sizes
+		32, 32, 16, 8,
+		.1, .2, .7, .9, // cat
+		.8, .6, .1, .2, // dog: the first two are the same one
+	})
+	got := r.Find(r.out, whole)
+	want := []post.Found{
+		{Label: "dog", Score: .8, Box: []float64{80, 64, 112, 128}},
+		{Label: "cat", Score: .7, Box: []float64{24, 64, 40, 96}},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("found %+v, want %+v", got, want)
+	}
+}
+
 func TestBoxesThatOverlapAreOneOnlyWithinAClass(t *testing.T) {
 	r := newRig(t, model.Postprocess{Kind: model.SSDDecoded, Score: .5, Offset: -1}, []string{"face", "mask"}, []int{1, 4, 3}, []int{1, 4, 4})
 	copy(r.values(0), []float32{.99, .9, 0, 0, .8, 0, .1, .2, .7, .1, .4, .2}) // background counts for nothing
@@ -184,6 +204,7 @@ func FuzzFind(f *testing.F) {
 				[]int{1, 128, 1}, []int{1, 96, 1}, []int{1, 128, 16}, []int{1, 96, 16}),
 			newRig(t, model.Postprocess{Kind: model.Classification, Softmax: true}, nil, []int{1, 30}),
 			newRig(t, model.Postprocess{Kind: model.NMSInModel, Score: .3}, nil, []int{1, 8, 16}),
+			newRig(t, model.Postprocess{Kind: model.YOLOv8, Score: .3}, nil, []int{1, 7, 84}),
 		} {
 			n := 0
 			for i := range r.out {
