@@ -1,7 +1,7 @@
 // Package models keeps the models that a node serves: it checks their packages,
 // loads them, proves them on their own photo, and answers requests with them.
 //
-// A package is a folder with a manifest, model.yaml, and the files that it names.
+// A package is a folder, or a .tar, with a manifest, model.yaml, and the files that it names.
 // What is not as the manifest says, because it was half copied or tampered with,
 // is not loaded, and the index says why. One package, BlazeFace, is part of the
 // binary, so that a node without network or disk has a model. A folder of its name

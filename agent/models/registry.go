@@ -168,7 +168,7 @@ func (r *Registry) miss(name string) {
 	r.cfg.Log.Warn("model is not on the shelf", "model", name, "dir", r.cfg.Shelf.Dir, "there_are", names, "remedy", remedy)
 }
 
-// folders adds the models that have a folder to names.
+// folders adds the models that have a folder, or a .tar, to names.
 func (r *Registry) folders(names []string) []string {
 	if r.cfg.Dir == "" {
 		return names
@@ -178,21 +178,25 @@ func (r *Registry) folders(names []string) []string {
 		r.cfg.Log.Warn("model folder unreadable", "dir", r.cfg.Dir, "err", err, "remedy", "make it readable for the agent")
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") || slices.Contains(names, e.Name()) {
+		name := e.Name()
+		if !e.IsDir() {
+			name = strings.TrimSuffix(name, archiveSuffix)
+		}
+		if strings.HasPrefix(name, ".") || slices.Contains(names, name) {
 			continue
 		}
-		if !model.ValidName(e.Name()) || !e.IsDir() {
+		if !model.ValidName(name) || !e.IsDir() && name == e.Name() {
 			r.cfg.Log.Warn("not a model package, left alone", "path", filepath.Join(r.cfg.Dir, e.Name()),
-				"remedy", "give a folder named like the model, of a-z, 0-9, dot, underscore and hyphen")
+				"remedy", "give a folder, or a .tar, named like the model, of a-z, 0-9, dot, underscore and hyphen")
 			continue
 		}
-		names = append(names, e.Name())
+		names = append(names, name)
 	}
 	return names
 }
 
-// open finds the package of a model: a folder first, so that an embedded model
-// can be replaced.
+// open finds the package of a model: a folder first, then a .tar, so that an embedded
+// model can be replaced.
 func (r *Registry) open(name string) (source, error) {
 	if r.cfg.Dir != "" && model.ValidName(name) {
 		switch root, err := os.OpenRoot(filepath.Join(r.cfg.Dir, name)); {
@@ -200,6 +204,12 @@ func (r *Registry) open(name string) (source, error) {
 			return folder{root}, nil
 		case !errors.Is(err, fs.ErrNotExist):
 			return nil, fmt.Errorf("open the package: %w", err)
+		}
+		switch tar, err := openArchive(r.cfg.Dir, name); {
+		case err == nil:
+			return tar, nil
+		case !errors.Is(err, fs.ErrNotExist):
+			return nil, err
 		}
 	}
 	if files, ok := r.cfg.Embedded[name]; ok {

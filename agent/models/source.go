@@ -51,15 +51,22 @@ func (e embedded) open(name string) (*os.File, int64, error) {
 	if !ok {
 		return nil, 0, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
-	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	file, err := inMemory(name)
 	if err != nil {
-		return nil, 0, fmt.Errorf("make a file in memory for %s: %w", name, err)
+		return nil, 0, err
 	}
-	file := os.NewFile(uintptr(fd), name)
 	if _, err := io.Copy(file, bytes.NewReader(data)); err != nil {
 		return nil, 0, errors.Join(fmt.Errorf("fill the file in memory for %s: %w", name, err), file.Close())
 	}
 	return file, int64(len(data)), nil
+}
+
+func inMemory(name string) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("make a file in memory for %s: %w", name, err)
+	}
+	return os.NewFile(uintptr(fd), name), nil
 }
 
 func (embedded) Close() error { return nil }

@@ -1,6 +1,10 @@
 package model
 
 import (
+	"maps"
+	"slices"
+	"strings"
+
 	"primespark/shared/conf"
 	"primespark/shared/tensor"
 )
@@ -189,4 +193,36 @@ type Expect struct {
 type Resources struct {
 	Memory   conf.Size     `yaml:"memory"`   // it may take; 0: 64 MiB and 16 times its file
 	Deadline conf.Duration `yaml:"deadline"` // of one inference on the device; 0: none
+}
+
+// FileNames lists the files that the manifest names, by name.
+func (m Manifest) FileNames() []string {
+	all := map[string]bool{}
+	for _, v := range m.Variants {
+		all[v.File] = true
+	}
+	for name := range m.Files {
+		all[name] = true
+	}
+	if m.Labels != "" {
+		all[m.Labels] = true
+	}
+	if m.Selftest != nil {
+		all[m.Selftest.Image] = true
+	}
+	delete(all, ManifestFile) // which is there anyway
+	return slices.Sorted(maps.Keys(all))
+}
+
+// Sums are the SHA-256 of files, as far as the manifest gives them, in lower-case
+// hexadecimal by name.
+func (m Manifest) Sums() map[string]string {
+	all := map[string]string{}
+	for name, sum := range m.Files {
+		all[name] = strings.ToLower(sum)
+	}
+	for _, v := range m.Variants {
+		all[v.File] = v.SHA256
+	}
+	return all
 }
