@@ -100,6 +100,10 @@ var PrimeSpark = Rules{
 		"github.com/prometheus/client_golang": nil,
 		"google.golang.org/protobuf":          {"hailo", "agent/sparkplug"}, // its wire format only: what HailoRT monitors, and Sparkplug B
 		"github.com/prometheus/procfs":        {"shared/hostmetrics"},
+		"github.com/vishvananda/netlink":      {"shared/meshnet/device"},
+		"github.com/google/nftables":          {"shared/meshnet/device"},
+		"golang.zx2c4.com/wireguard":          {"shared/meshnet/device"},
+		"golang.zx2c4.com/wireguard/wgctrl":   {"shared/meshnet/device"},
 		"golang.org/x/sync":                   nil,
 		"golang.org/x/sys":                    nil,
 	},
