@@ -56,6 +56,9 @@ var PrimeSpark = Rules{
 		"agent/api":             {"agent/infer"},
 		"agent/duties":          {"agent/infer"},
 
+		// Gauges and the buses that they hang on, below the samples that they give.
+		"agent/battery/i2cdev": {"agent/battery/registers"}, // a file in place of a bus
+
 		// The two ways of samples away from the node empty the same box.
 		"agent/upload": {"agent/outbox"},
 		"agent/uplink": {"agent/outbox"},
@@ -96,6 +99,7 @@ var PrimeSpark = Rules{
 		"golang.org/x/term":                   {"shared/cli"},
 		"github.com/zeebo/xxh3":               {"hailo/hef"},
 		"golang.org/x/image":                  {"agent/infer/image"},
+		"periph.io/x/conn":                    {"agent/battery/i2cdev"},
 		"go.yaml.in/yaml":                     {"shared/conf", "shared/model"},
 		"github.com/prometheus/client_golang": nil,
 		"google.golang.org/protobuf":          {"hailo", "agent/sparkplug"}, // its wire format only: what HailoRT monitors, and Sparkplug B
