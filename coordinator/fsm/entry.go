@@ -40,6 +40,13 @@ const (
 	KindAlert        Kind = "alert.change"  // AlertChange
 	KindAlertSend    Kind = "alert.send"    // AlertSend
 	KindSink         Kind = "sink.record"   // SinkRecord
+	KindMeshAnnounce Kind = "mesh.announce" // MeshAnnounce
+	KindMeshLeave    Kind = "mesh.leave"    // MeshLeave
+	KindMeshRotate   Kind = "mesh.rotate"   // MeshRotate
+	KindMeshAdmit    Kind = "mesh.admit"    // MeshAdmit
+	KindMeshExpel    Kind = "mesh.expel"    // MeshExpel
+	KindMeshRange    Kind = "mesh.range"    // MeshRange
+	KindMeshPrune    Kind = "mesh.prune"    // MeshPrune
 )
 
 // handlers is the whole command set: a new command is a struct, a method and a
@@ -66,6 +73,13 @@ var handlers = map[Kind]handler{
 	KindAlert:        on((*change).alertChange),
 	KindAlertSend:    on((*change).alertSend),
 	KindSink:         on((*change).sinkRecord),
+	KindMeshAnnounce: on((*change).meshAnnounce),
+	KindMeshLeave:    on((*change).meshLeave),
+	KindMeshRotate:   on((*change).meshRotate),
+	KindMeshAdmit:    on((*change).meshAdmit),
+	KindMeshExpel:    on((*change).meshExpel),
+	KindMeshRange:    on((*change).meshRange),
+	KindMeshPrune:    on((*change).meshPrune),
 }
 
 // A Command is the body of one of the kinds.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +19,7 @@ import (
 
 	"primespark/shared/fleet"
 	"primespark/shared/identity"
+	"primespark/shared/mesh"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -51,6 +53,15 @@ var samples = []Command{
 	AlertChange{Open: []AlertOpen{{Rule: "node_down", Subject: "pi-1", Severity: "warning", Detail: "pi-1 is down.", Remedy: "See whether it has power.", Since: noon}}, Resolve: []string{"hot/pi-2"}, Forget: []string{"hot/pi-3"}},
 	AlertSend{Key: "node_down/pi-1", ID: alertSeq, Message: "ops firing", Step: SendClaim, Node: "c1"},
 	SinkRecord{Name: "postgres", Node: "c1"},
+	MeshRange{Range: netip.MustParsePrefix("10.77.0.0/16")},
+	meshOf("c1", &mesh.Hub{Priority: 10}, 1),
+	MeshAdmit{Name: "phone", Public: wgKey(60), Expires: noon.Add(24 * time.Hour)},
+	MeshAdmit{Name: "laptop", Public: wgKey(61), Expires: noon.Add(24 * time.Hour)},
+	MeshExpel{Name: "laptop"},
+	meshOf("c1", &mesh.Hub{Priority: 10}, 1, 2),
+	MeshRotate{Names: []string{"c1"}},
+	MeshPrune{},
+	MeshLeave{Name: "pi-1"},
 }
 
 // TestLogFormat pins the bytes of every command: they outlive this release on
@@ -58,6 +69,9 @@ var samples = []Command{
 func TestLogFormat(t *testing.T) {
 	seen := map[Kind]bool{}
 	for _, c := range samples {
+		if seen[c.Kind()] {
+			continue // the first of them is pinned
+		}
 		seen[c.Kind()] = true
 		got, err := Encode(noon, "token:ada", c)
 		if err != nil {
@@ -123,7 +137,17 @@ func (s *script) next() Command {
 	node, code := s.pick("c1", "c2", "pi-1", "pi-2", "Bad Name"), s.pick("k1", "k2", "k3")
 	role := fleet.Role(s.pick("agent", "coordinator"))
 	address := identity.Addresses{API: s.pick("a:1", "b:2", ""), Raft: s.pick("a:3", "nonsense")}
-	switch s.IntN(12) {
+	switch s.IntN(16) {
+	case 11, 12:
+		var gens []byte
+		for g := range s.IntN(3) {
+			gens = append(gens, byte(g+1+s.IntN(2)))
+		}
+		return meshOf(node, nil, gens...)
+	case 13:
+		return MeshAdmit{Name: s.pick("phone", "c1"), Public: wgKey(byte(s.IntN(9))), Expires: s.at.Add(time.Hour)}
+	case 14:
+		return s.mesh(node)
 	case 0:
 		return ClusterInit{
 			Name: s.pick("home", "other"), Node: Node{Name: "c1", Key: Hash("c1")},
@@ -148,6 +172,20 @@ func (s *script) next() Command {
 		return TokenRevoke{ID: s.pick("t1", "t2", "t3")}
 	}
 	return Prune{}
+}
+
+func (s *script) mesh(node string) Command {
+	switch s.IntN(5) {
+	case 0:
+		return MeshExpel{Name: "phone"}
+	case 1:
+		return MeshRange{Range: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(s.IntN(3)), 0, 0}), 28)}
+	case 2:
+		return MeshRotate{}
+	case 3:
+		return MeshLeave{Name: node}
+	}
+	return MeshPrune{}
 }
 
 func (s *script) decide(node string) Command {

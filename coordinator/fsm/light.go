@@ -88,7 +88,7 @@ func lightly(r io.Reader) (s State, err error) {
 	d := json.NewDecoder(r)
 	fields := map[string]any{
 		"index": &s.Index, "cluster": &s.Cluster, "nodes": &s.Nodes, "codes": &s.Codes, "tokens": &s.Tokens,
-		"denied": &s.Denied, "former": &s.Former, "seq": &s.Seq, "gossip": &s.Gossip,
+		"denied": &s.Denied, "former": &s.Former, "seq": &s.Seq, "gossip": &s.Gossip, "mesh": &s.Mesh,
 	}
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
 		return s, orNot(err, "it is not an object")

@@ -73,6 +73,7 @@ func (c *change) nodeJoin(cmd NodeJoin) (any, error) {
 	}
 	if member && old.Key != cmd.Key {
 		c.deny(old)
+		c.meshForget(old.Name)
 	}
 	code.Uses--
 	c.Codes = put(c.Codes, code.ID, code)
@@ -241,6 +242,7 @@ func (c *change) nodeRevoke(cmd NodeRevoke) (any, error) {
 		return nil, problem.New(problem.Conflict, "Have another coordinator join first.", "The node %s is the only coordinator.", n.Name)
 	}
 	c.deny(n)
+	c.meshForget(n.Name)
 	return c.move(n, Revoked, Warning, "was revoked"), nil
 }
 

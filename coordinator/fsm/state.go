@@ -31,6 +31,7 @@ type State struct {
 	Gossip  Gossip               `json:"gossip,omitzero"`
 	Alerts  map[string]Alert     `json:"alerts,omitempty"` // by key: those that hold, and resolved ones whose end is not told yet
 	Sinks   map[string]Sink      `json:"sinks,omitempty"`  // by name
+	Mesh    Mesh                 `json:"mesh,omitzero"`
 }
 
 // Cluster is what the cluster as a whole is.
