@@ -136,6 +136,37 @@ func TestWhatIsAcknowledged(t *testing.T) {
 	}
 }
 
+// A store that was away hears from the node first that all is stored elsewhere, and
+// takes it from there all the same, even after a restart in between.
+func TestWhatIsStoredElsewhereStillComes(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		dir := t.TempDir()
+		l := open(t, dir)
+		l.append("pi-1", samples("cpu", 1, 10))
+		settled := telemetry.Sample{Boot: 7, Stream: "cpu", Seq: 40, At: start, Gap: &telemetry.Gap{From: 1, Reason: history.Settled}}
+		l.append("pi-1", append([]telemetry.Sample{settled}, samples("cpu", 41, 50)...))
+		if restart {
+			l.append("pi-2", samples("cpu", 1, 16384)) // as many as have the marks written
+			l.stop()
+			l = open(t, dir)
+		}
+		if a := l.append("pi-1", samples("cpu", 50, 51)); a.Acks[0].Streams["cpu"] != 51 {
+			t.Errorf("restart %v: %+v, want all acknowledged", restart, a.Acks)
+		}
+		var rows []history.Row
+		for _, one := range samples("cpu", 1, 40) {
+			rows = append(rows, history.Row{Node: "pi-1", Sample: one})
+		}
+		if err := l.Follow(t.Context(), "another", rows, 40); err != nil {
+			t.Fatal(err)
+		}
+		rows, _, err := l.Rows(history.Query{Node: "pi-1", From: start, To: start.Add(time.Hour), Limit: 100})
+		if err != nil || len(rows) != 51 {
+			t.Errorf("restart %v: %d rows, want 51; %v", restart, len(rows), err)
+		}
+	}
+}
+
 func TestTheLogIsReadOnceInOrder(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, dir)

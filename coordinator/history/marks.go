@@ -19,7 +19,8 @@ type markKey struct {
 
 // A mark says which sequences of one life of a stream are stored or settled.
 type mark struct {
-	spans   []span // sorted, neither overlapping nor adjacent
+	spans   []span // stored here; sorted, neither overlapping nor adjacent
+	told    uint64 // up to where the node was told, by whomever, that all is stored
 	touched time.Time
 }
 
@@ -58,12 +59,20 @@ func (m *mark) add(s span, most int) (fresh, fits bool) {
 	return true, true
 }
 
-// settled is the sequence up to which all is marked; 0 if the first is not.
+// settled is the sequence up to which the node need not send anything; 0 if it
+// has to from the first on.
 func (m *mark) settled() uint64 {
-	if m == nil || len(m.spans) == 0 || m.spans[0].from > 1 {
+	if m == nil {
 		return 0
 	}
-	return m.spans[0].to
+	to := m.told
+	for _, s := range m.spans {
+		if s.from > to+1 {
+			break
+		}
+		to = max(to, s.to)
+	}
+	return to
 }
 
 // mark marks a sample and reports whether it is to be stored: false for one that
@@ -81,14 +90,21 @@ func (s *Store) mark(node string, one telemetry.Sample, now time.Time, most int)
 	part := span{one.Seq, one.Seq}
 	if one.Gap != nil {
 		part.from = one.Gap.From
+		if one.Gap.Reason == Settled {
+			if part.from <= m.told+1 {
+				m.told = max(m.told, one.Seq)
+			}
+			return false
+		}
 	}
 	fresh, fits := m.add(part, most)
-	return fresh && fits && (one.Gap == nil || one.Gap.Reason != Settled)
+	return fresh && fits
 }
 
 // Settled is the reason of a gap of which nothing is missing: the node was told
 // before that these samples are stored, and has dropped them since. A store that
-// was lost, or is new, learns so from where on to wait for samples.
+// was lost, is new or was away learns so from where on to wait for the node's
+// samples. Those before are other coordinators' to bring.
 const Settled = "settled"
 
 // makeRoom drops the oldest life of a node that has had too many.
@@ -163,6 +179,9 @@ var errKey = errors.New("a key that is none of ours")
 
 func (m *mark) bytes() []byte {
 	b := binary.BigEndian.AppendUint64(nil, uint64(m.touched.Unix()))
+	if m.told > 0 {
+		b = binary.BigEndian.AppendUint64(b, m.told)
+	}
 	for _, s := range m.spans {
 		b = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, s.from), s.to)
 	}
@@ -171,11 +190,15 @@ func (m *mark) bytes() []byte {
 
 func readMark(key, body []byte) (markKey, *mark, error) {
 	node, stream, rest, err := names(key)
-	if err != nil || len(rest) != 8 || len(body) < 8 || len(body)%16 != 8 {
+	if err != nil || len(rest) != 8 || len(body) < 8 || len(body)%8 != 0 {
 		return markKey{}, nil, errKey
 	}
 	m := &mark{touched: time.Unix(int64(binary.BigEndian.Uint64(body)), 0)}
-	for body = body[8:]; len(body) > 0; body = body[16:] {
+	body = body[8:]
+	if len(body)%16 == 8 {
+		m.told, body = binary.BigEndian.Uint64(body), body[8:]
+	}
+	for ; len(body) > 0; body = body[16:] {
 		m.spans = append(m.spans, span{binary.BigEndian.Uint64(body), binary.BigEndian.Uint64(body[8:])})
 	}
 	return markKey{node, stream, int64(binary.BigEndian.Uint64(rest))}, m, nil
