@@ -109,6 +109,12 @@ func (i *Ingest) step(ctx context.Context, p peer, read Reader, id *string, afte
 		*id, *after = page.ID, i.cfg.Store.Followed(page.ID)
 		return nil
 	}
+	if page.Last < *after { // what comes now has numbers that others had before
+		i.cfg.Log.Warn("the log of a coordinator went back, reading it anew", "coordinator", p.name, "from", *after, "to", page.Last,
+			"remedy", "nothing is to be done if it was restored from a backup; otherwise look after its disk")
+		*after = 0
+		return nil
+	}
 	if len(page.Rows) == 0 {
 		return nil
 	}

@@ -180,7 +180,7 @@ const pageRows = 5000
 // Log returns what comes after a number of this coordinator's log, and takes the
 // question for the word of peer that it has stored everything up to there. It waits
 // for news that long. A caller who knows another log gets the name of this one and
-// no rows.
+// no rows, and so does one who is ahead of it, for it was restored from a backup.
 func (i *Ingest) Log(ctx context.Context, peer, id string, after uint64, wait time.Duration) (history.Page, error) {
 	p := history.Page{ID: i.cfg.Store.ID()}
 	if id != p.ID {
@@ -189,6 +189,9 @@ func (i *Ingest) Log(ctx context.Context, peer, id string, after uint64, wait ti
 	}
 	if n, ok := i.cfg.State().Nodes[peer]; !ok || !n.Active() || n.Role != fleet.Coordinator {
 		return history.Page{}, problem.New(problem.Forbidden, "Use a coordinator's certificate.", "Only coordinators of this cluster may read the log of the history.")
+	}
+	if p.Last, _ = i.cfg.Store.Last(); after > p.Last {
+		return p, nil
 	}
 	i.Confirm(peer, after)
 	timer := time.NewTimer(wait)

@@ -194,6 +194,43 @@ func TestAloneOneIsEnough(t *testing.T) {
 	})
 }
 
+// TestALogThatWentBack: a coordinator was restored from a backup, and gives numbers
+// again that its follower has seen. What they stand for now is stored, and is
+// confirmed only then.
+func TestALogThatWentBack(t *testing.T) {
+	inBubble(t, []string{"c1", "c2"}, func(t *testing.T, g *group) {
+		c1, c2 := g.all["c1"], g.all["c2"]
+		if err := c2.store.Follow(g.ctx, c1.store.ID(), nil, 500); err != nil {
+			t.Fatal(err)
+		}
+		g.cut("c2")
+		if got := g.takes("c1", samples(1, 10)); got != 0 {
+			t.Fatalf("acknowledged up to %d without c2", got)
+		}
+		if _, err := c1.Log(g.ctx, "c2", c1.store.ID(), 500, time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if got := g.takes("c1", samples(1, 10)); got != 0 {
+			t.Errorf("acknowledged up to %d on the word of one who is ahead", got)
+		}
+		ctx, stop := context.WithCancel(g.ctx)
+		done := make(chan error)
+		go func() {
+			done <- c2.Ingest.Follow(func(ctx context.Context, _, _, id string, after uint64, wait time.Duration) (history.Page, error) {
+				return c1.Log(ctx, "c2", id, after, wait)
+			}).Run(ctx)
+		}()
+		time.Sleep(2 * time.Second)
+		if got := g.takes("c1", samples(11, 20)); got != 20 || g.has("c2") != 20 {
+			t.Errorf("acknowledged up to %d, and c2 has %d, want 20", got, g.has("c2"))
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestTakeRefuses(t *testing.T) {
 	inBubble(t, []string{"c1"}, func(t *testing.T, g *group) {
 		bad := samples(1, 1)
