@@ -227,7 +227,7 @@ func (c Config) check(f *conf.File) {
 	c.Infer.check(f)
 	c.Hailo.check(f)
 	c.Battery.check(f)
-	f.CheckEvery("telemetry.every", c.Telemetry.Every, time.Second, time.Hour)
+	f.CheckEvery("telemetry.every", c.Telemetry.Every, 100*time.Millisecond, time.Hour)
 	if m := c.Outbox.MaxSize; m < 1<<20 || m > 64<<30 {
 		f.Bad("outbox.max_size", "%v is not between 1MiB and 64GiB; 256MiB holds a week of four samples a second", m)
 	}

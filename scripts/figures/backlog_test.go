@@ -2,12 +2,8 @@ package figures_test
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -108,24 +104,4 @@ func ready(b *testing.B, at string, within time.Duration) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-}
-
-var rss = regexp.MustCompile(`(?m)^VmRSS:\s+(\d+) kB$`)
-
-// resident is the memory of a process, in MiB (VmRSS of proc(5)).
-func resident(b *testing.B, pid int) float64 {
-	b.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		b.Fatal(err)
-	}
-	m := rss.FindSubmatch(text)
-	if m == nil {
-		b.Fatalf("process %d has no VmRSS", pid)
-	}
-	kib, err := strconv.Atoi(string(m[1]))
-	if err != nil {
-		b.Fatal(err)
-	}
-	return float64(kib) / 1024
 }

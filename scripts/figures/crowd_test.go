@@ -360,24 +360,11 @@ func memories(b *testing.B, r *rig.Rig) (all []float64) {
 	return all
 }
 
-// processor is the time of the processor that the coordinators have used
-// (proc(5), fields 14 and 15 of stat, in hundredths of a second).
+// processor is the time of the processor that the coordinators have used.
 func processor(b *testing.B, r *rig.Rig) (sum time.Duration) {
 	b.Helper()
 	for _, n := range r.Coordinators {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", n.PID()))
-		if err != nil {
-			b.Fatal(err)
-		}
-		_, rest, _ := strings.Cut(string(text), ") ")
-		fields := strings.Fields(rest)
-		for _, f := range fields[11:13] {
-			ticks, err := strconv.Atoi(f)
-			if err != nil {
-				b.Fatal(err)
-			}
-			sum += time.Duration(ticks) * 10 * time.Millisecond
-		}
+		sum += used(b, n.PID())
 	}
 	return sum
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"primespark/shared/fleet"
 )
@@ -84,14 +85,14 @@ http: {listen: %q, advertise: %q, loopback: %q, socket: ""}
 gossip: {listen: %q, advertise: %q}
 infer: {threads: 1}
 hailo: %s
-telemetry: {every: 2s}
+telemetry: {every: %v}
 mqtt: {broker: %q, profile: %s}
 log: {format: text}
 battery:
   source: sim
   every: 2s
   script: %s
-`, n.Name, strconv.Quote(n.state), n.API, n.API, n.Loopback, gossip, gossip, hailo(o.Accelerator, i), broker, cmp.Or(o.MQTT, "primespark"), power(i))); err != nil {
+`, n.Name, strconv.Quote(n.state), n.API, n.API, n.Loopback, gossip, gossip, hailo(o.Accelerator, i), cmp.Or(o.Every, 2*time.Second), broker, cmp.Or(o.MQTT, "primespark"), power(i))); err != nil {
 			return err
 		}
 	}

@@ -38,6 +38,8 @@ type Options struct {
 	Profile string // of raft's timing; lan if empty
 	MQTT    string // the agents' mqtt.profile; primespark if empty
 
+	Every time.Duration // between the agents' samples; 2 s if 0
+
 	Dir    string                                                      // of the fleet's files, there already and the caller's to remove; empty: a temporary one
 	Broker string                                                      // of MQTT, as in tcp://10.0.0.1:1883; empty: the first coordinator embeds one
 	Place  func(name string, role fleet.Role) (where Place, err error) // where each node lives; nil: on loopback, in the fleet's directory
