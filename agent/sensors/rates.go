@@ -6,12 +6,12 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/shirou/gopsutil/v3/disk"
 	"github.com/shirou/gopsutil/v3/net"
 
+	"primespark/shared/hostmetrics"
 	"primespark/shared/telemetry"
 )
 
@@ -43,8 +43,8 @@ func (r *rate) per(now time.Time, counters map[string]float64) (map[string]float
 // A diskSensor tells how full the disk at path is, and what all disks read and
 // write.
 type diskSensor struct {
-	path, sys string
-	rate      rate
+	path, proc, sys string
+	rate            rate
 }
 
 func (s *diskSensor) read(ctx context.Context, now time.Time) (telemetry.Value, error) {
@@ -57,34 +57,20 @@ func (s *diskSensor) read(ctx context.Context, now time.Time) (telemetry.Value, 
 		"free_bytes":  float64(usage.Free),
 		"total_bytes": float64(usage.Total),
 	}
-	all, err := disk.IOCountersWithContext(ctx)
+	// Not by gopsutil, which looks up labels and serial numbers of all disks each time.
+	all, err := hostmetrics.NewDisks(s.proc, s.sys)
+	if err != nil {
+		return telemetry.Value{}, err
+	}
+	read, written, err := all.Bytes()
 	if err != nil {
 		return telemetry.Value{}, fmt.Errorf("read disk counters: %w", err)
 	}
-	sum := map[string]float64{"read_bytes": 0, "write_bytes": 0}
-	for name, c := range all {
-		if s.whole(name) {
-			sum["read_bytes"] += float64(c.ReadBytes)
-			sum["write_bytes"] += float64(c.WriteBytes)
-		}
-	}
 	// Without a rate yet, how full it is says enough.
-	if rates, err := s.rate.per(now, sum); err == nil {
+	if rates, err := s.rate.per(now, map[string]float64{"read_bytes": read, "write_bytes": written}); err == nil {
 		maps.Copy(fields, rates)
 	}
 	return telemetry.Fields(fields), nil
-}
-
-// whole reports whether name is a disk: no partition, whose bytes its disk
-// counts already, and none that lies on another or in memory.
-func (s *diskSensor) whole(name string) bool {
-	for _, made := range []string{"loop", "ram", "zram", "dm-", "md"} {
-		if strings.HasPrefix(name, made) {
-			return false
-		}
-	}
-	_, err := os.Stat(filepath.Join(s.sys, "block", name))
-	return err == nil
 }
 
 // A networkSensor tells what goes over the network: over the interfaces that

@@ -86,7 +86,7 @@ func New(c Config, record Recorder, log *slog.Logger) *Monitor {
 	m.sensors = []sensor{
 		{telemetry.CPU, new(cpuSensor).read},
 		{telemetry.Memory, readMemory},
-		{telemetry.Disk, (&diskSensor{path: c.Path, sys: c.Sys}).read},
+		{telemetry.Disk, (&diskSensor{path: c.Path, proc: c.Proc, sys: c.Sys}).read},
 		{telemetry.Network, (&networkSensor{sys: c.Sys}).read},
 		{telemetry.Temperature, readTemperature},
 	}

@@ -14,7 +14,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/procfs"
-	"github.com/prometheus/procfs/blockdevice"
 )
 
 // Config says where to read. The zero value reads the real host.
@@ -27,7 +26,7 @@ type Config struct {
 type Collector struct {
 	proc, sys string
 	fs        procfs.FS
-	disks     blockdevice.FS
+	disks     Disks
 }
 
 var _ prometheus.Collector = (*Collector)(nil)
@@ -44,9 +43,9 @@ func New(c Config) (*Collector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("host metrics: %w", err)
 	}
-	disks, err := blockdevice.NewFS(c.Proc, c.Sys)
+	disks, err := NewDisks(c.Proc, c.Sys)
 	if err != nil {
-		return nil, fmt.Errorf("host metrics: %w", err)
+		return nil, err
 	}
 	return &Collector{c.Proc, c.Sys, fs, disks}, nil
 }

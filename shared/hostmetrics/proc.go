@@ -57,18 +57,12 @@ func (c *Collector) memory(send emit) error {
 	return nil
 }
 
-// disk tells of whole disks: the bytes of a partition are in its disk's, and
-// those of what lies on another disk, or in memory, are no wear.
 func (c *Collector) disk(send emit) error {
-	disks, err := c.disks.ProcDiskstats()
+	disks, err := c.disks.whole()
 	if err != nil {
 		return err
 	}
-	const sector = 512 // bytes, whatever the disk's own are (Documentation/admin-guide/iostats.rst)
 	for _, d := range disks {
-		if !c.whole(d.DeviceName) {
-			continue
-		}
 		send(diskRead, float64(d.ReadSectors)*sector, d.DeviceName)
 		send(diskWritten, float64(d.WriteSectors)*sector, d.DeviceName)
 		send(diskReads, float64(d.ReadIOs), d.DeviceName)
@@ -78,16 +72,6 @@ func (c *Collector) disk(send emit) error {
 		send(diskWriteTime, float64(d.WriteTicks)/1000, d.DeviceName)
 	}
 	return nil
-}
-
-func (c *Collector) whole(name string) bool {
-	for _, made := range []string{"loop", "ram", "zram", "dm-", "md"} {
-		if strings.HasPrefix(name, made) {
-			return false
-		}
-	}
-	_, err := os.Stat(filepath.Join(c.sys, "block", name))
-	return err == nil
 }
 
 // interfacesMost bounds the interfaces that are told of: a host of containers
