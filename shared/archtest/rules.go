@@ -102,7 +102,7 @@ var PrimeSpark = Rules{
 		"periph.io/x/conn":                    {"agent/battery/i2cdev"},
 		"go.yaml.in/yaml":                     {"shared/conf", "shared/model"},
 		"github.com/prometheus/client_golang": nil,
-		"google.golang.org/protobuf":          {"hailo", "agent/sparkplug"}, // its wire format only: what HailoRT monitors, and Sparkplug B
+		"google.golang.org/protobuf":          {"hailo", "agent/sparkplug", "shared/oip/rpc"}, // its wire format only: what HailoRT monitors, Sparkplug B, and gRPC
 		"github.com/prometheus/procfs":        {"shared/hostmetrics"},
 		"github.com/vishvananda/netlink":      {"shared/meshnet/device"},
 		"github.com/google/nftables":          {"shared/meshnet/device"},
@@ -120,6 +120,7 @@ var PrimeSpark = Rules{
 		"github.com/twmb/franz-go/pkg/kfake",
 		"github.com/prometheus/client_model",
 		"golang.org/x/net",
+		"google.golang.org/grpc",
 	},
 	BadNames: []string{"util", "utils", "common", "types", "helpers", "misc"},
 }

@@ -67,6 +67,21 @@ func (r *Request) Encode(binary func(input string) bool) (Body, error) {
 	if r.Raw != nil {
 		return Body{r.Raw, 0}, nil
 	}
+	m, err := r.message(binary)
+	if err != nil {
+		return Body{}, err
+	}
+	return m.body(), nil
+}
+
+// Parts is Encode in pieces: the JSON, and the inputs' binary data, not copied,
+// that follow it in the body. The request is not a raw one.
+func (r *Request) Parts(binary func(input string) bool) (json []byte, data [][]byte, err error) {
+	m, err := r.message(binary)
+	return m.json, m.binary, err
+}
+
+func (r *Request) message(binary func(input string) bool) (message, error) {
 	m := message{json: []byte{'{'}}
 	if r.ID != "" {
 		m.json = append(appendText(append(m.json, `"id":`...), r.ID), ',')
@@ -75,7 +90,7 @@ func (r *Request) Encode(binary func(input string) bool) (Body, error) {
 		m.json = append(r.Params.append(append(m.json, `"parameters":`...)), ',')
 	}
 	if err := m.tensors("inputs", r.Inputs, binary); err != nil {
-		return Body{}, err
+		return m, err
 	}
 	if len(r.Outputs) > 0 {
 		m.json = append(m.json, `,"outputs":[`...)
@@ -92,7 +107,7 @@ func (r *Request) Encode(binary func(input string) bool) (Body, error) {
 		m.json = append(m.json, ']')
 	}
 	m.json = append(m.json, '}')
-	return m.body(), nil
+	return m, nil
 }
 
 // A Response is the answer to an inference request.
