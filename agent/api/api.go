@@ -1,5 +1,7 @@
 // Package api is what a node answers over HTTP: inference by the Open Inference
-// Protocol v2, the node's own figures, health and metrics.
+// Protocol v2, the node's own figures, health and metrics. The protocol is there
+// over gRPC, too, at the same doors: package rpc writes its calls as the REST
+// requests that mean the same.
 //
 // One handler serves several listeners: HTTPS for the cluster, a unix socket and
 // plain HTTP on loopback for programs on the node. Who may come in is decided for
@@ -27,6 +29,8 @@ import (
 	"primespark/shared/fleet"
 	"primespark/shared/health"
 	"primespark/shared/model"
+	"primespark/shared/oip"
+	"primespark/shared/oip/rpc"
 )
 
 // Models runs the models of the node. Errors that are *problem.Error reach the
@@ -120,6 +124,9 @@ type API struct {
 	stats   *stats
 	metrics *metrics
 	handler http.Handler
+	rpc     *rpc.Server
+
+	endStreams func() // those of gRPC, which would hold up the end
 }
 
 // New returns an API that serves nothing until it runs. It fails if a listener
@@ -147,11 +154,17 @@ func New(cfg Config, out Outside) (*API, error) {
 		stats:  &stats{models: map[modelKey]*modelStats{}},
 	}
 	a.handler = a.routes()
+	until, end := context.WithCancel(context.Background()) // of the API, not of a call
+	a.endStreams = end
+	a.rpc = rpc.New(rpc.Config{
+		MaxMessage: cfg.MaxBody, Memory: cfg.BodyMemory, MaxDeadline: oip.MaxTimeout,
+		Read: readTime, Write: writeTime, Until: until, Log: out.Log,
+	})
 	return a, nil
 }
 
 // String names the part in logs.
 func (a *API) String() string { return "agent API" }
 
-// Handler answers requests without any check of who sends them.
-func (a *API) Handler() http.Handler { return a.handler }
+// Handler answers requests, gRPC calls too, without any check of who sends them.
+func (a *API) Handler() http.Handler { return a.rpc.Beside(a.handler, nil) }

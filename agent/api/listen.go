@@ -21,7 +21,8 @@ import (
 // A Listener is one door to the API.
 type Listener struct {
 	net.Listener
-	// TLS, if not nil, is spoken on the connections, with HTTP/1.1 and HTTP/2. A TCP
+	// TLS, if not nil, is spoken on the connections, with HTTP/1.1 and HTTP/2. Without
+	// it both are there, too, the latter for clients that know so (gRPC's do). A TCP
 	// listener without it must be on loopback, and is then guarded against other
 	// sites' pages in a browser on the node: the Host header must name loopback, and
 	// what changes something must not come from another origin.
@@ -47,24 +48,30 @@ func (l Listener) check() error {
 // guard lets a request through to next, or answers why not.
 func (l Listener) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if l.plainTCP() && !loopbackHost(r.Host) {
-			refuse(w, r, problem.New(problem.Forbidden, "Call it as http://localhost or http://127.0.0.1.",
-				"This listener serves programs on this node only, not the host that the request names."))
+		if err := l.admit(r); err != nil {
+			refuse(w, r, err)
 			return
-		}
-		if l.plainTCP() && crossOrigin.Check(r) != nil {
-			refuse(w, r, problem.New(problem.Forbidden, "Call it from a program on this node.",
-				"A web page of another origin, %s, may not ask this node for anything.", clip(r.Header.Get("Origin"))))
-			return
-		}
-		if l.Authorize != nil && !open(r.URL.Path) {
-			if err := l.Authorize(r); err != nil {
-				refuse(w, r, asForbidden(err))
-				return
-			}
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// admit says why a request may not come in, or nil.
+func (l Listener) admit(r *http.Request) error {
+	if l.plainTCP() && !loopbackHost(r.Host) {
+		return problem.New(problem.Forbidden, "Call it as http://localhost or http://127.0.0.1.",
+			"This listener serves programs on this node only, not the host that the request names.")
+	}
+	if l.plainTCP() && crossOrigin.Check(r) != nil {
+		return problem.New(problem.Forbidden, "Call it from a program on this node.",
+			"A web page of another origin, %s, may not ask this node for anything.", clip(r.Header.Get("Origin")))
+	}
+	if l.Authorize != nil && !open(r.URL.Path) {
+		if err := l.Authorize(r); err != nil {
+			return asForbidden(err)
+		}
+	}
+	return nil
 }
 
 // crossOrigin finds requests that a browser sends for another site's page; it
@@ -112,7 +119,8 @@ const (
 
 func (a *API) server(l Listener, requests context.Context) *http.Server {
 	return &http.Server{
-		Handler:           l.guard(a.handler),
+		Handler:           a.rpc.Beside(l.guard(a.handler), l.admit),
+		Protocols:         protocols(l.TLS != nil),
 		TLSConfig:         l.TLS.Clone(),
 		ReadHeaderTimeout: headerTime,
 		ReadTimeout:       readTime,
@@ -125,6 +133,14 @@ func (a *API) server(l Listener, requests context.Context) *http.Server {
 		BaseContext: func(net.Listener) context.Context { return requests },
 		ErrorLog:    slog.NewLogLogger(a.out.Log.Handler(), slog.LevelDebug), // what clients do wrong
 	}
+}
+
+func protocols(secure bool) *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	p.SetHTTP2(secure)
+	p.SetUnencryptedHTTP2(!secure)
+	return p
 }
 
 // Run serves the listeners until ctx ends. Then the node is draining: it says so
@@ -149,6 +165,7 @@ func (a *API) Run(ctx context.Context) error {
 		run.Sleep(requests, a.cfg.Notice)
 	case fault = <-failed:
 	}
+	a.endStreams()
 	a.stop(servers, abandon)
 	serving.Wait()
 	return fault
