@@ -30,6 +30,7 @@ import (
 	"primespark/shared/fleet"
 	"primespark/shared/health"
 	"primespark/shared/identity"
+	"primespark/shared/oip/rpc"
 	"primespark/shared/watch"
 )
 
@@ -137,6 +138,7 @@ type API struct {
 	stopped <-chan struct{}     // closes then
 	stop    func()              // ends it
 	spec    object              // /openapi.json
+	rpc     *rpc.Server         // answers gRPC by the routes of /v2
 	roster  roster              // of the plans
 	polls   polls               // for the plans
 
@@ -177,6 +179,10 @@ func New(cfg Config) (*API, error) {
 	}
 	a.open, a.stop = context.WithCancel(context.Background())
 	a.stopped = a.open.Done()
+	a.rpc = rpc.New(rpc.Config{
+		MaxMessage: cfg.MaxBody, Memory: max(maxBodies, cfg.MaxBody), MaxDeadline: maxDeadline,
+		Read: readTimeout, Write: sendTimeout, Until: a.open, Log: cfg.Log,
+	})
 	a.page = watch.New(a.view(time.Now()))
 	return a, nil
 }

@@ -170,6 +170,9 @@ func (a *API) pass(w http.ResponseWriter, r *call, body []byte) error {
 	return nil
 }
 
+// maxDeadline is the longest that an inference may ask for; dispatch has the same.
+const maxDeadline = 10 * time.Minute
+
 // sendTimeout is how long a client may take to accept its answer.
 const sendTimeout = time.Minute
 

@@ -53,14 +53,14 @@ func (a *API) handler(d door) http.Handler {
 		}
 		verbs[pattern][verb] = r
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	rest := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Referrer-Policy", "no-referrer")
 		if ending(r.TLS, time.Now()) {
 			w.Header().Set("Connection", "close") // the caller has renewed it, and shows the new one on the next
 		}
-		if d.loopback && !loopbackHost(r.Host) {
-			a.fail(w, r, problem.New(problem.Forbidden, "Call it as localhost or 127.0.0.1.", "This listener is for the same machine only."))
+		if err := d.check(r); err != nil {
+			a.fail(w, r, err)
 			return
 		}
 		if _, pattern := mux.Handler(r); pattern == "" {
@@ -69,6 +69,25 @@ func (a *API) handler(d door) http.Handler {
 		}
 		mux.ServeHTTP(w, r)
 	})
+	return a.rpc.Beside(rest, func(r *http.Request) error { return a.admitCall(d, r) })
+}
+
+// check refuses a request that names another host than this one where only this
+// one is served.
+func (d door) check(r *http.Request) error {
+	if d.loopback && !loopbackHost(r.Host) {
+		return problem.New(problem.Forbidden, "Call it as localhost or 127.0.0.1.", "This listener is for the same machine only.")
+	}
+	return nil
+}
+
+// admitCall says whether a caller of gRPC may send a message at all. What it asks
+// for is checked once more, as that of the row of the table that it comes to.
+func (a *API) admitCall(d door, r *http.Request) error {
+	if err := d.check(r); err != nil {
+		return err
+	}
+	return a.admit(d, Route{Permission: View}, &call{Request: r})
 }
 
 // missing is the problem of a request that no route takes.

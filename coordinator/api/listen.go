@@ -35,8 +35,12 @@ func (s Server) String() string { return s.Name }
 
 // Run serves until ctx ends, and then lets requests finish for a while.
 func (s Server) Run(ctx context.Context) error {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(s.TLS != nil)
+	protocols.SetUnencryptedHTTP2(s.TLS == nil) // for clients that know so: gRPC's
 	srv := &http.Server{
-		Handler: s.Handler, TLSConfig: s.TLS,
+		Handler: s.Handler, TLSConfig: s.TLS, Protocols: protocols,
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeader,
 		// What strangers do wrong in their handshakes is no news.
