@@ -24,6 +24,9 @@ const (
 // trimPart is the part of the box that goes when the disk is full and memory too.
 const trimPart = 10
 
+// fullMost is how long a disk that is full is left alone.
+const fullMost = 15 * time.Second
+
 // plausible is the earliest time by which a sample can be too old: a clock that
 // shows less was not set yet, and its samples are not old.
 var plausible = time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -31,6 +34,7 @@ var plausible = time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
 // Run commits until ctx ends, and then what is left. It returns an error for a
 // file that is damaged, which the next process puts aside.
 func (b *Box) Run(ctx context.Context) error {
+	wait := time.Duration(0)
 	for {
 		due := time.NewTimer(b.cfg.Every())
 		select {
@@ -45,9 +49,14 @@ func (b *Box) Run(ctx context.Context) error {
 			return nil
 		}
 		due.Stop()
-		if !b.try() {
-			run.Sleep(ctx, time.Second) // a disk that is full is not asked 200 samples on
+		if b.try() {
+			wait = 0
+			continue
 		}
+		// A disk that is full is not asked again 200 samples on, nor each second: all
+		// that waits in memory is written each time.
+		wait = min(max(2*wait, time.Second), fullMost)
+		run.Sleep(ctx, wait)
 	}
 }
 

@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -74,58 +72,20 @@ const (
 	noFlush     = 2
 )
 
-// need runs a tool, or tells that the test cannot be run here.
-func need(t *testing.T, what string, err error) {
-	t.Helper()
-	if err == nil {
-		return
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s: %v", what, err)
-	}
-	t.Skipf("%s: %v", what, err)
-}
-
 // TestPowerCut cuts the power under an outbox that is written: the file system
 // forgets all that was not flushed. What the writer said was on disk is there, in
 // order, save what was acknowledged; and the file is whole.
 func TestPowerCut(t *testing.T) {
-	if os.Getuid() != 0 || runtime.GOOS != "linux" {
-		need(t, "power cuts are made with a loop device", errors.New("needs root"))
-	}
 	rounds := 8
 	if n, err := strconv.Atoi(os.Getenv("POWER_CUTS")); err == nil {
 		rounds = n
 	}
-	dir := t.TempDir()
-	image, at := filepath.Join(dir, "disk"), filepath.Join(dir, "mount")
-	f, err := os.Create(image)
-	if err == nil {
-		err = errors.Join(f.Truncate(64<<20), f.Close(), os.Mkdir(at, 0o700))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := exec.Command("mkfs.ext4", "-q", "-F", image).CombinedOutput()
-	need(t, "mkfs.ext4 "+string(out), err)
-	mount := func() error {
-		out, err := exec.Command("mount", "-o", "loop", image, at).CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("%w: %s", err, out)
-		}
-		return nil
-	}
-	unmount := func() error { return exec.Command("umount", at).Run() }
-	need(t, "mount", mount())
-	t.Cleanup(func() {
-		if err := unmount(); err != nil {
-			t.Errorf("unmount: %v", err)
-		}
-	})
+	disk := newDisk(t, 64<<20)
+	at := disk.at
 	total := uint64(0)
 	for round := range rounds {
 		boot, kept := cut(t, at, 150*time.Millisecond+time.Duration(round*37%200)*time.Millisecond)
-		if err := errors.Join(unmount(), mount()); err != nil {
+		if err := errors.Join(disk.unmount(), disk.mount()); err != nil {
 			t.Fatal(err)
 		}
 		total += kept
