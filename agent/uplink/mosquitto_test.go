@@ -3,9 +3,9 @@ package uplink_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -20,94 +20,37 @@ import (
 	"primespark/agent/record"
 	"primespark/agent/uplink"
 	"primespark/coordinator/broker/brokertest"
+	"primespark/shared/fleet"
+	"primespark/shared/identity/identitytest"
 	"primespark/shared/logs"
+	"primespark/shared/mqttpipe"
+	"primespark/shared/mqttpipe/mqttpipetest"
 	"primespark/shared/telemetry"
 )
 
-// mosquitto starts Debian's broker at addr with one user, and returns how to
-// kill it.
-func mosquitto(t *testing.T, dir, addr string) (kill func()) {
+// mosquitto starts Debian's broker at addr with one user, whose password is in the
+// file, and returns how to kill it.
+func mosquitto(t *testing.T, addr string) (kill func()) {
 	t.Helper()
-	path, err := exec.LookPath("mosquitto")
-	if err != nil {
-		path = "/usr/sbin/mosquitto" // not in every user's path
-		if _, err := os.Stat(path); err != nil {
-			need(t, "mosquitto is not installed; apt install mosquitto")
-		}
-	}
-	_, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	passwords := filepath.Join(dir, "passwords")
-	if out, err := exec.Command("mosquitto_passwd", "-b", "-c", passwords, "pi-1", "secret").CombinedOutput(); err != nil {
+	passwords := filepath.Join(t.TempDir(), "passwords")
+	if out, err := exec.Command("mosquitto_passwd", "-b", "-c", passwords, "pi-1", "secret").CombinedOutput(); err != nil && !errors.Is(err, exec.ErrNotFound) {
 		t.Fatalf("mosquitto_passwd: %v: %s", err, out)
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { // as root, mosquitto gives its rights up
-		t.Fatal(err)
-	}
-	config := filepath.Join(dir, "mosquitto.conf")
-	text := fmt.Sprintf("listener %s 127.0.0.1\nallow_anonymous false\npassword_file %s\npersistence false\nuser root\n", port, passwords)
-	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(path, "-c", config)
-	var log bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-		if t.Failed() {
-			t.Logf("mosquitto says:\n%s", &log)
-		}
-	})
-	answers(t, addr)
-	return func() { cmd.Process.Kill(); cmd.Wait() }
-}
-
-// need skips a test that lacks something, and fails it where nothing may lack.
-func need(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal(what)
-	}
-	t.Skip(what)
-}
-
-// answers waits until somebody listens at addr.
-func answers(t *testing.T, addr string) {
-	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for time.Now().Before(deadline) {
-		if c, err := net.Dial("tcp", addr); err == nil {
-			c.Close()
-			return
-		}
-		time.Sleep(20 * time.Millisecond) // another process starts, of which nobody tells
-	}
-	t.Fatalf("nobody listens at %s", addr)
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return mqttpipetest.Start(t, addr, "allow_anonymous false", "password_file "+passwords)
 }
 
 // subscribe reads all samples of the node at addr into a channel, and acknowledges
 // them, by the broker itself if acknowledge is nil.
 func subscribe(t *testing.T, addr, user, password string, acknowledge func(payload []byte)) <-chan telemetry.Sample {
 	t.Helper()
+	return reads(t, mqtt.NewClientOptions().AddBroker("tcp://"+addr).SetUsername(user).SetPassword(password), acknowledge)
+}
+
+// reads is subscribe by whatever connection.
+func reads(t *testing.T, o *mqtt.ClientOptions, acknowledge func(payload []byte)) <-chan telemetry.Sample {
+	t.Helper()
 	got := make(chan telemetry.Sample, 10_000)
-	reader := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + addr).SetClientID("reader").
-		SetUsername(user).SetPassword(password).SetAutoReconnect(false))
+	reader := mqtt.NewClient(o.SetClientID("reader").SetAutoReconnect(false))
 	wait(t, reader.Connect())
 	t.Cleanup(func() { reader.Disconnect(0) })
 	if acknowledge == nil {
@@ -148,8 +91,14 @@ func expect(t *testing.T, got <-chan telemetry.Sample, after, until uint64) {
 	}
 }
 
-// runs starts an uplink over real sockets.
+// runs runs an uplink over real sockets until the test ends.
 func runs(t *testing.T, cfg uplink.Config, rec *record.Recorder) {
+	t.Helper()
+	t.Cleanup(starts(t, cfg, rec))
+}
+
+// starts starts an uplink over real sockets, and returns how to end it.
+func starts(t *testing.T, cfg uplink.Config, rec *record.Recorder) (end func()) {
 	t.Helper()
 	var log bytes.Buffer
 	up, err := uplink.New(cfg, rec, logs.New(&log, logs.Options{Level: slog.LevelDebug}), nil)
@@ -159,7 +108,7 @@ func runs(t *testing.T, cfg uplink.Config, rec *record.Recorder) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- up.Run(ctx) }()
-	t.Cleanup(func() {
+	return func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
@@ -167,7 +116,7 @@ func runs(t *testing.T, cfg uplink.Config, rec *record.Recorder) {
 		if t.Failed() {
 			t.Logf("the uplink says:\n%s", &log)
 		}
-	})
+	}
 }
 
 func samples(t *testing.T, rec *record.Recorder, n int) {
@@ -180,8 +129,8 @@ func samples(t *testing.T, rec *record.Recorder, n int) {
 }
 
 func TestMosquittoIsKilledAndComesBack(t *testing.T) {
-	dir, addr := t.TempDir(), freeAddr(t)
-	kill := mosquitto(t, dir, addr)
+	addr := mqttpipetest.FreeAddr(t)
+	kill := mosquitto(t, addr)
 	got := subscribe(t, addr, "pi-1", "secret", nil)
 	password := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(password, []byte("secret\n"), 0o600); err != nil {
@@ -203,10 +152,64 @@ func TestMosquittoIsKilledAndComesBack(t *testing.T) {
 	away.Store(true)
 	kill()
 	samples(t, rec, 100)
-	mosquitto(t, dir, addr)
+	mosquitto(t, addr)
 	got = subscribe(t, addr, "pi-1", "secret", nil)
 	away.Store(false)
 	expect(t, got, 100, 200)
+}
+
+// TestMosquittoWithCertificates: the broker takes nobody without a certificate of its
+// authority, knows nodes by theirs, and lets each write below its own name alone.
+func TestMosquittoWithCertificates(t *testing.T) {
+	dir, addr := t.TempDir(), mqttpipetest.FreeAddr(t)
+	site, elsewhere := identitytest.New(t, "home"), identitytest.New(t, "home")
+	file := func(name string, text []byte) string {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	ca := file("ca.pem", site.PEM())
+	files := func(of *identitytest.Cluster, who, name string) mqttpipe.Files {
+		t.Helper()
+		c := of.Credentials(fleet.Agent, name, time.Now())
+		return mqttpipe.Files{CA: ca, Cert: file(who+".crt", c.Cert), Key: file(who+".key", c.Key)}
+	}
+	settings := func(f mqttpipe.Files) *tls.Config {
+		t.Helper()
+		c, err := f.TLS(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	broker := files(site, "broker", "broker")
+	acl := file("acl", []byte("user reader\ntopic readwrite primespark/#\npattern readwrite primespark/home/%u/#\n"))
+	mqttpipetest.Start(t, addr, "cafile "+ca, "certfile "+broker.Cert, "keyfile "+broker.Key,
+		"require_certificate true", "use_identity_as_username true", "acl_file "+acl)
+
+	got := reads(t, mqtt.NewClientOptions().AddBroker("ssl://"+addr).SetTLSConfig(settings(files(site, "reader", "reader"))), nil)
+	box, end := openBox(t, t.TempDir())
+	t.Cleanup(end)
+	rec := record.New(time.Now(), box)
+	samples(t, rec, 100)
+	for who, f := range map[string]mqttpipe.Files{
+		"a stranger":  files(elsewhere, "stranger", "pi-1"),
+		"nobody":      {CA: ca},
+		"a neighbour": files(site, "neighbour", "pi-2"), // who sends in the name of pi-1
+	} {
+		end := starts(t, uplink.Config{Broker: "ssl://" + addr, Topics: topics, TLS: settings(f), Box: box}, rec)
+		select {
+		case s := <-got:
+			t.Errorf("%s sent sample %d", who, s.Seq)
+		case <-time.After(500 * time.Millisecond): // nothing tells of what does not come
+		}
+		end()
+	}
+	runs(t, uplink.Config{Broker: "ssl://" + addr, Topics: topics, TLS: settings(files(site, "pi-1", "pi-1")), Box: box}, rec)
+	expect(t, got, 0, 100)
 }
 
 func TestEmbeddedBrokerOnLoopback(t *testing.T) {
