@@ -57,7 +57,9 @@ var PrimeSpark = Rules{
 		"agent/duties":          {"agent/infer"},
 
 		// Gauges and the buses that they hang on, below the samples that they give.
-		"agent/battery/i2cdev": {"agent/battery/registers"}, // a file in place of a bus
+		"agent/battery/i2cdev":      {"agent/battery/registers"}, // a file in place of a bus
+		"agent/battery/batterytest": {"agent/battery/i2cdev", "agent/battery/registers"},
+		"agent/battery/gauge":       {"agent/battery"},
 
 		// The two ways of samples away from the node empty the same box.
 		"agent/upload": {"agent/outbox"},
