@@ -67,7 +67,10 @@ func (a *API) recall(r *call, v *status.NodeView) error {
 	}
 	span := v.Range.Span(v.At)
 	var err error
-	v.Samples, v.More, err = a.minutes(history.Query{Node: v.Node.Name, From: span.From, To: span.To(), Limit: pointsMost}, span.Step)
+	v.Samples, v.More, err = a.minutes(r.Context(), history.Query{Node: v.Node.Name, From: span.From, To: span.To(), Limit: pointsMost}, span.Step)
+	if err := r.Context().Err(); err != nil {
+		return err // whoever asked has left
+	}
 	if err != nil {
 		a.cfg.Log.Error("history not read", "node", v.Node.Name, "err", err)
 		v.Samples, v.Trouble = nil, "The history on the disk of "+a.cfg.Self+" cannot be read; its log says why. "+historyAway

@@ -109,7 +109,7 @@ func TestNodePage(t *testing.T) {
 // unreadable is a history on a broken disk.
 type unreadable struct{ archive }
 
-func (unreadable) Minutes(history.Query, time.Duration) ([]history.Minute, bool, error) {
+func (unreadable) Minutes(context.Context, history.Query, time.Duration) ([]history.Minute, bool, error) {
 	return nil, false, errBroken
 }
 

@@ -23,8 +23,8 @@ import (
 type History interface {
 	// Take stores samples of a node, and returns what of its streams is stored for good.
 	Take(ctx context.Context, node string, samples []telemetry.Sample) ([]telemetry.Ack, error)
-	Rows(q history.Query) (rows []history.Row, more bool, err error)
-	Minutes(q history.Query, step time.Duration) (all []history.Minute, more bool, err error)
+	Rows(ctx context.Context, q history.Query) (rows []history.Row, more bool, err error)
+	Minutes(ctx context.Context, q history.Query, step time.Duration) (all []history.Minute, more bool, err error)
 	// Log is what another coordinator reads of this one's log.
 	Log(ctx context.Context, peer, id string, after uint64, wait time.Duration) (history.Page, error)
 }
@@ -96,9 +96,9 @@ func (a *API) telemetry(w http.ResponseWriter, r *call) error {
 	var body any
 	var more bool
 	if step > 0 {
-		body, more, err = a.minutes(q, step)
+		body, more, err = a.minutes(r.Context(), q, step)
 	} else {
-		body, more, err = a.rows(q)
+		body, more, err = a.rows(r.Context(), q)
 	}
 	if err != nil {
 		return fmt.Errorf("read the history of %s: %w", q.Node, err)
@@ -109,8 +109,8 @@ func (a *API) telemetry(w http.ResponseWriter, r *call) error {
 	return answer(w, body)
 }
 
-func (a *API) rows(q history.Query) (any, bool, error) {
-	rows, more, err := a.cfg.History.Rows(q)
+func (a *API) rows(ctx context.Context, q history.Query) (any, bool, error) {
+	rows, more, err := a.cfg.History.Rows(ctx, q)
 	all := make([]wire.TelemetryRow, len(rows))
 	for i, r := range rows {
 		all[i] = wire.TelemetryRow{Node: r.Node, Boot: r.Boot, Stream: r.Stream, Seq: r.Seq, At: r.At.UTC()}
@@ -123,8 +123,8 @@ func (a *API) rows(q history.Query) (any, bool, error) {
 	return all, more, err
 }
 
-func (a *API) minutes(q history.Query, step time.Duration) ([]wire.TelemetryMinute, bool, error) {
-	minutes, more, err := a.cfg.History.Minutes(q, step)
+func (a *API) minutes(ctx context.Context, q history.Query, step time.Duration) ([]wire.TelemetryMinute, bool, error) {
+	minutes, more, err := a.cfg.History.Minutes(ctx, q, step)
 	all := make([]wire.TelemetryMinute, len(minutes))
 	for i, m := range minutes {
 		all[i] = wire.TelemetryMinute{

@@ -3,6 +3,7 @@ package history_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -160,7 +161,7 @@ func TestWhatIsStoredElsewhereStillComes(t *testing.T) {
 		if err := l.Follow(t.Context(), "another", rows, 40); err != nil {
 			t.Fatal(err)
 		}
-		rows, _, err := l.Rows(history.Query{Node: "pi-1", From: start, To: start.Add(time.Hour), Limit: 100})
+		rows, _, err := l.Rows(t.Context(), history.Query{Node: "pi-1", From: start, To: start.Add(time.Hour), Limit: 100})
 		if err != nil || len(rows) != 51 {
 			t.Errorf("restart %v: %d rows, want 51; %v", restart, len(rows), err)
 		}
@@ -224,12 +225,12 @@ func TestQuestions(t *testing.T) {
 			"of no such time": {history.Query{Stream: "power", From: start.Add(-time.Hour), To: start, Limit: 1000}, 0, 0, false},
 		} {
 			test.q.Node = "pi-1"
-			rows, more, err := l.Rows(test.q)
+			rows, more, err := l.Rows(t.Context(), test.q)
 			if err != nil || len(rows) != test.rows || more != test.more || len(rows) > 0 && rows[0].Seq != test.first {
 				t.Errorf("%s, %s: %d rows, more %v, %v; want %d from %d", when, name, len(rows), more, err, test.rows, test.first)
 			}
 		}
-		minutes, more, err := l.Minutes(history.Query{Node: "pi-1", Stream: "power", From: start, To: start.Add(2 * time.Hour), Limit: 1000}, time.Minute)
+		minutes, more, err := l.Minutes(t.Context(), history.Query{Node: "pi-1", Stream: "power", From: start, To: start.Add(2 * time.Hour), Limit: 1000}, time.Minute)
 		if err != nil || more || len(minutes) != 120 {
 			t.Fatalf("%s: %d minutes, %v", when, len(minutes), err)
 		}
@@ -237,7 +238,7 @@ func TestQuestions(t *testing.T) {
 		if diff := cmp.Diff(want, minutes[1]); diff != "" {
 			t.Errorf("%s: %s", when, diff)
 		}
-		hours, _, err := l.Minutes(history.Query{Node: "pi-1", From: start, To: start.Add(3 * time.Hour), Limit: 1000}, time.Hour)
+		hours, _, err := l.Minutes(t.Context(), history.Query{Node: "pi-1", From: start, To: start.Add(3 * time.Hour), Limit: 1000}, time.Hour)
 		if err != nil || len(hours) != 4 || hours[0].Field != "used" || hours[1].Count != 3599 || hours[2].Count != 3600 || hours[3].Count < 1 {
 			t.Errorf("%s: hours %v, %v", when, hours, err)
 		}
@@ -311,10 +312,10 @@ func TestOldRowsGo(t *testing.T) {
 	l = open(t, dir, short)
 	q := history.Query{Node: "pi-1", From: start, To: start.Add(time.Hour), Limit: 9999}
 	l.append("pi-1", samples("cpu", 1, 1))
-	if rows, _, err := l.Rows(q); err != nil || len(rows) != 0 {
+	if rows, _, err := l.Rows(t.Context(), q); err != nil || len(rows) != 0 {
 		t.Errorf("%d rows, %v", len(rows), err)
 	}
-	if minutes, _, err := l.Minutes(q, time.Minute); err != nil || len(minutes) != 60 {
+	if minutes, _, err := l.Minutes(t.Context(), q, time.Minute); err != nil || len(minutes) != 60 {
 		t.Errorf("%d minutes, %v", len(minutes), err)
 	}
 	if got := l.rows(0); len(got) != 3599 {
@@ -373,6 +374,42 @@ func BenchmarkAppend(b *testing.B) {
 		b.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// BenchmarkMinutes asks for a month of a node, as its page does: 5 fields, one
+// sample a minute.
+func BenchmarkMinutes(b *testing.B) {
+	const month = 30 * 24 * time.Hour
+	s, err := history.Open(history.Config{Dir: b.TempDir(), MaxSize: 1 << 30, Raw: month, Minutes: 2 * month, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	from := time.Now().Add(-month).Truncate(time.Hour)
+	var all []telemetry.Sample
+	for seq := range uint64(month / time.Minute) {
+		all = append(all, telemetry.Sample{Boot: 7, Stream: "memory", Seq: seq + 1, At: from.Add(time.Duration(seq) * time.Minute), Value: telemetry.Fields(map[string]float64{
+			"used": float64(seq), "free": 1, "swap": 2, "cached": 3, "total": 4,
+		})})
+		if len(all) == 5000 {
+			if _, err := s.Append(ctx, "pi-1", all); err != nil {
+				b.Fatal(err)
+			}
+			all = nil
+		}
+	}
+	for b.Loop() {
+		got, _, err := s.Minutes(ctx, history.Query{Node: "pi-1", From: from, To: time.Now(), Limit: 1000_000}, 2*time.Hour)
+		if err != nil || len(got) < 5*300 {
+			b.Fatal(len(got), err)
+		}
+	}
+	cancel()
+	if err := errors.Join(<-done, s.Close()); err != nil {
 		b.Fatal(err)
 	}
 }

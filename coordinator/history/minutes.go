@@ -96,18 +96,24 @@ func readMinutes(deflated []byte) (map[cell]figure, error) {
 	if len(deflated) == 0 {
 		return all, nil
 	}
+	return all, eachMinute(deflated, func(c cell, f figure) { all[c] = f })
+}
+
+// eachMinute gives the deflated minutes of an hour as they were written, by time.
+func eachMinute(deflated []byte, give func(cell, figure)) error {
 	b, err := inflate(deflated)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	known := map[string]string{} // the same few fields and units come again each minute
 	for len(b) > 0 {
 		c := cell{minute: b[0]}
 		var ok bool
-		if c.field, b, ok = shortText(b[1:]); !ok {
-			return nil, errBlock
+		if c.field, b, ok = shortText(known, b[1:]); !ok {
+			return errBlock
 		}
-		if c.unit, b, ok = shortText(b); !ok || len(b) < 24 || c.minute > 59 {
-			return nil, errBlock
+		if c.unit, b, ok = shortText(known, b); !ok || len(b) < 24 || c.minute > 59 {
+			return errBlock
 		}
 		var f figure
 		for _, x := range []*float64{&f.min, &f.max, &f.sum} {
@@ -116,18 +122,23 @@ func readMinutes(deflated []byte) (map[cell]figure, error) {
 		}
 		count, n := binary.Uvarint(b)
 		if n <= 0 || count == 0 {
-			return nil, fmt.Errorf("%w: a minute of nothing", errBlock)
+			return fmt.Errorf("%w: a minute of nothing", errBlock)
 		}
 		f.count, b = count, b[n:]
-		all[c] = f
+		give(c, f)
 	}
-	return all, nil
+	return nil
 }
 
-func shortText(b []byte) (string, []byte, bool) {
+func shortText(known map[string]string, b []byte) (text string, rest []byte, ok bool) {
 	if len(b) == 0 || len(b) < 1+int(b[0]) {
 		return "", nil, false
 	}
 	n := 1 + int(b[0])
-	return string(b[1:n]), b[n:], true
+	text, there := known[string(b[1:n])]
+	if !there {
+		text = string(b[1:n])
+		known[text] = text
+	}
+	return text, b[n:], true
 }

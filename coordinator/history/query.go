@@ -2,6 +2,7 @@ package history
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -35,11 +36,11 @@ type Minute struct {
 
 // Rows returns the rows that a query asks for, by stream and time; more tells
 // that there are others beyond the limit.
-func (s *Store) Rows(q Query) (rows []Row, more bool, err error) {
+func (s *Store) Rows(ctx context.Context, q Query) (rows []Row, more bool, err error) {
 	err = s.db.View(func(tx *bbolt.Tx) error {
 		wanted := func(r Row) bool { return !r.At.Before(q.From) && r.At.Before(q.To) }
 		byStream := map[telemetry.Stream][]Row{}
-		err := q.each(tx, bucketChunks, func(stream telemetry.Stream, at int64, key, body []byte) error {
+		err := q.each(ctx, tx, bucketChunks, func(stream telemetry.Stream, at int64, key, body []byte) error {
 			if time.Unix(0, at).Add(time.Hour).Before(q.From) || !time.Unix(0, at).Before(q.To) {
 				return nil
 			}
@@ -81,34 +82,26 @@ func (s *Store) Rows(q Query) (rows []Row, more bool, err error) {
 
 // Minutes returns what the samples that a query asks for come to, for each field
 // and each stretch of so many minutes, by stream, field and time. A stretch that
-// begins before From counts whole.
-func (s *Store) Minutes(q Query, step time.Duration) (all []Minute, more bool, err error) {
+// begins before From counts whole. It gives up when ctx ends: a month of a busy node
+// is some hundred thousand minutes.
+func (s *Store) Minutes(ctx context.Context, q Query, step time.Duration) (all []Minute, more bool, err error) {
 	step = max(time.Minute, step.Truncate(time.Minute))
-	type slot struct {
-		stream      telemetry.Stream
-		field, unit string
-		at          int64 // Unix s
-	}
-	sums := map[slot]figure{}
 	from := q.From.Truncate(step)
+	sums := sums{}
 	add := func(stream telemetry.Stream, at time.Time, field, unit string, f figure) {
-		if at.Before(from) || !at.Before(q.To) {
-			return
+		if !at.Before(from) && at.Before(q.To) {
+			sums.add(curveKey{stream, field, unit}, at.Truncate(step).Unix(), f)
 		}
-		k := slot{stream, field, unit, at.Truncate(step).Unix()}
-		sums[k] = sums[k].join(f)
 	}
 	err = s.db.View(func(tx *bbolt.Tx) error {
-		err := q.each(tx, bucketMinutes, func(stream telemetry.Stream, hour int64, _, body []byte) error {
+		err := q.each(ctx, tx, bucketMinutes, func(stream telemetry.Stream, hour int64, _, body []byte) error {
 			begin := time.Unix(hour*3600, 0)
 			if begin.Add(time.Hour).Before(from) || !begin.Before(q.To) {
 				return nil
 			}
-			cells, err := readMinutes(body)
-			for c, f := range cells {
+			return eachMinute(body, func(c cell, f figure) {
 				add(stream, begin.Add(time.Duration(c.minute)*time.Minute), c.field, c.unit, f)
-			}
-			return err
+			})
 		})
 		if err != nil {
 			return err
@@ -127,38 +120,25 @@ func (s *Store) Minutes(q Query, step time.Duration) (all []Minute, more bool, e
 			return true
 		})
 	})
-	for k, f := range sums {
-		all = append(all, Minute{k.stream, time.Unix(k.at, 0).UTC(), k.field, k.unit, f.min, f.sum / float64(f.count), f.max, f.count})
+	if err != nil {
+		return nil, false, err
 	}
-	slices.SortFunc(all, func(a, b Minute) int {
-		return bytes.Compare(a.order(), b.order())
-	})
-	if more = len(all) > q.Limit; more {
-		all = all[:q.Limit]
-	}
-	return all, more, err
-}
-
-func (m Minute) order() []byte {
-	return fmt.Appendf(nil, "%s\x00%s\x00%s\x00%016x", m.Stream, m.Field, m.Unit, m.At.Unix())
-}
-
-func (f figure) join(g figure) figure {
-	if f.count == 0 {
-		return g
-	}
-	return figure{min(f.min, g.min), max(f.max, g.max), f.sum + g.sum, f.count + g.count}
+	all, more = sums.minutes(q.Limit)
+	return all, more, nil
 }
 
 // each gives the records of a bucket that a query may ask for, with the number
 // after their stream's name.
-func (q Query) each(tx *bbolt.Tx, bucket string, give func(stream telemetry.Stream, n int64, key, body []byte) error) error {
+func (q Query) each(ctx context.Context, tx *bbolt.Tx, bucket string, give func(stream telemetry.Stream, n int64, key, body []byte) error) error {
 	begin := append([]byte(q.Node), 0)
 	if q.Stream != "" {
 		begin = prefix(q.Node, q.Stream)
 	}
 	c := tx.Bucket([]byte(bucket)).Cursor()
 	for k, v := c.Seek(begin); k != nil && bytes.HasPrefix(k, begin); k, v = c.Next() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		_, stream, rest, err := names(k)
 		if err != nil || len(rest) < 8 {
 			return errKey

@@ -123,7 +123,7 @@ func TestOldRowsOfEachStreamGo(t *testing.T) {
 	l = open(t, dir, short)
 	l.append("pi-3", samples("cpu", 1, 1)) // it has tidied up before
 	for _, node := range nodes {
-		rows, _, err := l.Rows(history.Query{Node: node, From: start, To: time.Now(), Limit: 999})
+		rows, _, err := l.Rows(t.Context(), history.Query{Node: node, From: start, To: time.Now(), Limit: 999})
 		if err != nil || len(rows) != 15 {
 			t.Errorf("%s has %d rows, want 5 of each stream; %v", node, len(rows), err)
 		}
