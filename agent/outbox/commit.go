@@ -25,7 +25,7 @@ const (
 const trimPart = 10
 
 // fullMost is how long a disk that is full is left alone.
-const fullMost = 15 * time.Second
+const fullMost = 8 * time.Second
 
 // plausible is the earliest time by which a sample can be too old: a clock that
 // shows less was not set yet, and its samples are not old.

@@ -102,7 +102,7 @@ func TestDiskFull(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.keep(1, "cpu", 1)
-		time.Sleep(20 * time.Second)
+		time.Sleep(10 * time.Second) // it is normal again by then
 		expect(t, "with room again", l.waiting(0), fmt.Sprintf("cpu 1 to cpu %d (%d)", kept+1, kept+1))
 		if codes := l.conditions.All().Codes(); len(codes) != 0 {
 			t.Errorf("conditions %v", codes)
@@ -118,7 +118,7 @@ func TestDiskFull(t *testing.T) {
 		if err := os.Remove(filler); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(20 * time.Second)
+		time.Sleep(10 * time.Second) // it is normal again by then
 		all, err := l.Read(0, 1_000_000)
 		if err != nil {
 			t.Fatal(err)
