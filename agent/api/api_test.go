@@ -89,6 +89,10 @@ func (m *fakeModels) Infer(ctx context.Context, name, _ string, req infer.Reques
 		if string(elements[0]) == "\xff\xd8\xffbroken" {
 			return out, problem.New(problem.BadMedia, "Send a whole JPEG, PNG or WebP.", "The JPEG ends too early.")
 		}
+		if req.Postprocess != nil && !*req.Postprocess {
+			out.Outputs = []tensor.Tensor{tensor.FromFloat32s("boxes", []float32{1, 2, 3, 4}, 1, 4)}
+			return out, nil
+		}
 		out.Outputs = []tensor.Tensor{tensor.FromBytes("detections", []byte(`{"label":"face","score":0.9,"box":[1,2,3,4]}`))}
 		return out, nil
 	}
@@ -99,6 +103,7 @@ func (m *fakeModels) Infer(ctx context.Context, name, _ string, req infer.Reques
 	for i := range y {
 		y[i] *= 2
 	}
+	out.Labels = []string{"even", "odd"}
 	out.Outputs = []tensor.Tensor{
 		tensor.FromFloat32s("y", y, in.Shape...),
 		{Name: "n", Type: tensor.Int64, Shape: []int{1}, Data: []byte{byte(len(y)), 0, 0, 0, 0, 0, 0, 0}},

@@ -64,7 +64,7 @@ func (a *API) node(w http.ResponseWriter, _ *http.Request) error {
 func (a *API) server2(w http.ResponseWriter, _ *http.Request) error {
 	return reply(w, http.StatusOK, oip.Server{
 		Name: "prime-spark", Version: version.Number,
-		Extensions: []string{oip.BinaryTensorData, oip.ModelRepository, oip.Statistics},
+		Extensions: []string{oip.BinaryTensorData, oip.Classification, oip.ModelRepository, oip.Statistics},
 	})
 }
 

@@ -84,6 +84,9 @@ func (c *call) do(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if post == nil && c.request.RawOnly(c.meta) {
+		post = new(bool)
+	}
 	extend(w, asked.deadline)
 	ctx, cancel := context.WithDeadline(r.Context(), c.start.Add(asked.deadline))
 	defer cancel()
@@ -97,6 +100,9 @@ func (c *call) do(w http.ResponseWriter, r *http.Request) error {
 
 func (c *call) write(w http.ResponseWriter, name string) error {
 	outputs, err := c.request.Pick(c.answer.Outputs)
+	if err == nil {
+		outputs, err = c.request.Classify(outputs, c.answer.Labels)
+	}
 	if err != nil {
 		return err
 	}

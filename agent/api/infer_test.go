@@ -54,6 +54,8 @@ func TestInferenceConformance(t *testing.T) {
 		"binary outputs by binary_data_output": {`{"parameters":{"binary_data_output":true},` + one + `}`, "", wrap("", `{"name":"y","datatype":"FP32","shape":[1,2],"parameters":{"binary_data_size":8}},{"name":"n","datatype":"INT64","shape":[1],"parameters":{"binary_data_size":8}}`), floats(2, 5) + "\x02\x00\x00\x00\x00\x00\x00\x00"},
 		"binary_data overrides":                {`{"parameters":{"binary_data_output":true},` + one + `,"outputs":[{"name":"y","parameters":{"binary_data":false}}]}`, "", wrap("", y), ""},
 		"binary both ways":                     {doubleBinary + `,"outputs":[{"name":"y","parameters":{"binary_data":true}}]}`, floats(-1, 0.5), wrap("", `{"name":"y","datatype":"FP32","shape":[1,2],"parameters":{"binary_data_size":8}}`), floats(-2, 1)},
+		"classification of one output":         {`{` + one + `,"outputs":[{"name":"y","parameters":{"classification":1}},{"name":"n"}]}`, "", wrap("", `{"name":"y","datatype":"BYTES","shape":[1,1],"data":["5:1:odd"]},`+n), ""},
+		"classification, binary":               {`{` + one + `,"outputs":[{"name":"y","parameters":{"classification":9,"binary_data":true}}]}`, "", wrap("", `{"name":"y","datatype":"BYTES","shape":[1,2],"parameters":{"binary_data_size":23}}`), "\x07\x00\x00\x005:1:odd\x08\x00\x00\x002:0:even"},
 		"several inferences at once":           {`{"inputs":[{"name":"x","datatype":"FP32","shape":[2,2],"data":[[1,2],[3,4]]}],"outputs":[{"name":"y"}]}`, "", wrap("", `{"name":"y","datatype":"FP32","shape":[2,2],"data":[2,4,6,8]}`), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -72,6 +74,21 @@ func TestInferenceConformance(t *testing.T) {
 				t.Errorf("%s: %q", oip.HeaderLength, length)
 			}
 		})
+	}
+}
+
+// Who names a raw output of a model that takes images gets it, without saying
+// that there shall be no post-processing.
+func TestRawOutputOfAnImage(t *testing.T) {
+	r := newRig(t, api.Config{})
+	for request, want := range map[string]string{
+		`{"inputs":[{"name":"image","datatype":"BYTES","shape":[1],"data":["jpeg"]}],"outputs":[{"name":"boxes"}]}`:                                   `"data":[1,2,3,4]`,
+		`{"inputs":[{"name":"image","datatype":"BYTES","shape":[1],"data":["jpeg"]}],"outputs":[{"name":"boxes","parameters":{"classification":1}}]}`: `"data":["4:3"]`,
+		`{"inputs":[{"name":"image","datatype":"BYTES","shape":[1],"data":["jpeg"]}],"outputs":[{"name":"detections"}]}`:                              `face`,
+	} {
+		if w := r.ask("POST", "/v2/models/faces/infer", request); w.Code != 200 || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s: %d %s, want %s", request, w.Code, w.Body, want)
+		}
 	}
 }
 

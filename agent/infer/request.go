@@ -22,6 +22,7 @@ type Request struct {
 type Response struct {
 	Backend string // engine that answered: "builtin"
 	Outputs []tensor.Tensor
+	Labels  []string // names of the classes by their index in an output; none if the model has none
 	Timing  Timing
 }
 

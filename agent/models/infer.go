@@ -85,7 +85,7 @@ func (l *live) infer(ctx context.Context, req infer.Request) (answer infer.Respo
 	if err := l.run(ctx, req.Priority, in, out, &answer.Timing); err != nil {
 		return answer, err
 	}
-	answer.Backend, answer.Outputs = l.engine, out
+	answer.Backend, answer.Outputs, answer.Labels = l.engine, out, l.classes
 	if process {
 		start := time.Now()
 		answer.Outputs, err = l.process(out, fit)

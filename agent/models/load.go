@@ -32,6 +32,7 @@ type live struct {
 	limits    image.Limits
 	converter *image.Converter // nil: takes no images
 	processor *post.Processor  // nil: the tensors are the answer
+	classes   []string         // names of the classes by their index in an output
 	order     []int            // number of the session's output for each of the manifest's
 	memory    int64            // bytes that it counts for
 	mean      infer.Mean       // of its inferences
@@ -410,6 +411,7 @@ func (l *live) prove(ctx context.Context) error {
 	if l.Preprocess != nil {
 		l.converter = image.NewConverter(l.Manifest)
 	}
+	l.classes = byIndex(l.labels, l.Postprocess.Offset)
 	if l.Postprocess.Kind != model.Raw {
 		var err error
 		if l.processor, err = post.New(l.Manifest, l.labels); err != nil {
@@ -425,6 +427,18 @@ func (l *live) prove(ctx context.Context) error {
 		return nil
 	}
 	return l.selftest(ctx)
+}
+
+// byIndex returns the labels by the index of the class, whose label is so many
+// lines further on in the file; where that is before the first line, it has none.
+func byIndex(labels []string, offset int) []string {
+	if len(labels) == 0 {
+		return nil
+	}
+	if offset < 0 {
+		return append(make([]string, -offset), labels...)
+	}
+	return labels[min(offset, len(labels)):]
 }
 
 // match compares the session's tensors with the manifest's, where it has some,

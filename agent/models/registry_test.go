@@ -221,6 +221,9 @@ func TestTensorsInAndOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	first, err := r.Infer(t.Context(), "pets", "", infer.Request{Inputs: []tensor.Tensor{in}})
+	if !slices.Equal(first.Labels, []string{"cat", "dog"}) {
+		t.Errorf("labels %q, want cat and dog", first.Labels)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

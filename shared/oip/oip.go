@@ -49,6 +49,7 @@ const (
 	BinaryTensorData = "binary_tensor_data"
 	ModelRepository  = "model_repository"
 	Statistics       = "statistics"
+	Classification   = "classification"
 )
 
 // WriteError answers a request with err in the protocol's form: {"error": text},

@@ -13,12 +13,13 @@ type Params map[string]any
 
 // The parameters that this project knows. Others are kept and have no effect.
 const (
-	ParamBinarySize   = "binary_data_size"   // of a tensor: bytes of it after the JSON
-	ParamBinary       = "binary_data"        // of an output asked for: true for binary
-	ParamBinaryOutput = "binary_data_output" // of a request: the same for all outputs
-	ParamPostprocess  = "postprocess"        // of a request: labels and boxes, or raw outputs
-	ParamPriority     = "priority"           // of a request: 0 to 7, 0 first
-	ParamTimeout      = "timeout"            // of a request: µs, as Triton has it; 0 for none
+	ParamBinarySize     = "binary_data_size"   // of a tensor: bytes of it after the JSON
+	ParamBinary         = "binary_data"        // of an output asked for: true for binary
+	ParamBinaryOutput   = "binary_data_output" // of a request: the same for all outputs
+	ParamClassification = "classification"     // of an output asked for: its so many highest values
+	ParamPostprocess    = "postprocess"        // of a request: labels and boxes, or raw outputs
+	ParamPriority       = "priority"           // of a request: 0 to 7, 0 first
+	ParamTimeout        = "timeout"            // of a request: µs, as Triton has it; 0 for none
 )
 
 // maxParams bounds the parameters of one body: each costs more memory than text.
