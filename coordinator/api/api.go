@@ -59,6 +59,9 @@ type Gateway interface {
 	Choose(model string) route.Choice
 	// Forward sends the request to an agent, with the body that was read from it.
 	Forward(in *http.Request, model string, body []byte) (*http.Response, error)
+	// At sends the request to that agent and to no other, within the time of its
+	// context, and returns the body of its answer.
+	At(in *http.Request, node string, body []byte) ([]byte, error)
 }
 
 // An Enroller makes join codes and admits nodes that show one.

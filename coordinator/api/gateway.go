@@ -7,26 +7,23 @@ import (
 	"math"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"primespark/coordinator/fsm"
 	"primespark/shared/fleet"
 	"primespark/shared/model"
+	"primespark/shared/oip"
 	"primespark/shared/problem"
 	"primespark/shared/version"
 	"primespark/shared/wire"
 )
 
-// serverMetadata answers GET /v2. Only what the gateway itself does is listed.
-type serverMetadata struct {
-	Name       string   `json:"name"`
-	Version    string   `json:"version"`
-	Extensions []string `json:"extensions"`
-}
-
 func (a *API) serverMetadata(w http.ResponseWriter, _ *call) error {
-	return answer(w, serverMetadata{"prime-spark", version.Number, []string{"binary_tensor_data"}})
+	return answer(w, oip.Server{
+		Name: "prime-spark", Version: version.Number,
+		// Of what agents do, and what the gateway makes of several of them.
+		Extensions: []string{oip.BinaryTensorData, oip.Classification, oip.ModelRepository, oip.Statistics},
+	})
 }
 
 // healthBody has both keys, since the protocol's REST text says that ready
@@ -60,33 +57,6 @@ func (a *API) serving() bool {
 
 func usable(n fleet.Node, decided fsm.Node) bool {
 	return n.Role == fleet.Agent && n.Liveness == fleet.Alive && n.Vital.Ready && decided.State == fsm.Approved
-}
-
-// index lists the models that agents have ready, each with its agents.
-func (a *API) index(w http.ResponseWriter, r *call) error {
-	// The request may ask for ready models only; there are no others here.
-	if _, err := io.Copy(io.Discard, r.Body); err != nil {
-		return err
-	}
-	state, _ := a.cfg.Group.State()
-	rows := []wire.ModelRow{}
-	for _, n := range a.cfg.Views.Get() {
-		if !usable(n, state.Nodes[n.Name]) {
-			continue
-		}
-		for _, s := range n.Vital.Models {
-			i := slices.IndexFunc(rows, func(row wire.ModelRow) bool { return row.Name == s.Name && row.Version == s.Version })
-			if i < 0 {
-				i = len(rows)
-				rows = append(rows, wire.ModelRow{Status: model.Status{Name: s.Name, Version: s.Version, State: model.Ready}})
-			}
-			rows[i].Nodes = append(rows[i].Nodes, n.Name)
-		}
-	}
-	slices.SortFunc(rows, func(a, b wire.ModelRow) int {
-		return strings.Compare(a.Name+"\x00"+a.Version, b.Name+"\x00"+b.Version)
-	})
-	return answer(w, rows)
 }
 
 // ofModel passes a question about a model on to an agent that has it.

@@ -90,6 +90,14 @@ func (g *group) Read(context.Context) (fsm.State, error) {
 // A gate answers instead of agents.
 type gate struct {
 	answer func(in *http.Request, model string, body []byte) (*http.Response, error)
+	at     func(in *http.Request, node string, body []byte) ([]byte, error)
+}
+
+func (g *gate) At(in *http.Request, node string, body []byte) ([]byte, error) {
+	if g.at == nil {
+		return nil, problem.New(problem.Unreachable, "Wait.", "Silence.")
+	}
+	return g.at(in, node, body)
 }
 
 func (*gate) Choose(model string) route.Choice {

@@ -9,6 +9,7 @@ import (
 
 	"primespark/coordinator/fsm"
 	"primespark/shared/identity"
+	"primespark/shared/oip"
 	"primespark/shared/version"
 	"primespark/shared/wire"
 )
@@ -63,10 +64,13 @@ func routes() []Route {
 		{"GET", wire.PathAlerts, View, "", "What is wrong now: since when, what to do, and who was told when. The critical first, then the oldest.", []Param{stale}, nil, wire.AlertsBody{}, (*API).alerts},
 		{"GET", wire.PathStream, View, "", "What happens, as server-sent events: event (an event) and fleet (the summary, when it changes).", []Param{{"after", "id of an event: later ones come first; so does the header Last-Event-ID"}}, nil, nil, (*API).stream},
 
-		{"GET", "/v2", View, "", "The gateway's name and extensions (Open Inference Protocol).", nil, nil, serverMetadata{}, (*API).serverMetadata},
+		{"GET", "/v2", View, "", "The gateway's name and extensions (Open Inference Protocol).", nil, nil, oip.Server{}, (*API).serverMetadata},
 		{"GET", "/v2/health/live", View, "", "Whether the gateway runs.", nil, nil, healthBody{}, (*API).oipLive},
 		{"GET", "/v2/health/ready", View, "", "Whether there is an agent that can answer.", nil, nil, healthBody{}, (*API).oipReady},
-		{"POST", wire.PathIndex, View, "", "Which models the fleet has ready, and on which agents.", nil, nil, []wire.ModelRow{}, (*API).index},
+		{"POST", wire.PathIndex, View, "", "Which models the agents have, ready or not, and which agents have them ready. The body may be empty.", nil, oip.IndexRequest{}, []wire.ModelRow{}, (*API).index},
+		{"POST", "/v2/repository/models/{model}/load", Operate, "model.load", "Have all agents that have the model in their store load it, or the one that parameters.node names. The body may be empty.", nil, oip.LoadRequest{}, controlled{}, control("load")},
+		{"POST", "/v2/repository/models/{model}/unload", Operate, "model.unload", "Have all agents that have the model unload it, or the one that parameters.node names. The body may be empty.", nil, oip.LoadRequest{}, controlled{}, control("unload")},
+		{"GET", "/v2/models/stats", View, "", "The counts of all models, summed over the agents that answered.", nil, nil, oip.Stats{}, (*API).stats},
 		{"GET", "/", View, "", "The status page.", nil, nil, nil, (*API).showPage},
 		{"GET", "/nodes/{name}", View, "", "The page of one node, with charts of what it measured. It never waits for a quorum.", []Param{{"range", "how far back: 1h, 24h or 30d; 1h if not given"}}, nil, nil, (*API).showNode},
 		{"GET", "/page/stream", View, "", "The changing part of the page, as server-sent events.", nil, nil, nil, (*API).pageStream},
@@ -87,6 +91,7 @@ func routes() []Route {
 		table = append(table,
 			Route{"GET", model, View, "", "What a model takes and gives, as an agent that has it says.", nil, nil, nil, (*API).ofModel},
 			Route{"GET", model + "/ready", View, "", "Whether an agent has the model ready.", nil, nil, nil, (*API).ofModel},
+			Route{"GET", model + "/stats", View, "", "The counts of a model, summed over the agents that answered.", nil, nil, oip.Stats{}, (*API).stats},
 			Route{"POST", model + "/infer", Infer, "", "Infer on the best agent. The body is passed on as it is: JSON, JSON with binary tensors, or an image with Inference-Header-Content-Length: 0.", nil, nil, nil, (*API).infer},
 		)
 	}
