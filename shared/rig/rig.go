@@ -175,6 +175,10 @@ func (r *Rig) Client(coordinators ...*Node) *wire.Client {
 	return wire.Pinned(servers, r.token, r.ca)
 }
 
+// Access is what a client of another make needs: the admin's token, and the
+// certificate of the cluster's authority in PEM. It is there after Start.
+func (r *Rig) Access() (token string, ca []byte) { return r.token, r.ca }
+
 // Healthy waits until every coordinator votes, has what the leader had and sees
 // the whole fleet, and every agent is ready with the model.
 func (r *Rig) Healthy(ctx context.Context, model string) (wire.StatusBody, error) {
