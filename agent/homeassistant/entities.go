@@ -88,7 +88,9 @@ func (n Node) binaries(all map[string]component) {
 		AttributesIn: n.Topics.State(), AttributesBy: "{{ value_json.self.problem | tojson }}",
 	})
 	yes("ready", "Ready", "running", "value_json.self.ready", component{Category: diagnostic})
-	if _, has := n.Streams[telemetry.Power]; has {
+	_, battery := n.Streams[telemetry.Battery]
+	_, mains := n.Streams[telemetry.Power].Value.Field("mains") // a Pi without a battery tells of its supply there
+	if battery || mains {
 		yes("mains", "Mains power", "plug", "value_json.power.mains | int(0) == 1", component{})
 		left := component{
 			Platform: "sensor", Name: "Battery time left", Class: "duration", StateClass: "measurement", Unit: "min",

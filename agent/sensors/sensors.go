@@ -1,6 +1,7 @@
 // Package sensors measures the host: processor, memory, disk, network and
-// temperature, each as a stream of samples. It reads Linux's /proc and /sys
-// through gopsutil.
+// temperature, and of a Raspberry Pi its supply, throttling and cooling, each as a
+// stream of samples. It reads Linux's /proc and /sys, through gopsutil where that can,
+// and asks the Pi's firmware.
 //
 // A sensor that fails is told of when it begins and when it ends; the others go
 // on. A host without a thermal sensor, as most virtual machines are, simply has
@@ -16,6 +17,7 @@ import (
 
 	"github.com/shirou/gopsutil/v3/common"
 
+	"primespark/shared/firmware"
 	"primespark/shared/run"
 	"primespark/shared/telemetry"
 )
@@ -27,17 +29,21 @@ type Recorder interface {
 
 // Figures are what others want to know of the host at a glance.
 type Figures struct {
-	CPU         float64  // 0 to 1, of all cores, over the last interval
-	Memory      float64  // 0 to 1, used: what is not available to programs
-	Temperature *float64 // °C of the processor; nil without a sensor
+	CPU         float64         // 0 to 1, of all cores, over the last interval
+	Memory      float64         // 0 to 1, used: what is not available to programs
+	Temperature *float64        // °C of the processor; nil without a sensor
+	Supply      firmware.Supply // of a Pi 5; zero where it is not known
 }
 
 // Config says what to measure. The zero value measures the real host each 10 s.
 type Config struct {
-	Every time.Duration
-	Path  string // the disk that holds this file or folder is measured; "/" if empty
-	Proc  string // in place of /proc
-	Sys   string // in place of /sys
+	Every    time.Duration
+	Path     string           // the disk that holds this file or folder is measured; "/" if empty
+	Proc     string           // in place of /proc
+	Sys      string           // in place of /sys
+	Firmware firmware.Mailbox // of a Raspberry Pi
+	// Supplied: who watches the battery records the supply, too, in the same samples.
+	Supplied bool
 }
 
 // A Monitor measures while it runs.
@@ -59,6 +65,7 @@ var _ run.Part = (*Monitor)(nil)
 // reading, and errNone where the host has no such thing.
 type sensor struct {
 	stream telemetry.Stream
+	silent bool // its value is kept and not recorded
 	read   func(ctx context.Context, now time.Time) (telemetry.Value, error)
 }
 
@@ -83,12 +90,16 @@ func New(c Config, record Recorder, log *slog.Logger) *Monitor {
 		c.Sys = "/sys"
 	}
 	m.env[common.HostProcEnvKey], m.env[common.HostSysEnvKey] = c.Proc, c.Sys
+	pi := board{c.Sys, c.Firmware}
 	m.sensors = []sensor{
-		{telemetry.CPU, new(cpuSensor).read},
-		{telemetry.Memory, readMemory},
-		{telemetry.Disk, (&diskSensor{path: c.Path, proc: c.Proc, sys: c.Sys}).read},
-		{telemetry.Network, (&networkSensor{sys: c.Sys}).read},
-		{telemetry.Temperature, readTemperature},
+		{telemetry.CPU, false, new(cpuSensor).read},
+		{telemetry.Memory, false, readMemory},
+		{telemetry.Disk, false, (&diskSensor{path: c.Path, proc: c.Proc, sys: c.Sys}).read},
+		{telemetry.Network, false, (&networkSensor{sys: c.Sys}).read},
+		{telemetry.Temperature, false, readTemperature},
+		{telemetry.Cooling, false, pi.cooling},
+		{telemetry.Throttle, false, pi.throttle},
+		{telemetry.Power, c.Supplied, pi.supply},
 	}
 	return m
 }
@@ -122,7 +133,9 @@ func (m *Monitor) measure(ctx context.Context) {
 		v, err := s.read(ctx, time.Now())
 		if err == nil {
 			m.note(s.stream, v)
-			err = m.record.Record(s.stream, v)
+			if !s.silent {
+				err = m.record.Record(s.stream, v)
+			}
 		}
 		m.say(ctx, s.stream, err)
 	}
@@ -141,6 +154,21 @@ func (m *Monitor) note(stream telemetry.Stream, v telemetry.Value) {
 	case telemetry.Temperature:
 		celsius := v.Number()
 		m.host.Temperature = &celsius
+	case telemetry.Power:
+		m.host.Supply.Volts, _ = v.Field("supply_volts")
+		m.host.Supply.Watts, _ = v.Field("board_watts")
+	}
+}
+
+// forget drops the figures of a sensor that fails.
+func (m *Monitor) forget(stream telemetry.Stream) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch stream {
+	case telemetry.Temperature:
+		m.host.Temperature = nil
+	case telemetry.Power:
+		m.host.Supply = firmware.Supply{}
 	}
 }
 
@@ -150,10 +178,8 @@ func (m *Monitor) say(ctx context.Context, stream telemetry.Stream, err error) {
 	if errors.Is(err, errNotYet) || ctx.Err() != nil {
 		return
 	}
-	if stream == telemetry.Temperature && err != nil {
-		m.mu.Lock()
-		m.host.Temperature = nil
-		m.mu.Unlock()
+	if err != nil {
+		m.forget(stream)
 	}
 	failed := err != nil && !errors.Is(err, errNone)
 	switch was := m.fault[stream]; {

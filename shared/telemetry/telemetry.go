@@ -29,6 +29,7 @@ const (
 	Disk        Stream = "disk"        // fields: used 0 to 1, free_bytes, total_bytes, read_ and write_bytes_per_second
 	Network     Stream = "network"     // fields: received_ and sent_bytes_per_second, errors_per_second
 	Temperature Stream = "temperature" // a number, °C, of the processor
+	Cooling     Stream = "cooling"     // fields: fan_rpm, fan_duty 0 to 1, nvme_celsius, io_celsius of a Pi 5's I/O chip
 	Throttle    Stream = "throttle"    // fields: the firmware's flags, 0 or 1
 	Inference   Stream = "inference"   // fields: in_flight, queue, latency_seconds of the slowest model
 	Hailo       Stream = "hailo"       // fields: temperature_celsius, power_watts, frames_per_second, used (of the compiler's estimate), utilization (of the time)
