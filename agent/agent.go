@@ -80,7 +80,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	if err != nil {
 		return err
 	}
-	host := sensors.New(sensors.Config{Every: cfg.Telemetry.Every.D(), Path: cfg.StateDir}, recorder, part(log, "sensors"))
+	host := sensors.New(sensors.Config{Every: cfg.Telemetry.Every.D(), Path: cfg.StateDir, Supplied: cfg.Battery.Source != "none"}, recorder, part(log, "sensors"))
 	parts := append([]run.Part{conditions}, chip.parts(cfg.Telemetry.Every.D(), recorder, conditions, part(log, "hailo"))...)
 	parts = append(parts,
 		registry,
@@ -95,11 +95,12 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	if err := self.register(metrics, id, recorder.Newest().Get); err != nil {
 		return err
 	}
-	if cfg.Battery.Source == "sim" {
-		monitor, err := simulated(cfg.Battery, recorder, part(log, "battery"))
+	if cfg.Battery.Source != "none" {
+		monitor, release, err := newBattery(cfg, host.Host, recorder, part(log, "battery"))
 		if err != nil {
 			return err
 		}
+		defer release()
 		self.power = monitor.Power().Get
 		power.get.Store(&self.power)
 		parts = append(parts, run.Restart(monitor, part(log, "battery")))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"slices"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"primespark/agent/battery"
 	"primespark/agent/config"
 	"primespark/agent/infer"
 	"primespark/agent/infer/builtin"
@@ -48,19 +46,6 @@ func engines(cfg config.Infer, chip *accelerator, out Outside) []infer.Backend {
 		}
 	}
 	return all
-}
-
-// simulated makes the battery that follows the configuration's script.
-func simulated(cfg config.Battery, recorder *record.Recorder, log *slog.Logger) (*battery.Monitor, error) {
-	script := make([]battery.Point, len(cfg.Script))
-	for i, p := range cfg.Script {
-		script[i] = battery.Point{At: p.T.D(), Mains: p.Mains, Charge: battery.Charge(p.SoC), Load: p.Load}
-	}
-	sim, err := battery.NewSim(script)
-	if err != nil {
-		return nil, fmt.Errorf("battery.script: %w", err)
-	}
-	return battery.New(battery.Config{Gauge: sim, Every: cfg.Every.D(), Record: recorder, Log: log}), nil
 }
 
 // membership reads who the node is in its cluster; nil if it belongs to none. An

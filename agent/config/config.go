@@ -36,6 +36,7 @@ type Config struct {
 	Models    Models    `yaml:"models"`
 	Infer     Infer     `yaml:"infer"`
 	Hailo     Hailo     `yaml:"hailo"`
+	I2C       I2C       `yaml:"i2c"`
 	Battery   Battery   `yaml:"battery"`
 	Telemetry Telemetry `yaml:"telemetry"`
 	Outbox    Outbox    `yaml:"outbox"`
@@ -117,21 +118,6 @@ const (
 	Service   = "service" // shared with other programs through hailort.service
 )
 
-// Battery configures where the state of charge comes from.
-type Battery struct {
-	Source string        `yaml:"source"` // none or sim
-	Every  conf.Duration `yaml:"every"`  // between recorded samples
-	Script []Point       `yaml:"script"` // sim: what happens when, interpolated in between
-}
-
-// A Point is one moment of a simulated battery.
-type Point struct {
-	T     conf.Duration `yaml:"t"` // since start
-	Mains bool          `yaml:"mains"`
-	SoC   float64       `yaml:"soc"`  // state of charge, 0 to 1
-	Load  float64       `yaml:"load"` // W
-}
-
 // Telemetry configures the samples of the host.
 type Telemetry struct {
 	Every conf.Duration `yaml:"every"`
@@ -173,7 +159,8 @@ func Default() Config {
 		Models:    Models{Memory: 512 << 20},
 		Infer:     Infer{Queue: 16, Deadline: conf.Duration(30 * time.Second)},
 		Hailo:     Hailo{Enabled: Auto, Share: Exclusive, Models: "/usr/share/hailo-models", Load: []string{}, Depth: 4, Warm: 85, Hot: 95},
-		Battery:   Battery{Source: "none", Every: conf.Duration(10 * time.Second)},
+		I2C:       I2C{Bus: "/dev/i2c-1"},
+		Battery:   defaultBattery(),
 		Telemetry: Telemetry{Every: conf.Duration(10 * time.Second)},
 		Outbox:    Outbox{MaxSize: 256 << 20, MaxAge: conf.Duration(7 * 24 * time.Hour)},
 		MQTT:      MQTT{Prefix: "primespark", Ack: "coordinator", Profile: "primespark", HomeAssistant: "on"},
@@ -226,6 +213,9 @@ func (c Config) check(f *conf.File) {
 	}
 	c.Infer.check(f)
 	c.Hailo.check(f)
+	if !filepath.IsAbs(c.I2C.Bus) {
+		f.Bad("i2c.bus", "%q is not a path from the root; give one as in /dev/i2c-1", c.I2C.Bus)
+	}
 	c.Battery.check(f)
 	f.CheckEvery("telemetry.every", c.Telemetry.Every, 100*time.Millisecond, time.Hour)
 	if m := c.Outbox.MaxSize; m < 1<<20 || m > 64<<30 {
@@ -274,26 +264,6 @@ func (c Hailo) check(f *conf.File) {
 	}
 	if !(c.Hot >= c.Warm && c.Hot <= 105) {
 		f.Bad("hailo.hot", "%v °C is not between hailo.warm, %v °C, and 105, where its makers end; give 95", c.Hot, c.Warm)
-	}
-}
-
-func (c Battery) check(f *conf.File) {
-	f.CheckOneOf("battery.source", c.Source, "none", "sim")
-	f.CheckEvery("battery.every", c.Every, time.Second, 10*time.Minute)
-	if c.Source == "sim" && len(c.Script) == 0 {
-		f.Bad("battery.script", "is empty; give the simulation at least one point, as in {t: 0s, mains: true, soc: 0.9, load: 5}")
-	}
-	for i, p := range c.Script {
-		key := fmt.Sprintf("battery.script[%d]", i)
-		if p.SoC < 0 || p.SoC > 1 {
-			f.Bad(key+".soc", "%v is not a state of charge; give 0 to 1, as in 0.85", p.SoC)
-		}
-		if p.Load < 0 || p.Load > 100 {
-			f.Bad(key+".load", "%v W is not a load of a Pi; give 0 to 100, as in 5", p.Load)
-		}
-		if i > 0 && p.T <= c.Script[i-1].T {
-			f.Bad(key+".t", "%v does not come after the point before it, %v; put the points in order", p.T, c.Script[i-1].T)
-		}
 	}
 }
 

@@ -83,3 +83,31 @@ func TestProfile(t *testing.T) {
 		}
 	}
 }
+
+func TestBattery(t *testing.T) {
+	for text, want := range map[string]string{
+		"battery: {source: x120x, address: 0x36, cells: 1, capacity_mah: 12000}":  "",
+		"battery: {source: waveshare-ina219, address: 0x43, shunt_ohm: 0.1}":      "",
+		"battery: {source: nut, nut: {server: \"nas:3493\", ups: desk}}":          "",
+		"battery: {line: {mains: low, offset: 17, chip: /tmp/mains, bias: none}}": "",
+		"i2c: {bus: /tmp/registers}":                                              "",
+		"battery: {source: car}":                                                  "battery.source",
+		"battery: {address: 0x80}":                                                "battery.address: 0x80 is no address",
+		"battery: {cells: 100}":                                                   "battery.cells",
+		"battery: {capacity_mah: -1}":                                             "battery.capacity_mah",
+		"battery: {cell_ohm: .nan}":                                               "battery.cell_ohm",
+		"battery: {shunt_ohm: 0}":                                                 "battery.shunt_ohm",
+		"battery: {supply: ../../etc}":                                            "battery.supply",
+		"battery: {nut: {server: here}}":                                          "battery.nut.server",
+		"battery: {line: {mains: on}}":                                            "battery.line.mains",
+		"battery: {line: {bias: sideways}}":                                       "battery.line.bias",
+		"battery: {line: {chip: \"\"}}":                                           "battery.line.chip",
+		"battery: {line: {offset: -1}}":                                           "battery.line.offset",
+		"i2c: {bus: i2c-1}":                                                       "i2c.bus",
+	} {
+		_, err := Parse([]byte("name: pi-1\n" + text))
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}
