@@ -1,6 +1,6 @@
-// Package oip_test has an independent client of the Open Inference Protocol, in
-// Node, talk to daemons as they are released: to an agent and to the coordinators'
-// gateway, over REST and gRPC.
+// Package oip_test holds an agent and the coordinators' gateway against the documents of
+// the Open Inference Protocol, sentence by sentence, and has an independent client, in
+// Node, talk to both as they are released, over REST and gRPC.
 package oip_test
 
 import (
@@ -15,7 +15,7 @@ import (
 	"primespark/shared/testphoto"
 )
 
-const model = "blazeface" // which every agent has
+const blazeface = "blazeface" // which every agent has
 
 func TestIndependentClient(t *testing.T) {
 	if testing.Short() {
@@ -32,7 +32,7 @@ func TestIndependentClient(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	dir := install(ctx, t)
-	r := fleet(ctx, t)
+	r := daemons(ctx, t)
 	token, ca := r.Access()
 	write(t, filepath.Join(dir, "token"), []byte(token))
 	write(t, filepath.Join(dir, "ca.pem"), ca)
@@ -88,8 +88,8 @@ func write(t *testing.T, path string, b []byte) {
 	}
 }
 
-// fleet builds the daemons and runs one of each.
-func fleet(ctx context.Context, t *testing.T) *rig.Rig {
+// daemons builds the programs and runs one of each.
+func daemons(ctx context.Context, t *testing.T) *rig.Rig {
 	t.Helper()
 	bin := t.TempDir()
 	build := exec.CommandContext(ctx, "go", "build", "-o", bin+"/", "primespark/agent/cmd/prime-spark-agent", "primespark/coordinator/cmd/prime-spark-coordinator")
@@ -108,7 +108,7 @@ func fleet(ctx context.Context, t *testing.T) *rig.Rig {
 	if err := r.Start(ctx, func(string) {}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Healthy(ctx, model); err != nil {
+	if _, err := r.Healthy(ctx, blazeface); err != nil {
 		t.Fatal(err)
 	}
 	return r
