@@ -8,6 +8,7 @@ import (
 
 	"primespark/coordinator/fsm"
 	"primespark/shared/fleet"
+	"primespark/shared/version"
 	"primespark/shared/wire"
 )
 
@@ -110,9 +111,27 @@ func (p picture) status() wire.StatusBody {
 	}
 	b.Summary = p.summary(b.Coordinators)
 	b.Advice, b.Removed = wire.GroupAdvice(b.Summary.Voters), p.removed
+	b.Behind, b.Newest = p.behind()
 	b.Mode = p.mode(b.Summary)
 	b.Summary.Sentence = p.sentence(b.Summary)
 	return b
+}
+
+// behind are the nodes that want an upgrade, and what the newest of the fleet runs;
+// nothing if none does.
+func (p picture) behind() ([]string, string) {
+	versions := map[string]string{}
+	for _, n := range p.view {
+		if p.state.Nodes[n.Name].Active() && n.Liveness == fleet.Alive {
+			versions[n.Name] = n.Version
+		}
+	}
+	names, newest := version.Behind(versions)
+	if len(names) == 0 {
+		return nil, ""
+	}
+	slices.Sort(names)
+	return names, newest
 }
 
 func (p picture) summary(group []wire.Coordinator) wire.Summary {

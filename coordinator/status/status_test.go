@@ -94,6 +94,7 @@ func trouble() View {
 		},
 		{Key: "node_down/pi-3", Severity: "warning", Detail: "The agent pi-3 is down.", Remedy: "See whether it has power and a network.", Since: noon.Add(-4 * time.Minute)},
 	}
+	v.Status.Behind, v.Status.Newest = []string{"c3", "pi-2"}, "1.1.0"
 	v.Nodes = []wire.NodeBody{battery, hot, dead, pending, unseen, revoked}
 	v.Events = append(v.Events,
 		wire.Event{ID: "3", At: noon.Add(-4 * time.Minute), Severity: "warning", Detail: "The agent pi-3 does not answer any more.", Remedy: "Check its power and its network; prime-spark node pi-3 tells what it said last."},
@@ -116,6 +117,7 @@ func hostile() View {
 	v.Status.StateChecksum = evil
 	v.Status.Backup = &wire.BackupStatus{Path: evil, Node: evil, Error: evil}
 	v.Status.Coordinators[0].Name, v.Status.Coordinators[0].API, v.Status.Coordinators[0].Version, v.Status.Coordinators[0].Role = evil, evil, evil, evil
+	v.Status.Behind, v.Status.Newest = []string{evil, evil}, evil
 	n := agent(evil)
 	n.State, n.Version, n.Reasons, n.Ready = "pending", evil, []string{evil}, false
 	n.Liveness, n.Mode, n.Power.Source = evil, evil, evil

@@ -25,6 +25,10 @@ type StatusBody struct {
 	// Removed says that the others count the coordinator that answers no more: what
 	// it shows is of the time when they still did.
 	Removed bool `json:"removed,omitempty"`
+	// Behind are the nodes that are alive and run an older version than others do; Newest
+	// is what those run.
+	Behind []string `json:"behind,omitempty"`
+	Newest string   `json:"newest,omitempty"`
 }
 
 // GroupAdvice is what to do about a group with so many voters; empty if they are

@@ -94,6 +94,7 @@ func coordinator() http.Handler {
 				{Name: "c3", Role: wire.RoleUnreachable, API: "10.0.0.3:7480", Voter: true},
 			},
 			Summary: wire.Summary{Sentence: "1 of 2 agents healthy, quorum 2/2."},
+			Behind:  []string{"evil\x1b[2J", "pi-1"}, Newest: "1.1.0",
 		}, nil
 	})
 	answer("GET /v1/nodes", func(*http.Request) (any, error) { return wire.NodesBody{Nodes: []wire.NodeBody{hostile, pi1}}, nil })

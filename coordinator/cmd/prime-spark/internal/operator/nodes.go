@@ -60,6 +60,10 @@ func showStatus(out *cli.Out, b wire.StatusBody) {
 		out.Line("")
 		out.Line("%s", b.Advice)
 	}
+	if len(b.Behind) > 0 {
+		out.Line("")
+		out.Line("Older than %s: %s. Upgrade with prime-spark upgrade.", b.Newest, strings.Join(b.Behind, ", "))
+	}
 }
 
 func showCoordinators(out *cli.Out, group []wire.Coordinator) {
