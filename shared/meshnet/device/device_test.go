@@ -95,10 +95,10 @@ func wanted(t *testing.T) device.State {
 		Routes: []device.Route{
 			{To: prefix, Link: "pst0", Source: self, Metric: 100},
 			{To: member, Link: "psth", Source: self, Metric: 10},
-			{To: member, Link: "psth", Source: self, Metric: 10, Relayed: true},
+			{To: member, Link: "psth", Source: self, Metric: 10, Aside: true},
 			{To: all[1], Link: "pst0", Source: old, Metric: 100},
 		},
-		Prefixes: all, Relays: []string{"pst0"}, Forward: true,
+		Prefixes: all, Relays: []string{"pst0"}, Probed: []string{"psth"}, Forward: true,
 		Firewall: device.Firewall{{From: []netip.Prefix{prefix}, TCP: []uint16{7490}, UDP: []uint16{7482}}},
 	}
 }

@@ -29,7 +29,7 @@ func ipNet(p netip.Prefix) *net.IPNet {
 
 func alone(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 
-// tables are our routing tables: for everybody, and for what comes from a relay.
+// tables are our routing tables: the usual one, and the one aside.
 func (m *Manager) tables() []int { return []int{m.cfg.Table, m.cfg.Table + 1} }
 
 // guard refuses what is sent to the overlay, until there are routes: without it such
@@ -73,7 +73,7 @@ func (m *Manager) routes(wanted []Route, prefixes []netip.Prefix) error {
 			Table: m.cfg.Table, Family: family(r.To.Addr()), Dst: ipNet(r.To), LinkIndex: link.Attrs().Index,
 			Priority: r.Metric, Protocol: protocol, Scope: unix.RT_SCOPE_LINK,
 		}
-		if r.Relayed {
+		if r.Aside {
 			one.Table++
 		}
 		if one.Family == unix.AF_INET6 {
@@ -166,16 +166,16 @@ const (
 )
 
 // rules makes our rules what s wants. Three kinds: what WireGuard itself sends never
-// goes into the overlay; what comes from a relay has its own table; all else for the
-// overlay has ours.
+// goes into the overlay; what comes from a relay, or is sent through a probed link in
+// particular, has the second table; all else for the overlay has the first.
 func (m *Manager) rules(s State, rest ...surplus) error {
 	type key struct {
 		family, priority, table int
 		mark                    uint32
-		to, in                  string
+		to, in, out             string
 	}
 	of := func(r netlink.Rule) key {
-		k := key{family: r.Family, priority: r.Priority, table: r.Table, mark: r.Mark, in: r.IifName}
+		k := key{family: r.Family, priority: r.Priority, table: r.Table, mark: r.Mark, in: r.IifName, out: r.OifName}
 		if r.Dst != nil {
 			k.to = r.Dst.String()
 		}
@@ -194,6 +194,9 @@ func (m *Manager) rules(s State, rest ...surplus) error {
 		})
 		for _, l := range s.Relays {
 			add(p, func(r *netlink.Rule) { r.Priority, r.IifName, r.Table = priority+1, l, m.cfg.Table+1 })
+		}
+		for _, l := range s.Probed {
+			add(p, func(r *netlink.Rule) { r.Priority, r.OifName, r.Table = priority+1, l, m.cfg.Table+1 })
 		}
 		add(p, func(r *netlink.Rule) { r.Priority, r.Table = priority+2, m.cfg.Table })
 	}

@@ -26,9 +26,12 @@ type State struct {
 	// Prefixes are those of the overlay. What is sent there and has no route is
 	// refused at once, and never leaves by another way.
 	Prefixes []netip.Prefix
-	// Relays are the links to other hubs. What comes in by them follows the routes of
-	// table 1, so that no hub hands on to a third one what came from a second.
+	// Relays are the links to other hubs. What comes in by them follows the second
+	// table, so that no hub hands on to a third one what came from a second.
 	Relays []string
+	// Probed are links whose own table, the second one, is asked for what is sent
+	// through them in particular: probes reach by them what nothing else goes to yet.
+	Probed []string
 	// Firewall is what may come in by the links; nil closes them.
 	Firewall Firewall
 	// Forward is set on hubs: packets pass from link to link.
@@ -57,11 +60,11 @@ type Peer struct {
 // A Route sends a destination into a link. Among those of one destination the one
 // with the smallest metric counts.
 type Route struct {
-	To      netip.Prefix
-	Link    string
-	Source  netip.Addr // of packets that this host sends
-	Metric  int        // 1 and up
-	Relayed bool       // for packets that came in by a relay; else for all others
+	To     netip.Prefix
+	Link   string
+	Source netip.Addr // of packets that this host sends
+	Metric int        // 1 and up
+	Aside  bool       // in the second table: for what came by a relay, and for what is sent through a probed link
 }
 
 // Firewall says to which ports of this host the members of a subnet of the overlay

@@ -1,0 +1,457 @@
+// Package helper is the program that holds the rights over a host's network: it keeps
+// the interfaces of the mesh as the map says (Layout), probes hubs and direct paths,
+// and changes routes when one of them fails. It knows nothing of agents and
+// coordinators but what they want (meshnet.Wanted), remembers that, and goes on
+// without them.
+package helper
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"reflect"
+	"slices"
+	"time"
+
+	"primespark/shared/mesh"
+	"primespark/shared/meshnet"
+	"primespark/shared/meshnet/choice"
+	"primespark/shared/meshnet/device"
+	"primespark/shared/run"
+	"primespark/shared/watch"
+)
+
+// Device is the host's network, of which device.Manager is the real one.
+type Device interface {
+	Apply(device.State) error
+	Route(device.State) error
+	Observe() (map[string]device.LinkFacts, error)
+	PathMTU(netip.Addr) (int, error)
+	Networks() (device.Networks, error)
+	Watch(ctx context.Context, changed func()) error
+}
+
+// Echo probes members, as echo.Socket does.
+type Echo interface {
+	Ask(ctx context.Context, link string, to netip.Addr, size int, limit time.Duration) (time.Duration, error)
+}
+
+// Config is what a Helper is made of.
+type Config struct {
+	Dir     string // its own state: the last wish, which has the keys in it
+	Stem    string // what the names of its interfaces begin with
+	Device  Device
+	Echo    Echo
+	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
+	Timing  choice.Timing
+	Jitter  func(below time.Duration) time.Duration
+	Log     *slog.Logger
+	Beat    func(status string) error // tells the service manager in each round of the main loop
+}
+
+// How often what is done.
+const (
+	observeEvery   = time.Second
+	examineEvery   = 5 * time.Second
+	reconcileEvery = 30 * time.Second
+	calm           = time.Second // between two looks at the host after it changed
+	resolveEvery   = time.Minute
+	resolveAlone   = 5 * time.Second  // when no hub answers: the names may have moved
+	nextEndpoint   = 10 * time.Second // of a hub that does not answer at one
+	silent         = 15 * time.Second // without a packet, and a hub looks for the member at the others
+	seekEvery      = 5 * time.Second
+	lookTimeout    = 5 * time.Second // for a name
+)
+
+// A Helper keeps one node in the mesh.
+type Helper struct {
+	cfg   Config
+	facts *watch.Value[meshnet.Facts]
+	work  chan func() // what other goroutines have found, for the main loop
+	dirty chan struct{}
+
+	// All below belongs to the main loop.
+	wanted   meshnet.Wanted
+	refused  string // why the last wish was not followed
+	chooser  *choice.Chooser
+	direct   map[string]*choice.Direct
+	index    map[string]int
+	keys     map[string]uint64
+	hubs     map[string]*hub
+	latest   map[mesh.PublicKey]time.Time
+	observed map[string]device.LinkFacts
+	members  map[string]*member // of a hub
+	mtu      int
+	networks device.Networks
+	clash    string
+	fault    string // of the last attempt to make the host as wanted
+	applied  device.State
+	asked    map[string]bool // probes under way, so that a slow host does not heap them up
+	rotating rotation
+	last     time.Time // of the last round
+	sluggish bool      // this round came late: what is missed now is our own fault
+	due      struct{ observe, examine, through, reconcile, resolve, seek time.Time }
+	turn     int // whose turn it is to be the third member
+}
+
+// A hub is what is known of where one is.
+type hub struct {
+	addrs []netip.AddrPort
+	next  int
+	since time.Time // when addrs[next] was begun with
+}
+
+// A member is what a hub knows of one that is to come to it.
+type member struct {
+	received int64
+	heard    time.Time
+	via      string // the hub where it is, if not here
+	missed   int
+}
+
+// New makes a helper, which begins with what was wanted last.
+func New(cfg Config) *Helper {
+	h := &Helper{
+		cfg: cfg, facts: watch.New(meshnet.Facts{}), work: make(chan func(), 256), dirty: make(chan struct{}, 1),
+		direct: map[string]*choice.Direct{}, index: map[string]int{}, keys: map[string]uint64{}, hubs: map[string]*hub{},
+		latest: map[mesh.PublicKey]time.Time{}, members: map[string]*member{}, asked: map[string]bool{}, mtu: minMTU,
+	}
+	h.chooser = choice.NewChooser("", cfg.Timing, cfg.Jitter)
+	last, err := loadWanted(cfg.Dir)
+	if err != nil { // a daemon will tell again
+		cfg.Log.Error("the last map cannot be read; the mesh waits for a daemon to bring one", "err", err)
+	}
+	h.follow(last)
+	return h
+}
+
+// Facts are the newest.
+func (h *Helper) Facts() *watch.Value[meshnet.Facts] { return h.facts }
+
+// String names the part in logs.
+func (h *Helper) String() string { return "mesh" }
+
+// Run keeps the host as wanted until ctx ends, and leaves it so.
+func (h *Helper) Run(ctx context.Context) error {
+	return run.All(ctx,
+		run.Func("mesh", h.loop),
+		run.Restart(run.Func("watch over the network", func(ctx context.Context) error {
+			return h.cfg.Device.Watch(ctx, func() {
+				select {
+				case h.dirty <- struct{}{}:
+				default: // it will look anyway
+				}
+			})
+		}), h.cfg.Log),
+	)
+}
+
+func (h *Helper) loop(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the probes, whose findings nobody takes any more
+	tick := time.NewTicker(h.cfg.Timing.Every)
+	defer tick.Stop()
+	h.round(ctx, time.Now())
+	var look <-chan time.Time // when to look at a host that has changed
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			h.round(ctx, now)
+		case f := <-h.work:
+			f()
+			h.decide(time.Now())
+		case <-h.dirty:
+			if look == nil {
+				look = time.After(calm)
+			}
+		case <-look:
+			look = nil
+			h.due.reconcile = time.Time{}
+			h.reconcile(time.Now())
+		}
+	}
+}
+
+// post hands what was found to the main loop; not after it has ended.
+func (h *Helper) post(ctx context.Context, f func()) {
+	select {
+	case h.work <- f:
+	case <-ctx.Done():
+	}
+}
+
+// Want is what a daemon wants from now on; it may be called from anywhere.
+func (h *Helper) Want(ctx context.Context, w meshnet.Wanted) {
+	h.post(ctx, func() {
+		now := h.wanted
+		if w.Self == now.Self && w.Map.Cluster == now.Map.Cluster && w.Map.Version < now.Map.Version && w.Map.Version != 0 {
+			h.refused = fmt.Sprintf("The map is of version %d, older than the one in force, %d.", w.Map.Version, now.Map.Version)
+			return
+		}
+		h.refused = ""
+		if reflect.DeepEqual(w, now) {
+			return
+		}
+		if err := saveWanted(h.cfg.Dir, w); err != nil {
+			h.cfg.Log.Error("the map is in force and not kept", "err", err, "remedy", "see whether the disk is full")
+		}
+		h.follow(w)
+		h.due.examine, h.due.observe, h.due.resolve = time.Time{}, time.Time{}, time.Time{}
+	})
+}
+
+// follow takes over a wish.
+func (h *Helper) follow(w meshnet.Wanted) {
+	if w.Self != h.wanted.Self {
+		h.chooser = choice.NewChooser(w.Self, h.cfg.Timing, h.cfg.Jitter)
+	}
+	h.wanted = w
+	var hubs []choice.Hub
+	there := map[string]bool{}
+	for _, n := range w.Map.Hubs() {
+		if n.Name == w.Self {
+			continue
+		}
+		hubs = append(hubs, choice.Hub{Name: n.Name, Priority: n.Hub.Priority, Draining: n.Hub.Draining})
+		there[n.Name] = true
+	}
+	h.chooser.Set(hubs)
+	for name := range h.index {
+		if !there[name] {
+			delete(h.index, name)
+			delete(h.hubs, name)
+		}
+	}
+	for _, hub := range hubNames(w.Map) {
+		if _, ok := h.index[hub]; !ok && there[hub] {
+			h.index[hub] = h.free()
+		}
+	}
+}
+
+// free is the smallest number that no hub's link has.
+func (h *Helper) free() int {
+	for i := 0; ; i++ {
+		taken := false
+		for _, n := range h.index {
+			taken = taken || n == i
+		}
+		if !taken {
+			return i
+		}
+	}
+}
+
+// node is this node's view.
+func (h *Helper) node(now time.Time) Node {
+	n := Node{
+		Self: h.wanted.Self, Stem: h.cfg.Stem, Map: h.wanted.Map, Ring: h.wanted.Ring, Port: h.wanted.Listen, Ports: h.wanted.Ports, MTU: h.mtu,
+		Active: h.chooser.Active(), Index: h.index, Keys: h.keys, Hubs: map[string]Reach{}, Direct: h.direct, Via: map[string]string{},
+		Latest: h.latest, Now: now,
+	}
+	if n.Port == 0 {
+		n.Port = mesh.Port
+	}
+	for name := range h.index {
+		var r Reach
+		if p := h.chooser.Path(name); p != nil {
+			r.Up = p.Up()
+		}
+		if t := h.hubs[name]; t != nil && len(t.addrs) > 0 {
+			at := t.addrs[t.next%len(t.addrs)]
+			r.At, r.Port, r.Fixed = at.Addr(), at.Port(), !r.Up
+		}
+		n.Hubs[name] = r
+	}
+	for name, m := range h.members {
+		if m.via != "" {
+			n.Via[name] = m.via
+		}
+	}
+	return n
+}
+
+// round is what is done again and again.
+func (h *Helper) round(ctx context.Context, now time.Time) {
+	h.sluggish = !h.last.IsZero() && now.Sub(h.last) > h.cfg.Timing.Every+h.cfg.Timing.Timeout/2
+	h.last = now
+	if err := h.cfg.Beat(h.status()); err != nil {
+		h.cfg.Log.Debug("the service manager is not told", "err", err)
+	}
+	if !now.Before(h.due.resolve) {
+		h.due.resolve = now.Add(resolveEvery)
+		if h.chooser.Alone() {
+			h.due.resolve = now.Add(resolveAlone)
+		}
+		h.resolve(ctx)
+	}
+	if !now.Before(h.due.examine) {
+		h.due.examine = now.Add(examineEvery)
+		h.examine(h.node(now))
+	}
+	if !now.Before(h.due.observe) {
+		h.due.observe = now.Add(observeEvery)
+		h.observe(now)
+	}
+	h.decide(now)
+	h.probe(ctx, now)
+	h.tell(now)
+}
+
+// decide draws the consequences of what is known.
+func (h *Helper) decide(now time.Time) {
+	if hub, why := h.chooser.Choose(now); why != "" && !h.node(now).isHub() {
+		h.cfg.Log.Info("packets go through another hub", "hub", hub, "why", why)
+	}
+	h.rotate(now)
+	h.reconcile(now)
+}
+
+// reconcile makes the host what is wanted: all of it when that has changed or its
+// time has come, the routes alone if nothing else has.
+func (h *Helper) reconcile(now time.Time) {
+	s := device.State{}
+	if h.clash == "" {
+		s = h.node(now).Layout()
+	}
+	due := !now.Before(h.due.reconcile)
+	if !due && reflect.DeepEqual(s, h.applied) {
+		return
+	}
+	err := h.apply(s, due)
+	h.applied = s
+	switch {
+	case err != nil:
+		if h.fault == "" {
+			h.cfg.Log.Error("the mesh is not as it should be", "err", err)
+		}
+		h.fault = err.Error()
+		h.applied = device.State{} // so that it is tried again
+		h.due.reconcile = now.Add(calm)
+	case h.fault != "":
+		h.cfg.Log.Info("the mesh is as it should be again")
+		h.fault = ""
+	}
+}
+
+// apply brings the packets to another hub first, if that is among what has changed:
+// the rest takes longer.
+func (h *Helper) apply(s device.State, all bool) error {
+	if all {
+		h.due.reconcile = time.Now().Add(reconcileEvery)
+		return h.cfg.Device.Apply(s)
+	}
+	names := func(links []device.Link) (all []string) {
+		for _, l := range links {
+			all = append(all, l.Name)
+		}
+		return all
+	}
+	if slices.Equal(names(s.Links), names(h.applied.Links)) && !reflect.DeepEqual(s.Routes, h.applied.Routes) {
+		if err := h.cfg.Device.Route(s); err != nil {
+			return err
+		}
+		h.applied.Routes = s.Routes
+	}
+	if reflect.DeepEqual(s, h.applied) {
+		return nil
+	}
+	return h.cfg.Device.Apply(s)
+}
+
+// status is what systemctl status shows.
+func (h *Helper) status() string {
+	switch n := h.node(h.last); {
+	case h.clash != "":
+		return "off: " + h.clash
+	case h.fault != "":
+		return "not as it should be: " + h.fault
+	case n.isHub():
+		return fmt.Sprintf("hub of %d members", len(h.members))
+	case h.chooser.Active() != "":
+		return fmt.Sprintf("by hub %s, map %d", h.chooser.Active(), h.wanted.Map.Version)
+	case len(h.applied.Links) > 0:
+		return "no hub answers"
+	}
+	return "not in a mesh"
+}
+
+// resolve looks for the addresses of the hubs, beside the main loop.
+func (h *Helper) resolve(ctx context.Context) {
+	for _, n := range h.wanted.Map.Hubs() {
+		if n.Name == h.wanted.Self || h.asked["name of "+n.Name] {
+			continue
+		}
+		h.asked["name of "+n.Name] = true
+		endpoints := n.Static()
+		go func() { // ends with ctx, which the main loop cancels
+			var addrs []netip.AddrPort
+			for _, e := range endpoints {
+				addrs = append(addrs, h.lookUp(ctx, e)...)
+			}
+			h.post(ctx, func() {
+				delete(h.asked, "name of "+n.Name)
+				h.found(n.Name, addrs)
+			})
+		}()
+	}
+}
+
+func (h *Helper) lookUp(ctx context.Context, endpoint string) (all []netip.AddrPort) {
+	if at, err := netip.ParseAddrPort(endpoint); err == nil {
+		return []netip.AddrPort{at}
+	}
+	host, port, err := net.SplitHostPort(endpoint)
+	if err != nil {
+		return nil // the map was checked: it is not so
+	}
+	number, err := net.LookupPort("udp", port)
+	if err != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	addrs, err := h.cfg.Resolve(ctx, host)
+	if err != nil {
+		h.cfg.Log.Debug("the name of a hub is not known now", "host", host, "err", err) // the addresses known before stay
+	}
+	for _, a := range addrs {
+		all = append(all, netip.AddrPortFrom(a.Unmap(), uint16(number)))
+	}
+	return all
+}
+
+// found notes where a hub is. What is not known now stays as it was.
+func (h *Helper) found(name string, addrs []netip.AddrPort) {
+	if _, ok := h.index[name]; !ok || len(addrs) == 0 {
+		return
+	}
+	now := time.Now()
+	t := h.hubs[name]
+	if t == nil || !reflect.DeepEqual(t.addrs, addrs) {
+		h.hubs[name] = &hub{addrs: addrs, since: now}
+		h.measure()
+	}
+}
+
+// measure derives the links' MTU from the ways to the hubs.
+func (h *Helper) measure() {
+	least := 0
+	for _, t := range h.hubs {
+		for _, a := range t.addrs {
+			mtu, err := h.cfg.Device.PathMTU(a.Addr())
+			if err != nil {
+				h.cfg.Log.Debug("no way to a hub now", "hub", a, "err", err)
+				continue
+			}
+			if least == 0 || mtu < least {
+				least = mtu
+			}
+		}
+	}
+	h.mtu = MTU(least)
+}
