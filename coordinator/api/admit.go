@@ -1,8 +1,10 @@
 package api
 
 import (
+	"cmp"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"primespark/coordinator/fsm"
@@ -79,4 +81,32 @@ func (a *API) createToken(w http.ResponseWriter, r *call) error {
 		return err
 	}
 	return answer(w, wire.TokenBody{ID: made.ID, Name: made.Name, Role: string(made.Access), Token: text})
+}
+
+func (a *API) tokens(w http.ResponseWriter, r *call) error {
+	s, err := a.read(w, r)
+	if err != nil {
+		return err
+	}
+	b := wire.TokensBody{Tokens: []wire.TokenRow{}}
+	for _, t := range s.Tokens {
+		b.Tokens = append(b.Tokens, row(t))
+	}
+	slices.SortFunc(b.Tokens, func(x, y wire.TokenRow) int { return cmp.Or(cmp.Compare(x.Name, y.Name), cmp.Compare(x.ID, y.ID)) })
+	return answer(w, b)
+}
+
+func (a *API) revokeToken(w http.ResponseWriter, r *call) error {
+	if err := empty(r); err != nil {
+		return err
+	}
+	var t fsm.Token
+	if err := a.propose(r, fsm.TokenRevoke{ID: r.PathValue("id")}, &t); err != nil {
+		return err
+	}
+	return answer(w, row(t))
+}
+
+func row(t fsm.Token) wire.TokenRow {
+	return wire.TokenRow{ID: t.ID, Name: t.Name, Role: string(t.Access), Created: t.Created}
 }

@@ -144,6 +144,7 @@ type API struct {
 	rpc     *rpc.Server         // answers gRPC by the routes of /v2
 	roster  roster              // of the plans
 	polls   polls               // for the plans
+	wrong   tries               // to log in
 
 	receiving chan struct{} // one for each object that is being received
 	drawing   chan struct{} // one for each page with charts that is being made

@@ -172,7 +172,7 @@ func (a *API) admit(d door, row Route, c *call) (err error) {
 		c.who = anybody
 	}
 	if c.who.Ambient || row.Path == "/login" || row.Path == "/logout" {
-		if err := http.NewCrossOriginProtection().Check(c.Request); err != nil {
+		if err := sameSite(c); err != nil {
 			return &problem.Error{
 				Code: problem.Forbidden, Err: err, Detail: "The request comes from a page of another site.",
 				Remedy: "Use the page of this coordinator, or send a token.",
@@ -180,6 +180,17 @@ func (a *API) admit(d door, row Route, c *call) (err error) {
 		}
 	}
 	return allow(c.who, row.Permission)
+}
+
+// sameSite refuses what another site's page had the browser send. A browser that
+// shows our cookie says where a change comes from; one that does not, or what is no
+// browser, is taken for another site.
+func sameSite(c *call) error {
+	h := c.Header
+	if c.who.Session && c.Method != http.MethodGet && c.Method != http.MethodHead && h.Get("Sec-Fetch-Site") == "" && h.Get("Origin") == "" {
+		return errors.New("neither Sec-Fetch-Site nor Origin says where it comes from")
+	}
+	return http.NewCrossOriginProtection().Check(c.Request)
 }
 
 func (a *API) panicked(w *recorder, r *http.Request, v any) {
@@ -211,11 +222,18 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case r.URL.Path == "/v2" || strings.HasPrefix(r.URL.Path, "/v2/"):
 		oip.WriteError(w, err)
-	case r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html"):
+	case byBrowser(r):
 		a.failPage(w, r, e)
 	default:
 		problem.Write(w, err)
 	}
+}
+
+// byBrowser reports whether a person looks at the answer: who follows a link or
+// sends a form of ours.
+func byBrowser(r *http.Request) bool {
+	form := r.Method == http.MethodPost && strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") && !strings.HasPrefix(r.URL.Path, "/v1/")
+	return (r.Method == http.MethodGet || form) && strings.Contains(r.Header.Get("Accept"), "text/html")
 }
 
 // failPage shows an error to a person with a browser.

@@ -3,6 +3,7 @@ package api
 import (
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"primespark/coordinator/history"
@@ -15,7 +16,16 @@ import (
 // showPage shows the fleet as this coordinator knows it; it never waits for a quorum.
 func (a *API) showPage(w http.ResponseWriter, r *call) error {
 	v := a.view(time.Now())
-	return status.Show(w, http.StatusOK, func(b io.Writer) error { return status.Render(b, v, r.who.Session) })
+	return status.Show(w, http.StatusOK, func(b io.Writer) error { return status.Render(b, v, reader(r.who)) })
+}
+
+// reader is who looks at a page, as the page has it.
+func reader(p Principal) status.Reader {
+	r := status.Reader{Role: string(p.Role), Session: p.Session, Operate: Operate.to(p.Role)}
+	if name, ok := strings.CutPrefix(p.Actor, "token:"); ok {
+		r.Name = name
+	}
+	return r
 }
 
 // Bounds of a page with charts: the minutes of a month are read for one.
@@ -49,7 +59,7 @@ func (a *API) showNode(w http.ResponseWriter, r *call) error {
 			return err
 		}
 	}
-	return status.Show(w, http.StatusOK, func(b io.Writer) error { return status.RenderNode(b, v, r.who.Session) })
+	return status.Show(w, http.StatusOK, func(b io.Writer) error { return status.RenderNode(b, v, reader(r.who)) })
 }
 
 // recall reads what the charts of a page show. That it cannot be read is said on

@@ -58,6 +58,8 @@ func routes() []Route {
 		{"POST", identity.RenewPath, Belong, "node.renew", "Give the node whose certificate is shown another one, for a fresh key.", nil, identity.RenewRequest{}, identity.RenewResponse{}, (*API).renew},
 		{"GET", wire.PathPlan, Belong, "", "What was decided about the node whose certificate is shown, and which certificates it must refuse.", []Param{{"index", "of the last answer: wait for a newer one"}, {"wait", "at most so long, as in 60s"}}, nil, wire.PlanBody{}, (*API).plan},
 		{"POST", wire.PathTokens, Administer, "token.create", "Make a token for a person or a program.", nil, wire.TokenRequest{}, wire.TokenBody{}, (*API).createToken},
+		{"GET", wire.PathTokens, Administer, "", "All tokens, by name, without their secrets.", []Param{stale}, nil, wire.TokensBody{}, (*API).tokens},
+		{"POST", wire.PathTokens + "/{id}:revoke", Administer, "token.revoke", "End a token, and all log-ins on the page by it. The last one of an admin stays.", nil, nil, wire.TokenRow{}, (*API).revokeToken},
 		{"POST", wire.PathBackup, Administer, "backup.create", "A consistent, encrypted and verified backup of the state and the cluster's keys; prime-spark-coordinator restore takes it.", nil, wire.BackupRequest{}, nil, (*API).backup},
 		{"GET", wire.PathRoute, View, "", "Which agents would answer for a model, in which order, and why.", []Param{{"model", "name of the model"}}, nil, wire.RouteBody{}, (*API).route},
 		{"GET", wire.PathEvents, View, "", "What happened, newest last.", []Param{{"after", "id of an event: only later ones"}, {"limit", "at most so many, 1 to 1000; 100 if not given"}}, nil, wire.EventsBody{}, (*API).events},
@@ -81,6 +83,7 @@ func routes() []Route {
 		{"POST", "/logout", Public, "logout", "Forget the cookie.", nil, nil, nil, (*API).logout},
 		{"GET", "/static/{file}", Public, "", "The page's stylesheet, script and icon.", nil, nil, nil, (*API).static},
 	}
+	table = append(table, deedRoutes()...)
 	table = append(table, heartbeatRoute())
 	table = append(table, gossipRoutes()...)
 	table = append(table, taskRoutes()...)

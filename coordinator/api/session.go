@@ -4,7 +4,9 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -16,8 +18,10 @@ import (
 )
 
 // The page's cookie. It names a token and is signed with the cluster's session
-// key, so that every coordinator accepts it; what it may do is looked up in the
-// state each time, so that it ends with its token.
+// key, so that every coordinator accepts it, and a log-in outlives the leader and the
+// coordinator that took it. Nothing is kept of it: what it may do is looked up in the
+// state each time, so revoking the token (POST /v1/tokens/{id}:revoke) ends all
+// log-ins by it, and logging out makes the browser forget it.
 const (
 	cookieName  = "prime_spark_session"
 	sessionLife = 12 * time.Hour
@@ -74,13 +78,24 @@ func (a *API) login(w http.ResponseWriter, r *call) error {
 	if err := r.ParseForm(); err != nil {
 		return problem.New(problem.Invalid, "Use the form at /login.", "The form cannot be read.")
 	}
+	if wait, ok := a.wrong.take(r.RemoteAddr, time.Now()); !ok {
+		return &problem.Error{
+			Code: problem.Busy, Detail: "Too many wrong tokens came from your network.", RetryAfter: wait,
+			Remedy: fmt.Sprintf("Wait %.0f s and try again; programs send Authorization: Bearer TOKEN and need no log-in.", math.Ceil(wait.Seconds())),
+		}
+	}
 	text := strings.TrimSpace(r.PostForm.Get("token"))
 	state, _ := a.cfg.Group.State()
+	if state.Cluster.Name == "" {
+		a.wrong.give(r.RemoteAddr)
+		return blank()
+	}
 	if _, _, ok := state.Authenticate(text); !ok {
 		return status.Show(w, http.StatusUnauthorized, func(b io.Writer) error {
 			return status.RenderLogin(b, "This token is not valid in this cluster.")
 		})
 	}
+	a.wrong.give(r.RemoteAddr)
 	end := time.Now().Add(sessionLife)
 	setCookie(w, r, sign(a.cfg.SessionKey, tokenID(state, text), end), int(sessionLife.Seconds()))
 	http.Redirect(w, r.Request, "/", http.StatusSeeOther)

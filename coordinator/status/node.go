@@ -24,12 +24,27 @@ type NodeView struct {
 	Trouble string                 // why there are no samples; empty if the history was read
 }
 
-// RenderNode writes the page of a node. Session says that a log-out makes sense.
-func RenderNode(w io.Writer, v NodeView, session bool) error {
+// RenderNode writes the page of a node for one reader.
+func RenderNode(w io.Writer, v NodeView, by Reader) error {
 	return render(w, "node.html", struct {
 		NodeView
-		Session bool
-	}{v, session})
+		Reader Reader
+	}{v, by})
+}
+
+// Deeds are what can be done to the node as it stands, as words of its address.
+func (v NodeView) Deeds() []string {
+	switch {
+	case v.Mode != fleet.Normal:
+		return nil
+	case v.Node.State == "pending":
+		return []string{"approve"}
+	case v.Node.State == "approved" && v.Agent():
+		return []string{"drain"}
+	case v.Node.State == "draining":
+		return []string{"undrain"}
+	}
+	return nil
 }
 
 // A Range is how far back charts go.

@@ -80,7 +80,7 @@ func TestNodePage(t *testing.T) {
 	for name, v := range nodeViews() {
 		t.Run(name, func(t *testing.T) {
 			var b bytes.Buffer
-			if err := RenderNode(&b, v, name == "well"); err != nil {
+			if err := RenderNode(&b, v, readers[name]); err != nil {
 				t.Fatal(err)
 			}
 			golden(t, "node-"+name+".html", b.Bytes())
@@ -107,7 +107,7 @@ func TestNodePageIsBounded(t *testing.T) {
 		}
 	}
 	var b bytes.Buffer
-	if err := RenderNode(&b, v, true); err != nil {
+	if err := RenderNode(&b, v, ada); err != nil {
 		t.Fatal(err)
 	}
 	if n := b.Len(); n > 100_000 {

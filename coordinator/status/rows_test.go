@@ -43,7 +43,7 @@ func TestKeptRows(t *testing.T) {
 		change(&v.Nodes[1], &v)
 		plain := v
 		plain.Rows = nil
-		err := errors.Join(Fragment(&first, v), Fragment(&second, v), Fragment(&fresh, plain))
+		err := errors.Join(Fragment(&first, v, false), Fragment(&second, v, false), Fragment(&fresh, plain, false))
 		if err != nil || first.String() != fresh.String() || second.String() != fresh.String() {
 			t.Errorf("%s: the page with kept rows differs from one without, %v", name, err)
 		}
@@ -64,7 +64,7 @@ func BenchmarkCrowd(b *testing.B) {
 				for i := range 100 {
 					v.Nodes[10*i].CPU += 1e-9
 				}
-				if err := Fragment(io.Discard, v); err != nil {
+				if err := Fragment(io.Discard, v, false); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -63,7 +63,7 @@ const writeTimeout = 10 * time.Second
 
 // Stream sends the changing part of the page whenever it changes, until done
 // closes, the request ends, or may, which is asked before each piece, says no.
-func Stream(done <-chan struct{}, w http.ResponseWriter, r *http.Request, views *watch.Value[View], may func() bool) {
+func Stream(done <-chan struct{}, w http.ResponseWriter, r *http.Request, views *watch.Value[View], operate bool, may func() bool) {
 	out := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
@@ -81,7 +81,7 @@ func Stream(done <-chan struct{}, w http.ResponseWriter, r *http.Request, views 
 	for may() {
 		v, changed := views.Load()
 		var b bytes.Buffer
-		if err := Fragment(&b, v); err != nil {
+		if err := Fragment(&b, v, operate); err != nil {
 			return // the page itself fails in the same way and is logged
 		}
 		if !bytes.Equal(b.Bytes(), last) {

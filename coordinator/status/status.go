@@ -46,16 +46,22 @@ type View struct {
 // shownEvents is how many events the page has room for.
 const shownEvents = 12
 
-// Render writes the whole page. Session says that a log-out makes sense.
-func Render(w io.Writer, v View, session bool) error {
+// Render writes the whole page for one reader.
+func Render(w io.Writer, v View, by Reader) error {
 	return render(w, "page.html", struct {
-		View
-		Session bool
-	}{v, session})
+		Shown
+		Reader Reader
+	}{Shown{v, by.Operate}, by})
 }
 
-// Fragment writes the part of the page that changes.
-func Fragment(w io.Writer, v View) error { return render(w, "live", v) }
+// A Shown is a view as some readers see it: those who may operate, or the others.
+type Shown struct {
+	View
+	Operate bool
+}
+
+// Fragment writes the part of the page that changes, with what it takes to operate or without.
+func Fragment(w io.Writer, v View, operate bool) error { return render(w, "live", Shown{v, operate}) }
 
 // RenderLogin writes the form for a token. Message, if any, says what was wrong.
 func RenderLogin(w io.Writer, message string) error {

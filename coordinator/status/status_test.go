@@ -135,6 +135,14 @@ func hostile() View {
 	return v
 }
 
+// ada may operate; the others who look at pages of these names may not.
+var ada = Reader{Name: "ada", Role: "operator", Session: true, Operate: true}
+
+var readers = map[string]Reader{
+	"healthy": ada, "well": ada, "sick": ada, "trouble": {Role: "operator", Operate: true}, "removed": {Name: "vera", Role: "viewer", Session: true},
+	"hostile": {Name: `<script>`, Role: `<script>`, Session: true, Operate: true},
+}
+
 func TestPage(t *testing.T) {
 	for name, v := range map[string]View{
 		"empty":   {Self: "c1", At: noon, Version: "0.1.0", Status: wire.StatusBody{Mode: fleet.Normal, Summary: wire.Summary{Sentence: "No agent has joined yet."}}},
@@ -145,11 +153,11 @@ func TestPage(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b, part bytes.Buffer
-			if err := Render(&b, v, name == "healthy"); err != nil {
+			if err := Render(&b, v, readers[name]); err != nil {
 				t.Fatal(err)
 			}
 			golden(t, name+".html", b.Bytes())
-			if err := Fragment(&part, v); err != nil {
+			if err := Fragment(&part, v, readers[name].Operate); err != nil {
 				t.Fatal(err)
 			}
 			if !bytes.Contains(b.Bytes(), part.Bytes()) {
@@ -169,6 +177,13 @@ func TestOtherPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "login.html", b.Bytes())
+	inert(t, b.String())
+	b.Reset()
+	const evil = `"><script>alert(1)</script>`
+	if err := RenderDeed(&b, Deed{Reader: ada, Title: "Drain " + evil + "?", Now: evil, Means: "It gets no new work.", Button: "Drain", Path: "/nodes/pi-1/drain", Back: "/nodes/pi-1"}); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "deed.html", b.Bytes())
 	inert(t, b.String())
 	b.Reset()
 	if err := RenderProblem(&b, Problem{"Not found", "There is no page <x>.", "Go back."}); err != nil {

@@ -179,6 +179,19 @@ type TokenBody struct {
 	Token string `json:"token"`
 }
 
+// TokensBody answers GET /v1/tokens, by name.
+type TokensBody struct {
+	Tokens []TokenRow `json:"tokens"`
+}
+
+// A TokenRow is a token without its secret, which nobody has but its owner.
+type TokenRow struct {
+	ID      string    `json:"id"`
+	Name    string    `json:"name"`
+	Role    string    `json:"role"`
+	Created time.Time `json:"created"`
+}
+
 // ReadyBody answers GET /readyz, with status 200 or 503.
 type ReadyBody struct {
 	Ready    bool     `json:"ready"`

@@ -69,6 +69,20 @@ func (c *Client) CreateToken(ctx context.Context, r TokenRequest) (b TokenBody, 
 	return b, err
 }
 
+// Tokens reads all tokens, by name, without their secrets.
+func (c *Client) Tokens(ctx context.Context) ([]TokenRow, error) {
+	var b TokensBody
+	err := c.get(ctx, PathTokens, c.reading(), &b)
+	return b.Tokens, err
+}
+
+// RevokeToken ends a token and all log-ins on the page by it; problem.NotFound if
+// there is none of that id, problem.Conflict for the last one of an admin.
+func (c *Client) RevokeToken(ctx context.Context, id string) (t TokenRow, err error) {
+	err = c.change(ctx, PathTokens+"/"+url.PathEscape(id)+":revoke", "", struct{}{}, &t)
+	return t, err
+}
+
 // Route asks which nodes would answer for a model, and why.
 func (c *Client) Route(ctx context.Context, model string) (b RouteBody, err error) {
 	err = c.get(ctx, PathRoute, url.Values{"model": {model}}, &b)

@@ -130,6 +130,14 @@ func coordinator() http.Handler {
 		err := json.NewDecoder(r.Body).Decode(&q)
 		return wire.JoinCodeBody{ID: "j1", Role: q.Role, Code: fmt.Sprintf("PS1.%s-%s-%d", q.Role, q.TTL, q.Uses), Expires: at, Uses: q.Uses}, err
 	})
+	grafana := wire.TokenRow{ID: "k3xq7a", Name: "grafana", Role: "viewer", Created: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	answer("GET /v1/tokens", func(*http.Request) (any, error) { return wire.TokensBody{Tokens: []wire.TokenRow{grafana}}, nil })
+	answer("POST /v1/tokens/{id}", func(r *http.Request) (any, error) {
+		if r.PathValue("id") != grafana.ID+":revoke" {
+			return nil, problem.New(problem.NotFound, "List them first.", "There is no token.")
+		}
+		return grafana, nil
+	})
 	answer("POST /v1/tokens", func(r *http.Request) (any, error) {
 		var q wire.TokenRequest
 		err := json.NewDecoder(r.Body).Decode(&q)

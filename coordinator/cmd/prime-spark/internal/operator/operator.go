@@ -41,7 +41,7 @@ are kept in ~/.config/prime-spark by "prime-spark login"; flags go before them.`
 		inferCommand(&s), modelsCommand(&s), tasksCommand(&s),
 		cli.Group("route", "See where requests go", routeCommand(&s)),
 		eventsCommand(&s), alertsCommand(&s), loginCommand(&s),
-		cli.Group("token", "Let people and programs in", tokenCommand(&s)),
+		cli.Group("token", "Let people and programs in", tokenCommand(&s), tokenListCommand(&s), tokenRevokeCommand(&s)),
 		cli.Group("gossip-key", "Change the key of the gossip", gossipRotateCommand(&s), gossipStatusCommand(&s)),
 		backupCommand(&s), restoreCommand(), upgradeCommand(&s),
 	)
