@@ -157,10 +157,10 @@ func (f *File) object(n *yaml.Node, v reflect.Value, key string, depth int) {
 		return
 	}
 	fields := map[string]reflect.Value{}
-	for i := range v.NumField() {
-		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ",")
+	for _, field := range reflect.VisibleFields(v.Type()) { // those of embedded structs, too
+		name, _, _ := strings.Cut(field.Tag.Get("yaml"), ",")
 		if name != "" && name != "-" {
-			fields[name] = v.Field(i)
+			fields[name] = v.FieldByIndex(field.Index)
 		}
 	}
 	seen := map[string]bool{}
