@@ -10,6 +10,7 @@ import (
 	"primespark/shared/fleet"
 	"primespark/shared/heartbeat"
 	"primespark/shared/identity"
+	"primespark/shared/mesh"
 	"primespark/shared/problem"
 )
 
@@ -20,6 +21,7 @@ type heard struct {
 	vital   *fleet.Vital
 	hears   map[string]bool // coordinators
 	keys    *heartbeat.Keys
+	mesh    *mesh.Report
 	at      time.Duration // of the last beat, by the clock of time awake
 	seen    time.Time     // the same by the wall, for people
 	late    time.Duration // of its own timers
@@ -109,7 +111,7 @@ func (w *Watch) open(who identity.ID, s *session) error {
 	if h.session != nil {
 		h.session.end()
 	}
-	h.session, h.told = s, 0
+	h.session, h.told, h.mesh = s, 0, nil // which it tells at first, if it takes part
 	return nil
 }
 
@@ -132,6 +134,9 @@ func (w *Watch) beat(who identity.ID, s *session, b heartbeat.Beat) {
 	}
 	if b.Keys != nil {
 		h.keys = b.Keys
+	}
+	if b.Mesh != nil {
+		h.mesh = b.Mesh
 	}
 	if b.Hears != nil {
 		h.hears = make(map[string]bool, len(*b.Hears))

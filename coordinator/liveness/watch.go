@@ -22,6 +22,7 @@ import (
 
 	"primespark/shared/fleet"
 	"primespark/shared/heartbeat"
+	"primespark/shared/mesh"
 	"primespark/shared/watch"
 )
 
@@ -126,6 +127,19 @@ func (w *Watch) Keys() map[string]heartbeat.Keys {
 			if h.keys != nil {
 				all[name] = *h.keys
 			}
+		}
+	}
+	return all
+}
+
+// Mesh is what each node sees of the mesh, of those that are heard and take part.
+func (w *Watch) Mesh() map[string]mesh.Report {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := map[string]mesh.Report{}
+	for name, h := range w.heard {
+		if h.mesh != nil && w.fresh(h) {
+			all[name] = *h.mesh
 		}
 	}
 	return all

@@ -25,6 +25,7 @@ import (
 
 	"primespark/shared/fleet"
 	"primespark/shared/identity"
+	"primespark/shared/mesh"
 )
 
 // Path is where a coordinator's API takes the beats, by a POST that does not end.
@@ -39,6 +40,8 @@ type Beat struct {
 	Hears *Names `json:"hears,omitempty"`
 	// Keys are the generations of the gossip key that the node holds.
 	Keys *Keys `json:"keys,omitempty"`
+	// Mesh is what the node sees of the mesh; nil without one.
+	Mesh *mesh.Report `json:"mesh,omitempty"`
 	// LateMS is by how much the node's own timers are late, if that is much: it
 	// has little processor, and is given more time.
 	LateMS int64 `json:"late_ms,omitempty"`
@@ -82,6 +85,14 @@ func (b Beat) Check(who identity.ID) error {
 	}
 	if k := b.Keys; k != nil && len(k.Held) > maxHeld {
 		return bad("it holds too many keys")
+	}
+	if b.Mesh != nil {
+		if err := b.Mesh.Check(); err != nil {
+			return bad(err.Error())
+		}
+		if who.Role != fleet.Coordinator && len(b.Mesh.Sightings) > 0 {
+			return bad("it tells where the others' packets come from, and is no hub")
+		}
 	}
 	if b.LateMS < 0 || b.LateMS > maxLate.Milliseconds() {
 		return bad("its lateness is out of bounds")

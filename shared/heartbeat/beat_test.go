@@ -6,10 +6,12 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"primespark/shared/fleet"
 	"primespark/shared/identity"
+	"primespark/shared/mesh"
 )
 
 var (
@@ -36,6 +38,10 @@ func TestCheck(t *testing.T) {
 		"strange names":       {Beat{Hears: &Names{"<script>"}}, coordinator, false},
 		"too many names":      {Beat{Hears: new(make(Names, maxNames+1))}, coordinator, false},
 		"too many keys":       {Beat{Keys: &Keys{Held: make([]uint64, maxHeld+1)}}, agent, false},
+		"what it sees":        {Beat{Mesh: &mesh.Report{Hub: "c1"}}, agent, true},
+		"a strange mesh":      {Beat{Mesh: &mesh.Report{Hub: "<script>"}}, agent, false},
+		"what a hub sees":     {Beat{Mesh: &mesh.Report{Sightings: []mesh.Sighting{{Node: "pi-2", Endpoint: "192.0.2.1:51820"}}}}, coordinator, true},
+		"what only hubs see":  {Beat{Mesh: &mesh.Report{Sightings: []mesh.Sighting{{Node: "pi-2", Endpoint: "192.0.2.1:51820"}}}}, agent, false},
 		"late":                {Beat{LateMS: 1000}, agent, true},
 		"before its time":     {Beat{LateMS: -1}, agent, false},
 		"late for ever":       {Beat{LateMS: 1 << 60}, agent, false},
@@ -74,6 +80,42 @@ func TestOnlyNewsIsSaid(t *testing.T) {
 	say(false, `{"keys":{"primary":1,"held":[0,1]}}`+"\n")
 	v.late = 300 * time.Millisecond
 	say(true, `{"late_ms":300}`+"\n")
+}
+
+// TestMeshIsToldSeldom: what a node sees of the mesh changes all the time.
+func TestMeshIsToldSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := Beat{Mesh: &mesh.Report{Hub: "c1"}}
+		var out closer
+		v := voice{say: func() Beat { return all }, out: &out}
+		for second, want := range []string{`{"mesh":{"version":0,"hub":"c1"}}`, "", "", "", "", `{"mesh":{"version":0,"hub":"c2"}}`, "", "", "", "", ""} {
+			out.Reset()
+			if err := v.beat(false); err != nil || strings.TrimSpace(out.String()) != want {
+				t.Errorf("after %d s: %q, %v, want %q", second, out.String(), err, want)
+			}
+			all.Mesh = &mesh.Report{Hub: "c2"}
+			time.Sleep(time.Second)
+		}
+	})
+}
+
+// TestLargestReport fits a line.
+func TestLargestReport(t *testing.T) {
+	name := strings.Repeat("x", 32)
+	r := mesh.Report{Hub: name, MTU: 1420}
+	for range mesh.MaxLinks {
+		r.Links = append(r.Links, mesh.Link{Peer: name, Via: name, Up: true, Handshake: 123.5, RTT: 12.25, Loss: 0.05, MTU: 1420, Endpoint: "[2001:db8:1234:5678:9abc:def0:1234:5678]:51820"})
+	}
+	if _, err := (Beat{Mesh: &r}).encode(); err != nil {
+		t.Error(err)
+	}
+	r.Links = nil
+	for range mesh.MaxSightings {
+		r.Sightings = append(r.Sightings, mesh.Sighting{Node: name, Endpoint: "[2001:db8:1234:5678:9abc:def0:1234:5678]:51820"})
+	}
+	if _, err := (Beat{Mesh: &r}).encode(); err != nil {
+		t.Error(err)
+	}
 }
 
 type closer struct{ bytes.Buffer }

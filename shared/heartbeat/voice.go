@@ -16,7 +16,12 @@ type voice struct {
 	said Beat
 	seq  uint64
 	late time.Duration
+	mesh time.Time // when the mesh was told of last
 }
+
+// meshEvery is the time between two reports of the mesh: round trips are always
+// others, and people look at them.
+const meshEvery = 5 * time.Second
 
 // speak beats until the connection ends or ctx does.
 func (v *voice) speak(ctx context.Context, paces <-chan time.Duration, gone <-chan error) error {
@@ -83,6 +88,9 @@ func (v *voice) change(all Beat) (b Beat, news bool) {
 	}
 	if all.Keys != nil && !reflect.DeepEqual(all.Keys, v.said.Keys) {
 		b.Keys, v.said.Keys, news = all.Keys, all.Keys, true
+	}
+	if now := time.Now(); all.Mesh != nil && now.Sub(v.mesh) >= meshEvery && !reflect.DeepEqual(all.Mesh, v.said.Mesh) {
+		b.Mesh, v.said.Mesh, v.mesh, news = all.Mesh, all.Mesh, now, true
 	}
 	if all.Vital != nil {
 		now := *all.Vital

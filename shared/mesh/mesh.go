@@ -98,6 +98,23 @@ type Rotation struct {
 	Generation uint64 `json:"generation"`
 }
 
+// An Announcement is what a node says of its own end: all its present keys, and
+// where it may be reached.
+type Announcement struct {
+	Keys      []Key      `json:"keys"` // without Until, which is decided
+	Site      string     `json:"site,omitempty"`
+	Endpoints []Endpoint `json:"endpoints,omitempty"`
+	Hub       *Hub       `json:"hub,omitempty"`
+}
+
+// Says reports whether the map has an announcement as it is.
+func (n Node) Says(a Announcement) bool {
+	hubs := n.Hub == nil && a.Hub == nil || n.Hub != nil && a.Hub != nil && *n.Hub == *a.Hub
+	return hubs && n.Site == a.Site && slices.Equal(n.Endpoints, a.Endpoints) && slices.EqualFunc(n.Keys, a.Keys, func(x, y Key) bool {
+		return x.Generation == y.Generation && x.Public == y.Public && x.Interface == y.Interface
+	})
+}
+
 // Find returns the node of that name.
 func (m Map) Find(name string) (Node, bool) {
 	i, ok := slices.BinarySearchFunc(m.Nodes, name, func(n Node, name string) int { return compare(n.Name, name) })

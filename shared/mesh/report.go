@@ -15,7 +15,7 @@ type Report struct {
 	Hub       string     `json:"hub,omitempty"`       // that its packets go through now, if it is no hub
 	MTU       int        `json:"mtu,omitempty"`       // of its interfaces, bytes
 	Links     []Link     `json:"links,omitempty"`     // to whom it probes or talks, by peer
-	Sightings []Sighting `json:"sightings,omitempty"` // of a hub: where the others' packets come from
+	Sightings []Sighting `json:"sightings,omitempty"` // of a hub: where the others' packets come from; the newest
 	Facts     Facts      `json:"facts,omitzero"`
 }
 
@@ -36,6 +36,13 @@ type Link struct {
 type Sighting struct {
 	Node     string `json:"node"`
 	Endpoint string `json:"endpoint"` // ip:port
+}
+
+// A Hint is a sighting, and whose. It is nobody's decision: whoever tries it finds
+// out by the handshake.
+type Hint struct {
+	Sighting
+	Hub string `json:"hub"`
 }
 
 // Facts are what keeps a node from the mesh, or from direct paths, as far as it
@@ -70,15 +77,16 @@ const (
 
 // Bounds of a report from another node.
 const (
-	MaxLinks   = 256
-	maxBlocked = MaxHubs
-	maxText    = 512
+	MaxLinks     = 200 // a report goes along with a beat, which has 64 KiB
+	MaxSightings = 400
+	maxBlocked   = MaxHubs
+	maxText      = 512
 )
 
 // Check reports why a report from another node is not believed.
 func (r Report) Check() error {
 	switch {
-	case len(r.Links) > MaxLinks || len(r.Sightings) > MaxNodes || len(r.Facts.Blocked) > maxBlocked:
+	case len(r.Links) > MaxLinks || len(r.Sightings) > MaxSightings || len(r.Facts.Blocked) > maxBlocked:
 		return errors.New("a report of the mesh has more links than it may")
 	case r.Hub != "" && !fleet.ValidName(r.Hub):
 		return fmt.Errorf("a report of the mesh names the hub %.40q", r.Hub)
