@@ -130,7 +130,14 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 			cfg: cfg, id: id, door: doors[len(doors)-1], out: out, log: part(log, "gossip"), metrics: metrics, own: netaddr.Own,
 			fleet: follower.Fleet, seeds: follower.Seeds,
 		}
-		beater := heart(id, follower, place, self.vital.Get, out, part(log, "heartbeat"))
+		tunnels, err := openMesh(cfg, id, follower, part(log, "mesh"))
+		if err != nil {
+			log.Error("this node takes no part in the mesh", "err", err) // and serves all the same
+		}
+		if tunnels != nil {
+			parts = append(parts, run.Restart(tunnels, part(log, "mesh")))
+		}
+		beater := heart(id, follower, place, self.vital.Get, tunnels, out, part(log, "heartbeat"))
 		announce, self.addresses = place.Announce, place.Addresses
 		self.view = func() fleet.View { return proved(place.View(), follower.Coordinators(), beater.Connected()) }
 		parts = append(parts, run.Restart(place, part(log, "gossip")), follower, beater, &identity.Renewal{

@@ -10,11 +10,12 @@ import (
 	"primespark/shared/fleet"
 	"primespark/shared/heartbeat"
 	"primespark/shared/identity"
+	"primespark/shared/overlay"
 	"primespark/shared/wire"
 )
 
 // heart shows the coordinators that the node lives, and how it fares.
-func heart(id *identity.Identity, follower *plan.Follower, place *presence, vital func() fleet.Vital, out Outside, log *slog.Logger) *heartbeat.Beater {
+func heart(id *identity.Identity, follower *plan.Follower, place *presence, vital func() fleet.Vital, member *overlay.Member, out Outside, log *slog.Logger) *heartbeat.Beater {
 	return heartbeat.New(heartbeat.Config{
 		Targets: func() (all []heartbeat.Target) {
 			for _, c := range follower.Coordinators() {
@@ -29,6 +30,9 @@ func heart(id *identity.Identity, follower *plan.Follower, place *presence, vita
 		Say: func() heartbeat.Beat {
 			ring := id.Keyring().Get()
 			b := heartbeat.Beat{Member: place.Member(), Keys: &heartbeat.Keys{Primary: ring.Primary, Held: ring.Generations()}}
+			if member != nil {
+				b.Mesh = new(member.Report())
+			}
 			if v := vital(); v.Node != "" {
 				b.Vital = &v
 			}

@@ -10,12 +10,13 @@ import (
 	"primespark/shared/gossip"
 	"primespark/shared/heartbeat"
 	"primespark/shared/identity"
+	"primespark/shared/mesh"
 	"primespark/shared/run"
 )
 
 // beat has this coordinator show the others that it lives, and tell them whom it
 // hears, so that a broken link is told from a dead node.
-func beat(name string, id *identity.Identity, node *consensus.Node, talk *gossip.Gossip, living *liveness.Watch, out Outside, log *slog.Logger) run.Part {
+func beat(name string, id *identity.Identity, node *consensus.Node, talk *gossip.Gossip, living *liveness.Watch, seen func() *mesh.Report, out Outside, log *slog.Logger) run.Part {
 	return heartbeat.New(heartbeat.Config{
 		Targets: func() (others []heartbeat.Target) {
 			state, _ := node.State()
@@ -29,7 +30,7 @@ func beat(name string, id *identity.Identity, node *consensus.Node, talk *gossip
 		Dial: out.Dial,
 		TLS:  func(other string) *tls.Config { return id.ClientTLSFor(identity.Node(other, fleet.Coordinator)) },
 		Say: func() heartbeat.Beat {
-			b := heartbeat.Beat{Hears: new(living.Hears()), Keys: holds(id)}
+			b := heartbeat.Beat{Hears: new(living.Hears()), Keys: holds(id), Mesh: seen()}
 			if self, ok := talk.View().Get().Find(name); ok {
 				b.Member = &self.Member
 				if self.Vital.Node == name { // it has said something of itself already

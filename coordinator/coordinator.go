@@ -102,7 +102,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	node.OnAsk(leases.Answer)
 	front, err := api.New(api.Config{
 		Self: cfg.Name, Group: node, Members: node, Standing: func() api.Standing { return apiStanding(node.Status()) },
-		Views: living.View(), Gateway: dispatcher, Ear: living, GossipKeys: keysOf(id), KeysMissing: keysMissing(cfg.Name, id, living), Enroller: enrollment{s.enroller}, Tasks: desk, Events: happened,
+		Views: living.View(), Gateway: dispatcher, Ear: living, Atlas: s.atlas, GossipKeys: keysOf(id), KeysMissing: keysMissing(cfg.Name, id, living), Enroller: enrollment{s.enroller}, Tasks: desk, Events: happened,
 		MostTasks: cfg.Tasks.Max, MostBytes: int(cfg.Tasks.MaxBytes), Objects: shelf,
 		Health: conditions.All, SessionKey: id.SessionKey(), MaxBody: int64(cfg.HTTP.MaxBody),
 		Backups: saver{cfg, keys}, History: chronicle{intake, records},
@@ -116,6 +116,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		founding(identityDir(cfg), id, node),
 		lead.Part(node.Leading(), part(log, "lead"),
 			run.Func("membership", node.KeepMembers), lead.Prune(node, part(log, "prune")), leases, lead.Tick(node, part(log, "tasks")),
+			lead.Mesh(node, meshRange(cfg.Mesh), part(log, "mesh")),
 			lead.GossipKeys(node, cfg.Name, func() heartbeat.Keys { return *holds(id) }, living.Keys, part(log, "gossip keys"))),
 		desk,
 		shelf,

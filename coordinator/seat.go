@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"primespark/coordinator/atlas"
 	"primespark/coordinator/config"
 	"primespark/coordinator/consensus"
 	"primespark/coordinator/disk"
@@ -19,6 +20,7 @@ import (
 	"primespark/shared/gossip"
 	"primespark/shared/health"
 	"primespark/shared/identity"
+	"primespark/shared/overlay"
 	"primespark/shared/run"
 	"primespark/shared/sabotage"
 	"primespark/shared/statedir"
@@ -44,6 +46,8 @@ type seat struct {
 	enroller   *enroll.Enroller
 	watchdog   run.Part
 	beat       run.Part
+	atlas      *atlas.Atlas
+	mesh       *overlay.Member // nil if this coordinator takes no part in it
 	pulse      pulse
 	release    []func()
 }
@@ -108,7 +112,11 @@ func enter(ctx context.Context, cfg config.Config, out Outside) (s *seat, err er
 		return s, err
 	}
 	s.watchdog = guarded(watchdog, out.Abort, part(s.log, "disk"))
-	s.beat = beat(cfg.Name, id, s.node, s.talk, s.living, out, part(s.log, "heartbeat"))
+	s.atlas = s.openAtlas()
+	if s.mesh, err = s.openMesh(part(s.log, "mesh")); err != nil {
+		return s, err
+	}
+	s.beat = beat(cfg.Name, id, s.node, s.talk, s.living, s.report, out, part(s.log, "heartbeat"))
 	s.pulse = pulse{
 		name: cfg.Name, status: s.node.Status, view: s.living.View().Get, met: func() bool { return met(s.node, s.living.View().Get()) },
 		conditions: s.conditions, announce: func(v fleet.Vital) error { return s.talk.Announce(s.lend(v)) }, mode: s.mode, service: out.Service, log: part(s.log, "pulse"),
@@ -158,7 +166,7 @@ func (s *seat) gossip(out Outside) (*gossip.Gossip, error) {
 
 // parts are what every member runs, in the order in which they stop last.
 func (s *seat) parts() []run.Part {
-	return []run.Part{
+	parts := []run.Part{
 		s.watchdog, // the raft node's end waits for the disk
 		s.conditions,
 		s.node,
@@ -175,6 +183,10 @@ func (s *seat) parts() []run.Part {
 			Identity: s.id, Dir: identityDir(s.cfg), Ask: s.enroller.RenewOwn(s.id), Conditions: s.conditions, Log: part(s.log, "identity"),
 		},
 	}
+	if s.mesh != nil {
+		parts = append(parts, run.Restart(s.mesh, part(s.log, "mesh")))
+	}
+	return parts
 }
 
 func (s *seat) later(f func()) { s.release = append(s.release, f) }

@@ -15,6 +15,7 @@ import (
 	"primespark/shared/conf"
 	"primespark/shared/fleet"
 	"primespark/shared/model"
+	"primespark/shared/overlay"
 )
 
 // Path is where the file lies unless it is named.
@@ -33,6 +34,7 @@ type Config struct {
 
 	HTTP      HTTP      `yaml:"http"`
 	Gossip    Gossip    `yaml:"gossip"`
+	Mesh      Mesh      `yaml:"mesh"`
 	Models    Models    `yaml:"models"`
 	Infer     Infer     `yaml:"infer"`
 	Hailo     Hailo     `yaml:"hailo"`
@@ -73,6 +75,9 @@ type Gossip struct {
 	Advertise string   `yaml:"advertise"`
 	Seeds     []string `yaml:"seeds"` // host:port to find the fleet by, besides those that joining told
 }
+
+// Mesh configures this node's end of the mesh.
+type Mesh = overlay.Settings
 
 // Models configures which models there are and what they may take.
 type Models struct {
@@ -156,6 +161,7 @@ func Default() Config {
 		StateDir:  "/var/lib/prime-spark/agent",
 		HTTP:      HTTP{Listen: ":7490", Socket: "/run/prime-spark/agent.sock", MaxBody: 16 << 20},
 		Gossip:    Gossip{Listen: ":7482"},
+		Mesh:      overlay.DefaultSettings(),
 		Models:    Models{Memory: 512 << 20},
 		Infer:     Infer{Queue: 16, Deadline: conf.Duration(30 * time.Second)},
 		Hailo:     Hailo{Enabled: Auto, Share: Exclusive, Models: "/usr/share/hailo-models", Load: []string{}, Depth: 4, Warm: 85, Hot: 95},
@@ -208,6 +214,7 @@ func (c Config) check(f *conf.File) {
 	for i, s := range c.Gossip.Seeds {
 		f.CheckHostPort(fmt.Sprintf("gossip.seeds[%d]", i), s)
 	}
+	c.Mesh.Check(f)
 	if c.Models.Memory < 16<<20 {
 		f.Bad("models.memory", "%v is less than the embedded model needs; give 64MiB or more", c.Models.Memory)
 	}

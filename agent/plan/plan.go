@@ -23,6 +23,7 @@ import (
 	"primespark/shared/fleet"
 	"primespark/shared/health"
 	"primespark/shared/identity"
+	"primespark/shared/mesh"
 	"primespark/shared/run"
 	"primespark/shared/wire"
 )
@@ -132,6 +133,19 @@ func (f *Follower) Renew(ctx context.Context, r identity.RenewRequest) (identity
 func (f *Follower) Upload(ctx context.Context, u wire.TelemetryUpload) (wire.TelemetryAcks, error) {
 	return f.api().Upload(ctx, u)
 }
+
+// Mesh asks a coordinator for a newer map of the mesh, or for other hints.
+func (f *Follower) Mesh(ctx context.Context, version uint64, sum string, wait time.Duration) (wire.MeshBody, error) {
+	return f.api().Mesh(ctx, version, sum, wait)
+}
+
+// AnnounceMesh tells a coordinator what this node has at its end of the mesh.
+func (f *Follower) AnnounceMesh(ctx context.Context, a mesh.Announcement) error {
+	return f.api().AnnounceMesh(ctx, a)
+}
+
+// LeaveMesh takes this node out of the mesh.
+func (f *Follower) LeaveMesh(ctx context.Context) error { return f.api().LeaveMesh(ctx) }
 
 // Run follows the plan until ctx ends.
 func (f *Follower) Run(ctx context.Context) error {

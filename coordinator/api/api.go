@@ -114,6 +114,7 @@ type Config struct {
 	MostBytes int // that these take; as well
 	Objects   Shelf
 	Ear       Ear // nil: no heartbeats are taken
+	Atlas     Atlas
 	// GossipKeys makes the keys that a state asks for; nil: none are told.
 	GossipKeys func(fsm.State) (identity.Keyring, error)
 	// KeysMissing are the nodes that have not followed the present step of a change.

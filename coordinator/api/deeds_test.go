@@ -99,10 +99,13 @@ func TestDeedsAreRefused(t *testing.T) {
 		change func(*lab, *http.Request)
 		status int
 	}{
-		"a viewer":           {Viewer, drain, nil, 403},
-		"another site":       {Operator, drain, func(_ *lab, r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }, 403},
-		"another subdomain":  {Operator, drain, func(_ *lab, r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-site") }, 403},
-		"another origin":     {Operator, drain, func(_ *lab, r *http.Request) { r.Header.Del("Sec-Fetch-Site"); r.Header.Set("Origin", "https://evil.example") }, 403},
+		"a viewer":          {Viewer, drain, nil, 403},
+		"another site":      {Operator, drain, func(_ *lab, r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }, 403},
+		"another subdomain": {Operator, drain, func(_ *lab, r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-site") }, 403},
+		"another origin": {Operator, drain, func(_ *lab, r *http.Request) {
+			r.Header.Del("Sec-Fetch-Site")
+			r.Header.Set("Origin", "https://evil.example")
+		}, 403},
 		"a sandboxed origin": {Operator, drain, func(_ *lab, r *http.Request) { r.Header.Del("Sec-Fetch-Site"); r.Header.Set("Origin", "null") }, 403},
 		"from nowhere":       {Operator, drain, func(_ *lab, r *http.Request) { r.Header.Del("Sec-Fetch-Site") }, 403},
 		"unknown node":       {Operator, "/nodes/pi-9/drain", nil, 404},

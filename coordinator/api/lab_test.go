@@ -28,6 +28,7 @@ import (
 	"primespark/shared/fleet"
 	"primespark/shared/health"
 	"primespark/shared/identity"
+	"primespark/shared/mesh"
 	"primespark/shared/problem"
 	"primespark/shared/watch"
 	"primespark/shared/wire"
@@ -186,7 +187,7 @@ func newLab(t *testing.T) *lab {
 	log.Add(wire.Event{ID: wire.EventID(noon, 'l', 1), At: noon, Code: "node.alive", Severity: "info", Node: "pi-1", Detail: "The agent pi-1 is there."},
 		wire.Event{ID: wire.EventID(noon, 'l', 2), At: noon, Code: "node.dead", Severity: "warning", Node: "c3", Detail: "The coordinator c3 does not answer any more.", Remedy: "Check it."})
 	api, err := New(Config{
-		Self: "c1", Group: g, Members: members{}, Standing: l.stand.Get, Views: l.nodes, Gateway: l.gate, Enroller: enroller{g}, Tasks: queue{g}, Objects: shelf{}, Events: log, Health: l.sick.Get,
+		Self: "c1", Group: g, Members: members{}, Standing: l.stand.Get, Views: l.nodes, Gateway: l.gate, Enroller: enroller{g}, Tasks: queue{g}, Objects: shelf{}, Atlas: charts{g}, Events: log, Health: l.sick.Get,
 		SessionKey: bytes.Repeat([]byte{7}, 32), MaxBody: 1 << 20, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -195,6 +196,26 @@ func newLab(t *testing.T) *lab {
 	t.Cleanup(api.Stop)
 	l.api = api
 	return l
+}
+
+// charts is an atlas that signs nothing and waits for nothing.
+type charts struct{ group *group }
+
+func (c charts) Mesh(ctx context.Context, version uint64, sum string, wait time.Duration) (wire.MeshBody, error) {
+	s, _ := c.group.State()
+	return wire.MeshBody{Signed: mesh.Signed{Map: json.RawMessage(`{"asked":"` + sum + ` ` + wait.String() + `"}`)}, Version: max(s.Mesh.Version, version)}, ctx.Err()
+}
+
+func (charts) View(s fsm.State, living fleet.View, _ time.Time) wire.MeshViewBody {
+	b := wire.MeshViewBody{Version: s.Mesh.Version}
+	for _, n := range living {
+		b.Outside = append(b.Outside, n.Name)
+	}
+	return b
+}
+
+func (charts) Client(_ fsm.State, name string, c fsm.MeshClient) wire.MeshClientBody {
+	return wire.MeshClientBody{Name: name, Public: c.Public, Created: c.Created, Expires: c.Expires, By: c.By}
 }
 
 // members are a group that needs c2, and does without anybody else.

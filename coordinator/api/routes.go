@@ -86,6 +86,7 @@ func routes() []Route {
 	table = append(table, deedRoutes()...)
 	table = append(table, heartbeatRoute())
 	table = append(table, gossipRoutes()...)
+	table = append(table, meshRoutes()...)
 	table = append(table, taskRoutes()...)
 	table = append(table, objectRoutes()...)
 	table = append(table, telemetryRoutes()...)

@@ -12,6 +12,7 @@ import (
 
 	"primespark/shared/conf"
 	"primespark/shared/fleet"
+	"primespark/shared/overlay"
 )
 
 // Path is where the file lies unless it is named.
@@ -33,6 +34,7 @@ type Config struct {
 	HTTP     HTTP     `yaml:"http"`
 	Raft     Raft     `yaml:"raft"`
 	Gossip   Gossip   `yaml:"gossip"`
+	Mesh     Mesh     `yaml:"mesh"`
 	Dispatch Dispatch `yaml:"dispatch"`
 	Tasks    Tasks    `yaml:"tasks"`
 	Objects  Objects  `yaml:"objects"`
@@ -117,6 +119,7 @@ func Default() Config {
 		HTTP:     HTTP{Listen: ":7480", TLS: "on", LoopbackRole: "none", MaxBody: 16 << 20},
 		Raft:     Raft{Listen: ":7481", Profile: "lan"},
 		Gossip:   Gossip{Listen: ":7482"},
+		Mesh:     Mesh{Settings: overlay.DefaultSettings(), Hub: true},
 		Dispatch: Dispatch{Deadline: conf.Duration(30 * time.Second)},
 		Tasks:    Tasks{Max: 100_000, MaxBytes: 64 << 20},
 		Objects:  Objects{Bytes: 1 << 30, Keep: conf.Duration(24 * time.Hour), Copies: 2},
@@ -174,6 +177,7 @@ func (c Config) check(f *conf.File) {
 	for i, s := range c.Gossip.Seeds {
 		f.CheckHostPort(fmt.Sprintf("gossip.seeds[%d]", i), s)
 	}
+	c.Mesh.check(f)
 	f.CheckEvery("dispatch.deadline", c.Dispatch.Deadline, 100*time.Millisecond, 10*time.Minute)
 	c.Tasks.check(f)
 	c.Objects.check(f)

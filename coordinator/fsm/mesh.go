@@ -61,7 +61,7 @@ func (s State) MeshMap(prefix netip.Prefix) mesh.Map {
 		id := mesh.URI(s.Cluster.Name, role, name)
 		m.Nodes = append(m.Nodes, mesh.Node{
 			Name: name, ID: id, Role: role, Address: mesh.NodeHost(role, id).In(prefix), IPv4: n.IPv4,
-			Keys: n.Keys, Site: n.Site, Endpoints: n.Endpoints, Hub: n.Hub,
+			Keys: n.Keys, Site: n.Site, Endpoints: n.Endpoints, Hub: s.hub(name),
 		})
 		if n.Want > newest(n.Keys) {
 			m.Rotate = append(m.Rotate, mesh.Rotation{Name: name, Generation: n.Want})
@@ -80,6 +80,15 @@ func (s State) MeshMap(prefix netip.Prefix) mesh.Map {
 	}
 	slices.SortFunc(m.Revoked, func(a, b mesh.PublicKey) int { return bytes.Compare(a[:], b[:]) })
 	return m
+}
+
+// hub is what a node does as a hub: one that an operator drains is left, too.
+func (s State) hub(name string) *mesh.Hub {
+	h := s.Mesh.Nodes[name].Hub
+	if h == nil {
+		return nil
+	}
+	return &mesh.Hub{Priority: h.Priority, Draining: h.Draining || s.Nodes[name].State == Draining}
 }
 
 func newest(keys []mesh.Key) uint64 {
@@ -280,13 +289,13 @@ func (c *change) meshKey(k mesh.PublicKey) bool {
 func (c *change) meshLeave(cmd MeshLeave) (any, error) {
 	n, takesPart := c.Mesh.Nodes[cmd.Name]
 	if !takesPart {
-		return nil, nil
+		return c.Mesh.Version, nil
 	}
 	c.Mesh.Nodes, _ = without(c.Mesh.Nodes, func(name string, _ MeshNode) bool { return name == cmd.Name })
 	c.rest(n.IPv4)
 	c.meshChanged()
 	c.event(Info, cmd.Name, "The node %s takes no part in the mesh any more.", cmd.Name)
-	return nil, nil
+	return c.Mesh.Version, nil
 }
 
 // meshForget drops a node that was shut out from the mesh, with its keys for good.

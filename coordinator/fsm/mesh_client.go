@@ -90,7 +90,7 @@ func (c *change) meshExpel(cmd MeshExpel) (any, error) {
 	c.dropClient(cmd.Name, old)
 	c.meshChanged()
 	c.event(Warning, cmd.Name, "The client %s was shut out of the mesh.", cmd.Name)
-	return nil, nil
+	return c.Mesh.Version, nil
 }
 
 func (c *change) dropClient(name string, client MeshClient) {

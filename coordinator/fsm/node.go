@@ -271,6 +271,9 @@ func (c *change) node(name string) (Node, error) {
 func (c *change) move(n Node, to NodeState, severity Severity, what string) Node {
 	n.State, n.Changed = to, c.at
 	c.Nodes = put(c.Nodes, n.Name, n)
+	if c.Mesh.Nodes[n.Name].Hub != nil { // whether it drains is in the map
+		c.meshChanged()
+	}
 	c.event(severity, n.Name, "The %s %s %s.", n.Role, n.Name, what)
 	return n
 }

@@ -7,6 +7,7 @@ package pki
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -15,6 +16,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"net/url"
@@ -165,6 +167,17 @@ func (a *Authority) Key() ([]byte, error) {
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }
+
+// Public is the authority's public key.
+func (a *Authority) Public() crypto.PublicKey { return a.key.Public() }
+
+// Sign signs a digest as crypto.Signer wants it. Whoever calls it says in what is
+// signed what it is, so that it cannot be taken for a certificate.
+func (a *Authority) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	return a.key.Sign(rand, digest, opts)
+}
+
+var _ crypto.Signer = (*Authority)(nil)
 
 // ErrRequest is the kind of an error that lies in the certificate request or in
 // the hosts, not here.

@@ -71,6 +71,7 @@ var PrimeSpark = Rules{
 		// What is agreed on: fsm is plain state; the others work on it.
 		"coordinator/consensus": {"coordinator/fsm"},
 		"coordinator/lead":      {"coordinator/fsm"},
+		"coordinator/atlas":     {"coordinator/fsm"},
 		"coordinator/backup":    {"coordinator/fsm", "coordinator/pki"},
 		"coordinator/tasks":     {"coordinator/fsm"},
 		// Sinks take rows of the history.

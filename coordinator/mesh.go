@@ -1,0 +1,106 @@
+package coordinator
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+
+	"primespark/coordinator/atlas"
+	"primespark/coordinator/config"
+	"primespark/coordinator/consensus"
+	"primespark/coordinator/fsm"
+	"primespark/shared/identity"
+	"primespark/shared/mesh"
+	"primespark/shared/netaddr"
+	"primespark/shared/overlay"
+)
+
+// openAtlas makes what hands out the map of the mesh, with the reports of those
+// who are heard and this coordinator's own.
+func (s *seat) openAtlas() *atlas.Atlas {
+	return atlas.New(atlas.Config{
+		Group: s.node, Signer: s.authority, Prefix: mesh.Prefix(identity.CAHash(s.id.CA())),
+		Reports: func() map[string]mesh.Report {
+			all := s.living.Mesh()
+			if r := s.report(); r != nil {
+				all[s.cfg.Name] = *r
+			}
+			return all
+		},
+		Lost: func() bool { return !standing(s.node.Status()).Quorum },
+	})
+}
+
+// report is what this coordinator sees of the mesh; nil if it takes no part.
+func (s *seat) report() *mesh.Report {
+	if s.mesh == nil {
+		return nil
+	}
+	return new(s.mesh.Report())
+}
+
+// openMesh makes this coordinator's end of the mesh; nil if it has none.
+func (s *seat) openMesh(log *slog.Logger) (*overlay.Member, error) {
+	if !s.cfg.Mesh.Enabled {
+		return nil, nil
+	}
+	c := s.cfg.Mesh
+	var member *overlay.Member
+	member, err := overlay.New(overlay.Config{
+		Self: s.id.ID(), Authority: s.id.CA(), Dir: s.cfg.StateDir, KeyDir: identityDir(s.cfg), Site: c.Site, Log: log,
+		Source: ownMesh{s.atlas, s.node, s.cfg.Name},
+		Endpoints: func() []mesh.Endpoint {
+			own, err := netaddr.Own()
+			if err != nil {
+				log.Debug("the host's addresses are not known, announcing the configured ones", "err", err)
+			}
+			return c.Candidates(own, member.Net().Get().Map, c.Hub, bestOf(own))
+		},
+		Hub: func() *mesh.Hub {
+			if !c.Hub {
+				return nil
+			}
+			return &mesh.Hub{Priority: c.Priority}
+		},
+	})
+	return member, err
+}
+
+// meshRange is the range of IPv4 addresses that the mesh shall have; nil on a
+// coordinator that takes no part in it.
+func meshRange(c config.Mesh) *netip.Prefix {
+	if !c.Enabled {
+		return nil
+	}
+	return new(c.Range())
+}
+
+// bestOf is the address that others most likely reach; invalid if there is none.
+func bestOf(own []netip.Addr) netip.Addr {
+	if best := netaddr.Best(own); !best.IsLoopback() {
+		return best
+	}
+	return netip.Addr{}
+}
+
+// ownMesh is the agreed state as the source of a coordinator's own map.
+type ownMesh struct {
+	*atlas.Atlas
+
+	node *consensus.Node
+	name string
+}
+
+// AnnounceMesh has the group take what this coordinator has at its end, unless it
+// has it already.
+func (o ownMesh) AnnounceMesh(ctx context.Context, a mesh.Announcement) error {
+	state, _ := o.node.State()
+	was, known := state.Mesh.Nodes[o.name]
+	if known && (mesh.Node{Keys: was.Keys, Site: was.Site, Endpoints: was.Endpoints, Hub: was.Hub}).Says(a) {
+		return nil
+	}
+	_, err := o.node.Propose(ctx, "coordinator:"+o.name, fsm.MeshAnnounce{Name: o.name, Keys: a.Keys, Site: a.Site, Endpoints: a.Endpoints, Hub: a.Hub})
+	return err
+}
+
+var _ overlay.Source = ownMesh{}
