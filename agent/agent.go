@@ -119,7 +119,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 			Identity: id, Dir: cfg.StateDir, IdentityDir: identityDir(cfg), View: func() fleet.View { return self.view() }, Dial: out.Dial, Conditions: conditions, Log: part(log, "plan"),
 		})
 	}
-	doors, err := open(ctx, cfg.HTTP, id, out)
+	doors, err := open(ctx, cfg.HTTP, id, out, part(log, "api"))
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -15,12 +16,17 @@ import (
 	"primespark/agent/api"
 	"primespark/agent/config"
 	"primespark/shared/identity"
+	"primespark/shared/netlimit"
 	"primespark/shared/problem"
 )
 
+// crowd is how many connections the cluster may have here: each coordinator keeps a
+// few, and neighbours do while there is none.
+var crowd = netlimit.Limits{All: 2048, Host: 256}
+
 // open opens the listeners of the API: the socket and loopback for this host's
 // own programs, and HTTPS for the cluster once the node is a member (id not nil).
-func open(ctx context.Context, cfg config.HTTP, id *identity.Identity, out Outside) (all []api.Listener, err error) {
+func open(ctx context.Context, cfg config.HTTP, id *identity.Identity, out Outside, log *slog.Logger) (all []api.Listener, err error) {
 	defer func() {
 		if err != nil {
 			closeAll(all)
@@ -45,6 +51,7 @@ func open(ctx context.Context, cfg config.HTTP, id *identity.Identity, out Outsi
 		if err != nil {
 			return all, inUse("http.listen", cfg.Listen, err)
 		}
+		l = netlimit.Listen(l, crowd, log)
 		all = append(all, api.Listener{Listener: l, TLS: id.ServerTLS(tls.VerifyClientCertIfGiven), Authorize: member(id)})
 	}
 	if len(all) == 0 {

@@ -28,6 +28,7 @@ import (
 	"primespark/shared/fleet"
 	"primespark/shared/heartbeat"
 	"primespark/shared/identity"
+	"primespark/shared/netlimit"
 	"primespark/shared/problem"
 	"primespark/shared/run"
 	"primespark/shared/version"
@@ -134,7 +135,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		records,
 		intake.Follow(logs),
 		front,
-		api.Server{Name: "api", Listener: ports.api, TLS: ports.tls(cfg, id), Handler: front.Handler(), Stop: front.Stop, Log: part(log, "api")},
+		api.Server{Name: "api", Listener: netlimit.Listen(ports.api, crowd, part(log, "api")), TLS: ports.tls(cfg, id), Handler: front.Handler(), Stop: front.Stop, Log: part(log, "api")},
 	)
 	if ports.loopback != nil {
 		parts = append(parts, api.Server{
@@ -152,6 +153,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	parts = append(parts, copies...)
 	parts = append(parts, lead.Part(node.Leading(), part(log, "alerts"), watch...))
 	if ports.mqtt != nil {
+		ports.mqtt = netlimit.Listen(ports.mqtt, brokerCrowd, part(log, "broker"))
 		b, err := newBroker(cfg, id, ports, s.refused, out, metrics)
 		if err != nil {
 			return err

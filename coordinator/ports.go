@@ -19,8 +19,16 @@ import (
 	"primespark/shared/identity"
 	"primespark/shared/logs"
 	"primespark/shared/netaddr"
+	"primespark/shared/netlimit"
 	"primespark/shared/problem"
 )
+
+// crowd is how many connections the API's port holds: a fleet of a thousand agents has
+// two or three each, besides people's and programs'.
+var crowd = netlimit.Limits{All: 16384, Host: 512}
+
+// brokerCrowd is the same of the embedded broker.
+var brokerCrowd = netlimit.Limits{All: 4096, Host: 256}
 
 // ports are the listeners of a coordinator; loopback and mqtt may be nil, and on
 // a witness api is.
