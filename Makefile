@@ -11,7 +11,8 @@ SHELL := /bin/bash
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 1m
-MAINS    := ./agent/cmd/prime-spark-agent ./coordinator/cmd/prime-spark-coordinator ./coordinator/cmd/prime-spark
+MAINS    := ./agent/cmd/prime-spark-agent ./coordinator/cmd/prime-spark-coordinator ./coordinator/cmd/prime-spark \
+            ./shared/meshnet/cmd/prime-spark-mesh
 
 # Outside of a checkout, or in one that git does not trust, the commit cannot be stamped.
 STAMP := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false)
@@ -99,6 +100,10 @@ apt-repo: deb ## a signed apt repository of the packages, into dist/apt/
 .PHONY: chaos
 chaos: need-go ## the fault suite, as root: all, or CHAOS=short, or NEMESIS=15m SEED=42
 	@scripts/chaos.sh
+
+.PHONY: mesh-lab
+mesh-lab: need-go ## the mesh in namespaces, as root: hubs that fail, partitions, new keys, NATs; all, or MESH=short
+	@PRIME_SPARK_MESH_LAB=$${MESH:-full} go test -count=1 -v -timeout 2h ./scripts/lab/mesh
 
 .PHONY: machines
 machines: need-go ## the packages on whole Debian machines (user-mode Linux), as root: install, join, cut, reboot, upgrade, purge

@@ -32,7 +32,8 @@ build() { # ARCH DIR
 	mkdir -p "$2"
 	CGO_ENABLED=0 GOOS=linux GOARCH=$1 go build -trimpath -buildvcs=false \
 		-ldflags "-s -w -buildid= -X primespark/shared/version.Number=$release" -o "$2/" \
-		./agent/cmd/prime-spark-agent ./coordinator/cmd/prime-spark-coordinator ./coordinator/cmd/prime-spark
+		./agent/cmd/prime-spark-agent ./coordinator/cmd/prime-spark-coordinator ./coordinator/cmd/prime-spark \
+		./shared/meshnet/cmd/prime-spark-mesh
 }
 build "$native" "$stage/native"
 
@@ -91,7 +92,7 @@ package() {
 	done
 	[ ! -e "systemd/$name.sysusers" ] || put 0644 "systemd/$name.sysusers" "usr/lib/sysusers.d/$name.conf"
 	[ ! -e "systemd/$name.tmpfiles" ] || put 0644 "systemd/$name.tmpfiles" "usr/lib/tmpfiles.d/$name.conf"
-	[ "$kind" = cli ] || "$native_program" check --print-default >"$dir/$kind.yaml"
+	[ "$kind" = cli ] || [ "$kind" = mesh ] || "$native_program" check --print-default >"$dir/$kind.yaml"
 	mkdir -p "$dir/scripts"
 	for script in packaging/debian/preinst packaging/debian/"$kind".*rm packaging/debian/"$kind".postinst; do
 		[ ! -e "$script" ] || sed "s/@PACKAGE@/$name/g; s/@VERSION@/$deb/g" "$script" >"$dir/scripts/$(basename "$script")"
@@ -111,6 +112,7 @@ for arch in $architectures; do
 	package prime-spark-agent prime-spark-agent "$arch" "$bin"
 	package prime-spark-coordinator prime-spark-coordinator "$arch" "$bin"
 	package prime-spark-cli prime-spark "$arch" "$bin"
+	package prime-spark-mesh prime-spark-mesh "$arch" "$bin"
 done
 (cd "$out" && sha256sum ./*"_${deb}_"* | sed 's|\./||' >SHA256SUMS)
 (cd "$out" && ls -l ./*"_${deb}_"*.deb) | awk '{ printf "  %-60s %5.1f MB\n", $NF, $5 / 1e6 }'

@@ -17,6 +17,7 @@ exposure() {
 exposure prime-spark-coordinator.service 1.4
 exposure prime-spark-agent.service 1.6
 exposure prime-spark-agent-safe.service 1.6
+exposure prime-spark-mesh.service 2.1
 if ! diff <(grep -vE '^(#|Description=|OnFailure=|Conflicts=|\[Install\]|WantedBy=|ExecStart=|$)' systemd/prime-spark-agent.service) \
 	<(grep -vE '^(#|Description=|Conflicts=|ExecStart=|$)' systemd/prime-spark-agent-safe.service); then
 	fault "the safe mode's unit has drifted from the agent's"

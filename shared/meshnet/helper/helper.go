@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"sync"
 	"time"
 
 	"primespark/shared/mesh"
@@ -71,6 +72,12 @@ type Helper struct {
 	facts *watch.Value[meshnet.Facts]
 	work  chan func() // what other goroutines have found, for the main loop
 	dirty chan struct{}
+	owned struct { // whose wishes count
+		sync.Mutex
+
+		by   net.Conn
+		self string
+	}
 
 	// All below belongs to the main loop.
 	wanted   meshnet.Wanted

@@ -3,8 +3,10 @@ package helper_test
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -457,6 +459,19 @@ func TestListen(t *testing.T) {
 		case <-time.After(10 * time.Second):
 			t.Fatalf("the facts are %+v, fault %v", f, client.Fault())
 		}
+	}
+	other := wanted
+	other.Self = "pi-2"
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := meshnet.Write(conn, meshnet.Frame{Wanted: &other}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, conn); err != nil { // ends, as the call is turned away
+		t.Error(err)
 	}
 	cancel()
 	if err := errors.Join(<-served, <-called); err != nil {

@@ -72,6 +72,7 @@ func (h *Helper) talk(ctx context.Context, c net.Conn) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { _ = c.Close() })() // ends both directions
+	defer h.release(c)
 	ended := make(chan error, 1)
 	go func() { // talk waits for it
 		defer cancel()
@@ -82,9 +83,14 @@ func (h *Helper) talk(ctx context.Context, c net.Conn) error {
 				ended <- err
 				return
 			}
-			if f.Wanted != nil {
-				h.Want(ctx, *f.Wanted)
+			if f.Wanted == nil {
+				continue
 			}
+			if err := h.claim(c, f.Wanted.Self); err != nil {
+				ended <- err
+				return
+			}
+			h.Want(ctx, *f.Wanted)
 		}
 	}()
 	tell := func() error {
@@ -113,4 +119,24 @@ func (h *Helper) talk(ctx context.Context, c net.Conn) error {
 		err = heard
 	}
 	return err
+}
+
+// claim makes a daemon the one whose wishes count, if no other member's does: a host
+// has one place in the mesh.
+func (h *Helper) claim(c net.Conn, self string) error {
+	h.owned.Lock()
+	defer h.owned.Unlock()
+	if h.owned.by != nil && h.owned.by != c && h.owned.self != self {
+		return fmt.Errorf("%s wants this host's place in the mesh, which %s has; set mesh.enabled: false in the configuration of one of them", self, h.owned.self)
+	}
+	h.owned.by, h.owned.self = c, self
+	return nil
+}
+
+func (h *Helper) release(c net.Conn) {
+	h.owned.Lock()
+	defer h.owned.Unlock()
+	if h.owned.by == c {
+		h.owned.by = nil
+	}
 }
