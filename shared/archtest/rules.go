@@ -41,7 +41,7 @@ var PrimeSpark = Rules{
 		"agent":       {"agent"},
 		"coordinator": {"coordinator"},
 		"hailo":       {"hailo"},
-		"agent/cmd":   {"agent", "agent/config", "agent/doctor"}, // whose report a command prints
+		"agent/cmd":   {"agent", "agent/config", "agent/doctor", "agent/battery/detect"}, // whose reports commands print
 		// The daemon's commands that work on its files, with the daemon not running.
 		"coordinator/cmd/prime-spark-coordinator": {"coordinator", "coordinator/config"},
 		// The operator's command line talks HTTP like everybody else.
@@ -60,6 +60,7 @@ var PrimeSpark = Rules{
 		"agent/battery/i2cdev":      {"agent/battery/registers"}, // a file in place of a bus
 		"agent/battery/batterytest": {"agent/battery/i2cdev", "agent/battery/registers"},
 		"agent/battery/gauge":       {"agent/battery"},
+		"agent/battery/detect":      {"agent/battery/gauge", "agent/battery/gpioline", "agent/battery/i2cdev"},
 
 		// The two ways of samples away from the node empty the same box.
 		"agent/upload": {"agent/outbox"},

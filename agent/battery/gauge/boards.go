@@ -20,7 +20,11 @@ type board struct {
 
 	id      []constant // what has to stand there
 	boolean []byte     // registers that are 0 or 1
-	healthy []flag     // what has to be set, else the other figures are stale
+	// Read besides when the board is looked for, and what has to stand there.
+	signature []span
+	signed    func(m *image) error
+
+	healthy []flag // what has to be set, else the other figures are stale
 
 	pack    value   // V, all cells in series
 	weakest []value // V, of single cells; the lowest counts
@@ -74,7 +78,8 @@ var boards = []board{
 	},
 	{ // PiSugar's pisugar-power-manager-rs, PiSugar 3
 		source: "pisugar3", boards: "PiSugar 3 and 3 Plus", addresses: []uint16{0x57}, cells: 1, order: binary.BigEndian, slow: true,
-		spans: []span{{0x02, 3}, {0x22, 2}, {0x26, 2}, {0x2a, 1}}, control: []byte{0x02, 0x03},
+		spans: []span{{0x02, 3}, {0x22, 2}, {0x2a, 1}}, control: []byte{0x02, 0x03},
+		signature: []span{{0xe2, 5}}, signed: version(0xe2),
 		pack: milli(0x22), charge: percent(0x2a, 1), celsius: value{reg: 0x04, size: 1, scale: 1, offset: -40},
 		mains: flag{0x02, 0x80}, ending: flag{0x03, 0x08},
 		// 0x0b opens the registers (0x29) and closes them (0), from firmware 1.24 on. What
@@ -91,8 +96,8 @@ var boards = []board{
 	},
 	{ // github.com/geeekpi/upsplus; the voltage is wrong while it charges, and so the charge is asked for
 		source: "upsplus", boards: "52Pi UPSPlus (EP-0136)", addresses: []uint16{0x17}, cells: 1, order: binary.LittleEndian, slow: true,
-		spans: []span{{0x05, 8}, {0x13, 2}, {0x17, 1}},
-		pack:  milli(0x05), charge: percent(0x13, 2), celsius: value{reg: 0x0b, size: 2, signed: true, scale: 1},
+		spans: []span{{0x05, 8}, {0x13, 2}, {0x17, 1}}, signature: []span{{0x01, 2}}, signed: supplied(0x01),
+		pack: milli(0x05), charge: percent(0x13, 2), celsius: value{reg: 0x0b, size: 2, signed: true, scale: 1},
 		inputs: []value{milli(0x07), milli(0x09)},
 		cut:    &Cut{Countdown: true, Longest: 255 * time.Second, writes: func(s byte) [][]byte { return [][]byte{{0x19, 1}, {0x18, s}} }}, // and on again with the mains
 	},
@@ -110,7 +115,7 @@ func byteBoards() []Model {
 	for i, b := range boards {
 		all[i] = Model{
 			Source: b.source, Boards: b.boards, Addresses: b.addresses, Cells: b.cells, Cut: b.cut,
-			open: b.open,
+			open: b.open, identify: b.identify,
 		}
 	}
 	return all

@@ -50,6 +50,7 @@ type Model struct {
 	Line      *Line    // that senses the mains, where the gauge does not
 	Cut       *Cut     // how the board cuts its power; nil: it cannot, or does it by itself
 	open      func(Config, chip) battery.Reader
+	identify  identify // nil for what is not on a bus
 }
 
 // A Line is the power-loss line of a board, on the Pi's header.
@@ -64,19 +65,19 @@ func Models() []Model { return slices.Clone(models) }
 var models = slices.Concat([]Model{
 	{
 		Source: "x120x", Boards: "Geekworm/SupTronics X1200 to X1209", Addresses: []uint16{0x36, 0x55, 0x32, 0x62}, Cells: 1,
-		Line: &Line{Offset: 6}, open: openMAX1704x,
+		Line: &Line{Offset: 6}, open: openMAX1704x, identify: isMAX1704x,
 	},
 	{
 		Source: "x728", Boards: "Geekworm X728, X729, X708 (sense of the line by the vendor's scripts: pull the plug to see)", Addresses: []uint16{0x36}, Cells: 1,
-		Line: &Line{Offset: 6, Low: true}, open: openMAX1704x,
+		Line: &Line{Offset: 6, Low: true}, open: openMAX1704x, identify: isMAX1704x,
 	},
 	{
 		Source: "max1704x", Boards: "any with a MAX17040 to MAX17059 and no power-loss line, or one that battery.line names", Addresses: []uint16{0x36}, Cells: 1,
-		open: openMAX1704x,
+		open: openMAX1704x, identify: isMAX1704x,
 	},
 	{
 		Source: "waveshare-ina219", Boards: "Waveshare UPS HAT, (B), (C), (D), UPS 3S, and others with an INA219", Addresses: []uint16{0x42, 0x43, 0x41, 0x40, 0x44, 0x45}, Cells: 2,
-		open: openINA219,
+		open: openINA219, identify: isINA219,
 	},
 }, byteBoards(), []Model{
 	{Source: "power_supply", Boards: "whatever the kernel has a driver for: x120x-dkms, PiSugar's module, smart batteries", open: openSupply},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net"
 	"slices"
@@ -42,30 +43,52 @@ var (
 )
 
 func (n nut) Read(ctx context.Context) (battery.Reading, error) {
+	var vars map[string]string
+	err := n.talk(ctx, func(conn net.Conn, in *bufio.Reader) (err error) {
+		ups := n.ups
+		if ups == "" {
+			if ups, err = only(conn, in); err != nil {
+				return err
+			}
+		}
+		vars, err = list(conn, in, "VAR "+ups)
+		return err
+	})
+	if err != nil {
+		return battery.Reading{}, err
+	}
+	return fromNUT(vars)
+}
+
+// names are the UPSes of the server.
+func (n nut) names(ctx context.Context) (all []string, err error) {
+	err = n.talk(ctx, func(conn net.Conn, in *bufio.Reader) error {
+		found, err := list(conn, in, "UPS")
+		all = slices.Sorted(maps.Keys(found))
+		return err
+	})
+	return all, err
+}
+
+// talk connects to the server for one conversation.
+func (n nut) talk(ctx context.Context, say func(net.Conn, *bufio.Reader) error) error {
 	conn, err := n.dial(ctx, "tcp", n.address)
 	if err != nil {
-		return battery.Reading{}, fmt.Errorf("%w server: %w", errNUT, err)
+		return fmt.Errorf("%w server: %w", errNUT, err)
 	}
 	defer conn.Close() // nothing is lost with it
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		deadline = time.Now().Add(5 * time.Second)
 	}
-	if err := conn.SetDeadline(deadline); err != nil {
-		return battery.Reading{}, fmt.Errorf("%w server %s: %w", errNUT, n.address, err)
+	err = conn.SetDeadline(deadline)
+	if err == nil {
+		err = say(conn, bufio.NewReaderSize(conn, nutLine))
 	}
-	in := bufio.NewReaderSize(conn, nutLine)
-	ups := n.ups
-	if ups == "" {
-		if ups, err = only(conn, in); err != nil {
-			return battery.Reading{}, fmt.Errorf("%w server %s: %w", errNUT, n.address, err)
-		}
-	}
-	vars, err := list(conn, in, "VAR "+ups)
 	if err != nil {
-		return battery.Reading{}, fmt.Errorf("%w server %s, UPS %s: %w", errNUT, n.address, ups, err)
+		return fmt.Errorf("%w server %s: %w", errNUT, n.address, err)
 	}
-	return fromNUT(vars)
+	return nil
 }
 
 // only returns the name of the server's UPS.
@@ -74,18 +97,11 @@ func only(conn net.Conn, in *bufio.Reader) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if len(all) != 1 {
-		names := make([]string, 0, len(all))
-		for name := range all {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		return "", fmt.Errorf("it has %d UPSes; set battery.nut.ups to one of %.200q", len(all), names)
+	names := slices.Sorted(maps.Keys(all))
+	if len(names) != 1 {
+		return "", fmt.Errorf("it has %d UPSes; set battery.nut.ups to one of %.200q", len(names), names)
 	}
-	for name := range all {
-		return name, nil
-	}
-	return "", nil
+	return names[0], nil
 }
 
 // list asks for a list of names with values.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -26,7 +27,10 @@ func TestScripts(t *testing.T) {
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(env *testscript.Env) error {
 			hef := synth.Detector("yolo", 640, 80, 100).Bytes()
-			for name, content := range map[string][]byte{"photo.jpg": testphoto.Astronaut(), "yolo.hef": hef, "cut.hef": hef[:1000]} {
+			for name, content := range map[string][]byte{
+				"photo.jpg": testphoto.Astronaut(), "yolo.hef": hef, "cut.hef": hef[:1000],
+				"board.yaml": fmt.Appendf(nil, "name: pi-1\ni2c: {bus: %[1]s/registers}\nbattery: {nut: {server: 127.0.0.1:1}, line: {chip: %[1]s/mains}}\n", env.WorkDir),
+			} {
 				if err := os.WriteFile(filepath.Join(env.WorkDir, name), content, 0o600); err != nil {
 					return err
 				}
