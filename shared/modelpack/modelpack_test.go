@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/iotest"
 
 	"primespark/shared/modelpack"
 )
@@ -219,19 +218,9 @@ func FuzzReadArchive(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := iotest.TestReader(r, must(io.ReadAll(io.NewSectionReader(r, 0, r.Size())))); err != nil && r.Size() < 4096 {
-				t.Error(err)
-			}
 			if n, err := io.Copy(io.Discard, io.NewSectionReader(r, 0, r.Size())); err != nil || n != r.Size() {
 				t.Errorf("%s has %d bytes, and %d can be read: %v", name, r.Size(), n, err)
 			}
 		}
 	})
-}
-
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
 }
