@@ -73,8 +73,10 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		return err
 	}
 	shelf, load := chip.on()
+	backends := engines(cfg.Infer, chip, out)
+	stock := openStock(cfg, id, part(out.Log, "model supply"))
 	registry, err := models.New(models.Config{
-		Backends: engines(cfg.Infer, chip, out), Shelf: shelf, Load: load, Dir: cfg.Models.Dir, Memory: int64(cfg.Models.Memory), Queue: cfg.Infer.Queue,
+		Backends: backends, Stock: stock.models(), Shelf: shelf, Load: load, Dir: cfg.Models.Dir, Memory: int64(cfg.Models.Memory), Queue: cfg.Infer.Queue,
 		Log: part(log, "models"), Metrics: metrics,
 	})
 	if err != nil {
@@ -89,7 +91,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		workload(registry, recorder, cfg.Telemetry.Every.D(), part(log, "workload")),
 	)
 	self := node{
-		cfg: cfg, started: time.Now(), view: noView, registry: registry, host: host.Host, power: noPower,
+		cfg: cfg, started: time.Now(), view: noView, notes: noNotes, registry: registry, host: host.Host, power: noPower,
 		conditions: conditions, vital: watch.New(fleet.Vital{}), addresses: nowhere, chip: chip,
 	}
 	if err := self.register(metrics, id, recorder.Newest().Get); err != nil {
@@ -129,6 +131,12 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		place := &presence{
 			cfg: cfg, id: id, door: doors[len(doors)-1], out: out, log: part(log, "gossip"), metrics: metrics, own: netaddr.Own,
 			fleet: follower.Fleet, seeds: follower.Seeds,
+		}
+		if supplier, err := stock.supply(follower, registry, backends, metrics); err != nil {
+			return err
+		} else if supplier != nil {
+			self.notes = supplier.Notes
+			parts = append(parts, run.Restart(supplier, part(log, "model supply")))
 		}
 		tunnels, err := openMesh(cfg, id, follower, part(log, "mesh"))
 		if err != nil {

@@ -18,6 +18,7 @@ type node struct {
 	started    time.Time
 	view       func() fleet.View
 	registry   *models.Registry
+	notes      func() []fleet.Note // on models of the fleet
 	host       func() sensors.Figures
 	power      func() fleet.Power
 	conditions *health.Registry
@@ -27,8 +28,9 @@ type node struct {
 	chip       *accelerator              // nil if it is switched off
 }
 
-func noView() fleet.View   { return nil }
-func noPower() fleet.Power { return fleet.Power{} }
+func noView() fleet.View    { return nil }
+func noPower() fleet.Power  { return fleet.Power{} }
+func noNotes() []fleet.Note { return nil }
 
 func nowhere() map[string]string { return map[string]string{} }
 
@@ -41,7 +43,7 @@ func (n node) collect() fleet.Vital {
 		Mode:  modeOf(n.cfg.Name, n.view()),
 		Ready: len(reasons) == 0, Reasons: reasons.Codes(),
 		Power: n.power(), Temperature: host.Temperature, CPU: host.CPU, Memory: host.Memory,
-		InFlight: n.registry.InFlight(), Queue: n.registry.Queue(), Models: n.registry.Serving(),
+		InFlight: n.registry.InFlight(), Queue: n.registry.Queue(), Models: n.registry.Serving(), Notes: n.notes(),
 		Accelerator: n.chip.vital(),
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"reflect"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,9 +29,10 @@ func objectDir(cfg config.Config) string { return filepath.Join(cfg.StateDir, "o
 // keepObjects makes this coordinator's shelf of objects. The transport is to the
 // shelves of the others.
 func keepObjects(cfg config.Config, id *identity.Identity, node *consensus.Node, out Outside, log *slog.Logger, metrics prometheus.Registerer) (*objects.Shelf, *http.Transport, error) {
+	var packages partsOfModels
 	store, err := objects.OpenStore(objectDir(cfg), objects.Bounds{Bytes: int64(cfg.Objects.Bytes), Keep: cfg.Objects.Keep.D()}, func(sha string) bool {
 		s, _ := node.State()
-		return s.Tasks.Refers(sha)
+		return s.Tasks.Refers(sha) || packages.have(s.Models, sha)
 	})
 	if err != nil {
 		return nil, nil, err
@@ -46,6 +49,30 @@ func keepObjects(cfg config.Config, id *identity.Identity, node *consensus.Node,
 		return up, len(up)
 	}
 	return objects.NewShelf(store, cfg.Name, cfg.Objects.Copies, others, log, metrics), transport, nil
+}
+
+// partsOfModels are the objects that the fleet's models consist of. They seldom
+// change, and are asked about for each object on the disk.
+type partsOfModels struct {
+	mu     sync.Mutex
+	models map[string]fsm.Model // that the set was made of
+	set    map[string]bool
+}
+
+func (p *partsOfModels) have(models map[string]fsm.Model, sha string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	// The state's maps are copied before a write, so one that is the same holds the same.
+	if p.set == nil || reflect.ValueOf(models).Pointer() != reflect.ValueOf(p.models).Pointer() {
+		p.models, p.set = models, map[string]bool{}
+		for _, m := range models {
+			p.set[m.Bill.SHA256] = true
+			for _, o := range m.Objects {
+				p.set[o.SHA256] = true
+			}
+		}
+	}
+	return p.set[sha]
 }
 
 // Times by which another coordinator shows that it is there.

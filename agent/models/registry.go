@@ -34,6 +34,7 @@ type Config struct {
 	Backends []infer.Backend       // the engines of the node
 	Dir      string                // of package folders; empty or missing: only the embedded ones
 	Embedded map[string]Files      // nil: BlazeFace
+	Stock    Stock                 // packages that the fleet gave; nil: none
 	Shelf    shelf.Shelf           // HEF files to make packages of, when they are asked for
 	Load     []string              // models on the shelf that are loaded at the start
 	Memory   int64                 // for all models together, in bytes; 0: no bound
@@ -145,10 +146,13 @@ func (r *Registry) Run(ctx context.Context) error {
 // Settled is closed once Run has tried every model that there was at its start.
 func (r *Registry) Settled() <-chan struct{} { return r.settled }
 
-// found lists the models that are to be loaded: the embedded ones, the folders,
-// and those of the shelf that were asked for.
+// found lists the models that are to be loaded: the embedded ones, the folders, those
+// of the stock, and those of the shelf that were asked for.
 func (r *Registry) found() []string {
 	names := r.folders(slices.Sorted(maps.Keys(r.cfg.Embedded)))
+	if r.cfg.Stock != nil {
+		names = append(names, slices.DeleteFunc(r.cfg.Stock.Names(), func(n string) bool { return slices.Contains(names, n) })...)
+	}
 	for _, name := range r.cfg.Load {
 		if !slices.Contains(names, name) {
 			names = append(names, name)
@@ -195,8 +199,9 @@ func (r *Registry) folders(names []string) []string {
 	return names
 }
 
-// open finds the package of a model: a folder first, then a .tar, so that an embedded
-// model can be replaced.
+// open finds the package of a model: a folder first, then a .tar, then what the fleet
+// gave, so that whoever looks after the node has the last word, and an embedded model
+// can be replaced.
 func (r *Registry) open(name string) (source, error) {
 	if r.cfg.Dir != "" && model.ValidName(name) {
 		switch root, err := os.OpenRoot(filepath.Join(r.cfg.Dir, name)); {
@@ -211,6 +216,9 @@ func (r *Registry) open(name string) (source, error) {
 		case !errors.Is(err, fs.ErrNotExist):
 			return nil, err
 		}
+	}
+	if from, err := r.inStock(name); !errors.Is(err, fs.ErrNotExist) {
+		return from, err
 	}
 	if files, ok := r.cfg.Embedded[name]; ok {
 		return embedded(files), nil
@@ -330,7 +338,7 @@ func notReady(s model.Status) error {
 	p := problem.New(problem.NotReady, "Ask another node, or load it with POST /v2/repository/models/"+s.Name+"/load.",
 		"Model %s is not ready here: %s.", s.Name, strings.TrimSuffix(s.Reason, "."))
 	if s.State == model.Loading {
-		p.Remedy = "Try again in a second, or ask another node."
+		p.Remedy, p.RetryAfter = "Try again after the time in Retry-After, or ask another node.", 2*time.Second
 	}
 	return p
 }

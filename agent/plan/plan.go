@@ -25,6 +25,8 @@ import (
 	"primespark/shared/identity"
 	"primespark/shared/mesh"
 	"primespark/shared/run"
+	"primespark/shared/task"
+	"primespark/shared/watch"
 	"primespark/shared/wire"
 )
 
@@ -65,11 +67,22 @@ type Follower struct {
 	cfg  Config
 	http *http.Client
 
+	models *watch.Value[Models]
+
 	mu     sync.Mutex
 	plan   wire.PlanBody // the newest; never changed in place
 	known  []string      // the servers that client was made for
 	client *wire.Client
 }
+
+// Models are those that the node is to serve. Known is false as long as no coordinator
+// has ever told: then those that are there stay.
+type Models struct {
+	Known bool
+	List  []wire.PlanModel
+}
+
+func modelsOf(p wire.PlanBody) Models { return Models{p.Models != nil, p.Models} }
 
 // New returns a follower that begins with the plan of the last run, and gives
 // the identity its deny list: from here on it is in force.
@@ -97,6 +110,7 @@ func New(cfg Config) *Follower {
 	}
 	cfg.Identity.SetDeny(func(id identity.ID, keyHash string) bool { return identity.Deny(f.now().Deny).Denies(id, keyHash) })
 	f.show(f.plan.State)
+	f.models = watch.New(modelsOf(f.plan))
 	return f
 }
 
@@ -123,6 +137,15 @@ func (f *Follower) Coordinators() []wire.PlanCoordinator { return f.now().Coordi
 
 // Fleet is how many nodes the fleet has, by the newest plan; 0 if that is not known.
 func (f *Follower) Fleet() int { return f.now().Fleet }
+
+// Models are those that the node is to serve by the newest plan, and a channel that
+// closes when that changes.
+func (f *Follower) Models() (Models, <-chan struct{}) { return f.models.Load() }
+
+// Object fetches an object from a coordinator.
+func (f *Follower) Object(ctx context.Context, o task.Object) ([]byte, error) {
+	return f.api().Object(ctx, o)
+}
 
 // Renew has a coordinator sign a fresh key of this node.
 func (f *Follower) Renew(ctx context.Context, r identity.RenewRequest) (identity.RenewResponse, error) {
@@ -189,16 +212,23 @@ func (f *Follower) take(got wire.PlanBody) {
 	got.Coordinators = slices.DeleteFunc(slices.Clone(got.Coordinators), func(c wire.PlanCoordinator) bool {
 		return (identity.Addresses{API: c.API, Gossip: c.Gossip}).Check() != nil
 	})
+	if got.Models == nil { // a coordinator that is older than the others, and knows of none
+		got.Models = old.Models
+	}
+	news := !slices.Equal(old.Models, got.Models) || (old.Models == nil) != (got.Models == nil)
 	f.mu.Lock()
 	f.plan = got
 	f.mu.Unlock()
+	if news {
+		f.models.Store(modelsOf(got))
+	}
 	if got.State != old.State {
 		f.show(got.State)
 	}
-	if old.State == got.State && old.Fleet == got.Fleet && maps.EqualFunc(old.Deny, got.Deny, time.Time.Equal) && slices.Equal(old.Coordinators, got.Coordinators) {
+	if !news && old.State == got.State && old.Fleet == got.Fleet && maps.EqualFunc(old.Deny, got.Deny, time.Time.Equal) && slices.Equal(old.Coordinators, got.Coordinators) {
 		return
 	}
-	f.cfg.Log.Info("plan changed", "state", got.State, "denied", len(got.Deny), "coordinators", len(got.Coordinators))
+	f.cfg.Log.Info("plan changed", "state", got.State, "denied", len(got.Deny), "coordinators", len(got.Coordinators), "models", len(got.Models))
 	if err := save(f.cfg.Dir, got); err != nil {
 		f.cfg.Log.Warn("plan not kept, after a restart without coordinators the old one counts", "err", err, "remedy", "see that the disk has room and is writable")
 	}

@@ -25,6 +25,7 @@ import (
 	"primespark/shared/identity/identitytest"
 	"primespark/shared/pipenet"
 	"primespark/shared/problem"
+	"primespark/shared/task"
 	"primespark/shared/watch"
 	"primespark/shared/wire"
 )
@@ -165,6 +166,50 @@ func TestFollow(t *testing.T) {
 		time.Sleep(time.Minute)
 		if n := len(f.now().Deny); n != 0 {
 			t.Errorf("%d keys are denied whose certificates have expired", n)
+		}
+		stop()
+	})
+}
+
+// TestModels: what the node is to serve is told at once, is known after a restart with
+// nobody in reach, and is not taken away by a coordinator that knows of no models.
+func TestModels(t *testing.T) {
+	story(t, func(t *testing.T, l *lab) {
+		f, stop := l.start()
+		if m, _ := f.Models(); m.Known {
+			t.Errorf("before anybody told: %+v", m)
+		}
+		time.Sleep(time.Second)
+		m, changed := f.Models()
+		if m.Known {
+			t.Errorf("told by a coordinator that knows of none: %+v", m)
+		}
+		next := l.plan.Get()
+		next.Index, next.Models = 8, []wire.PlanModel{{Name: "pets", Version: "1", Bill: task.ObjectOf([]byte("bill"))}}
+		l.plan.Store(next)
+		<-changed
+		if m, _ := f.Models(); !m.Known || len(m.List) != 1 || m.List[0] != next.Models[0] {
+			t.Errorf("after the news: %+v", m)
+		}
+		stop()
+		l.net.Isolate("10.0.0.1")
+		f, stop = l.start()
+		if m, _ := f.Models(); !m.Known || len(m.List) != 1 {
+			t.Errorf("right after a boot alone: %+v", m)
+		}
+		l.net.Heal()
+		older := next
+		older.Index, older.Models, older.Fleet = 9, nil, 5
+		l.plan.Store(older)
+		time.Sleep(time.Minute)
+		if m, _ := f.Models(); len(m.List) != 1 || f.Fleet() != 5 {
+			t.Errorf("after the plan of an older coordinator: %+v", m)
+		}
+		older.Index, older.Models = 91, []wire.PlanModel{}
+		l.plan.Store(older)
+		time.Sleep(time.Minute)
+		if m, _ := f.Models(); !m.Known || len(m.List) != 0 {
+			t.Errorf("after all went: %+v", m)
 		}
 		stop()
 	})

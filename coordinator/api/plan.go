@@ -144,6 +144,7 @@ type roster struct {
 	deny   map[string]time.Time
 	others []wire.PlanCoordinator
 	fleet  int
+	models []fsm.Model
 }
 
 // plan returns a node's plan, and since which index some node's is so. A state
@@ -154,7 +155,15 @@ func (o *roster) plan(s fsm.State, node string) (wire.PlanBody, uint64) {
 	if o.deny == nil || s.Index > o.state.Index {
 		o.update(s)
 	}
-	return wire.PlanBody{Index: o.state.Index, State: string(o.state.Nodes[node].State), Deny: o.deny, Coordinators: o.others, Fleet: o.fleet}, o.since
+	b := wire.PlanBody{
+		Index: o.state.Index, State: string(o.state.Nodes[node].State), Deny: o.deny, Coordinators: o.others, Fleet: o.fleet, Models: []wire.PlanModel{},
+	}
+	for _, m := range o.models {
+		if m.For(node) {
+			b.Models = append(b.Models, wire.PlanModel{Name: m.Name, Version: m.Version, Bill: m.Bill})
+		}
+	}
+	return b, o.since
 }
 
 // update wants the lock held.
@@ -163,7 +172,8 @@ func (o *roster) update(s fsm.State) {
 	o.state = s
 	// Maps are copied before a write, so one that is the same holds the same.
 	gossip := old.Gossip.Primary != s.Gossip.Primary || !slices.Equal(old.Gossip.Held, s.Gossip.Held)
-	if o.deny != nil && !gossip && same(old.Nodes, s.Nodes) && same(old.Denied, s.Denied) {
+	models := !same(old.Models, s.Models)
+	if o.deny != nil && !gossip && !models && same(old.Nodes, s.Nodes) && same(old.Denied, s.Denied) {
 		return
 	}
 	deny, others := maps.Clone(s.Denied), []wire.PlanCoordinator{}
@@ -173,8 +183,8 @@ func (o *roster) update(s fsm.State) {
 	for _, n := range s.Coordinators() {
 		others = append(others, wire.PlanCoordinator{Name: n.Name, API: n.Addresses.API, Gossip: n.Addresses.Gossip})
 	}
-	if o.deny == nil || gossip || !maps.Equal(deny, o.deny) || !slices.Equal(others, o.others) || !maps.EqualFunc(old.Nodes, s.Nodes, func(a, b fsm.Node) bool { return a.State == b.State }) {
-		o.deny, o.others, o.fleet, o.since = deny, others, s.Active(), s.Index
+	if o.deny == nil || gossip || models || !maps.Equal(deny, o.deny) || !slices.Equal(others, o.others) || !maps.EqualFunc(old.Nodes, s.Nodes, func(a, b fsm.Node) bool { return a.State == b.State }) {
+		o.deny, o.others, o.fleet, o.models, o.since = deny, others, s.Active(), s.ModelList(), s.Index
 	}
 }
 

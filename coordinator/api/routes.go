@@ -89,6 +89,7 @@ func routes() []Route {
 	table = append(table, meshRoutes()...)
 	table = append(table, taskRoutes()...)
 	table = append(table, objectRoutes()...)
+	table = append(table, modelRoutes()...)
 	table = append(table, telemetryRoutes()...)
 	for _, version := range []string{"", "/versions/{version}"} {
 		model := "/v2/models/{model}" + version

@@ -72,6 +72,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"POST /v1/tasks/{id}:renew": Belong, "POST /v1/tasks/{id}:complete": Belong, "POST /v1/tasks/{id}:fail": Belong,
 		"PUT /v1/objects": Infer, "PUT /v1/objects/{sha}": Assist, "POST /v1/objects:missing": Assist,
 		"POST /v2/repository/models/{model}/load": Operate, "POST /v2/repository/models/{model}/unload": Operate,
+		"POST /v1/models": Operate, "POST /v1/models/{name}:remove": Operate,
 		"POST /v2/models/{model}/infer": Infer, "POST /v2/models/{model}/versions/{version}/infer": Infer,
 	}
 	for _, r := range routes() {

@@ -47,6 +47,8 @@ const (
 	KindMeshExpel    Kind = "mesh.expel"    // MeshExpel
 	KindMeshRange    Kind = "mesh.range"    // MeshRange
 	KindMeshPrune    Kind = "mesh.prune"    // MeshPrune
+	KindModelPut     Kind = "model.put"     // ModelPut
+	KindModelDrop    Kind = "model.drop"    // ModelDrop
 )
 
 // handlers is the whole command set: a new command is a struct, a method and a
@@ -80,6 +82,8 @@ var handlers = map[Kind]handler{
 	KindMeshExpel:    on((*change).meshExpel),
 	KindMeshRange:    on((*change).meshRange),
 	KindMeshPrune:    on((*change).meshPrune),
+	KindModelPut:     on((*change).modelPut),
+	KindModelDrop:    on((*change).modelDrop),
 }
 
 // A Command is the body of one of the kinds.

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +63,8 @@ var samples = []Command{
 	MeshRotate{Names: []string{"c1"}},
 	MeshPrune{},
 	MeshLeave{Name: "pi-1"},
+	putModel("pets", "a network", "pi-1"),
+	ModelDrop{Name: "pets"},
 }
 
 // TestLogFormat pins the bytes of every command: they outlive this release on
@@ -93,7 +96,7 @@ func TestLogFormat(t *testing.T) {
 // the samples.
 func TestStateFormat(t *testing.T) {
 	f := New()
-	for i, c := range samples {
+	for i, c := range append(slices.Clone(samples), putModel("yolox-nano", "another one")) {
 		if r := apply(t, f, uint64(i+1), noon, c); r.Err != nil {
 			t.Fatalf("%s: %v", c.Kind(), r.Err)
 		}

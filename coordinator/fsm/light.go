@@ -19,13 +19,13 @@ import (
 
 // NewLight returns an FSM for a witness, which has to know the nodes and the
 // denied keys, and none of what makes a state large: its State is the group's
-// without the tasks, the calls about tasks, the events and the record of backups.
+// without the tasks, the calls about tasks, the events, the models and the record of backups.
 // So its checksum is of no use, what it answers to a command is not the group's
 // answer, and its own snapshot would not be one of the state.
 func NewLight() *FSM { return &FSM{state: watch.New(State{}), light: true} }
 
 // heavy are the commands that change only what a light FSM leaves out.
-var heavy = []Kind{KindTasks, KindBackup}
+var heavy = []Kind{KindTasks, KindBackup, KindModelPut, KindModelDrop}
 
 // errLight is the answer to whoever asks a light FSM.
 var errLight = problem.New(problem.NotReady, "Ask another coordinator.", "A witness keeps the log, and knows little of what it says.")

@@ -32,6 +32,7 @@ type State struct {
 	Alerts  map[string]Alert     `json:"alerts,omitempty"` // by key: those that hold, and resolved ones whose end is not told yet
 	Sinks   map[string]Sink      `json:"sinks,omitempty"`  // by name
 	Mesh    Mesh                 `json:"mesh,omitzero"`
+	Models  map[string]Model     `json:"models,omitempty"` // by name
 }
 
 // Cluster is what the cluster as a whole is.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -77,17 +78,18 @@ func TestTableWithoutHead(t *testing.T) {
 func TestProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var quick, slow bytes.Buffer
-		stop := progress(&quick, "asking")
+		stop := progress(&quick, func() string { return "asking" })
 		time.Sleep(900 * time.Millisecond)
 		stop()
 		if quick.Len() > 0 {
 			t.Errorf("under a second it wrote %q", &quick)
 		}
-		stop = progress(&slow, "asking")
+		asked := 0
+		stop = progress(&slow, func() string { asked++; return fmt.Sprint("asking ", asked) })
 		time.Sleep(2500 * time.Millisecond)
 		stop()
 		stop() // twice does no harm
-		if want := "\r\x1b[Kasking … 1 s\r\x1b[Kasking … 2 s\r\x1b[K"; slow.String() != want {
+		if want := "\r\x1b[Kasking 1 … 1 s\r\x1b[Kasking 2 … 2 s\r\x1b[K"; slow.String() != want {
 			t.Errorf("wrote %q, want %q", &slow, want)
 		}
 	})

@@ -83,7 +83,8 @@ type Vital struct {
 	Memory      float64   `json:"memory"`                // 0 to 1, used
 	InFlight    int       `json:"in_flight"`             // requests being answered
 	Queue       int       `json:"queue"`                 // requests waiting
-	Models      []Serving `json:"models,omitempty"`      // resident, by name
+	Models      []Serving `json:"models,omitempty"`      // that answer, by name
+	Notes       []Note    `json:"model_notes,omitempty"` // on models of the fleet that do not answer as they should, by name
 
 	Accelerator *Accelerator `json:"accelerator,omitempty"` // nil without one
 }
@@ -103,7 +104,23 @@ type Serving struct {
 	Version string  `json:"version"`
 	Backend string  `json:"backend"`              // "builtin"
 	Millis  float64 `json:"latency_ms,omitempty"` // moving mean of one inference; 0 before the first
+	Cold    bool    `json:"cold,omitempty"`       // on disk, and not in memory: the first request loads it
 }
+
+// A Note is what an agent tells of a model that the fleet was given and that it does
+// not serve, or not yet.
+type Note struct {
+	Model  string `json:"model"`
+	State  string `json:"state"`            // "fetching", "refused" or "unfit"
+	Detail string `json:"detail,omitempty"` // how far it is, or why; short
+}
+
+// MaxNotes bounds those that an agent tells at a time, and MaxNote the bytes of the
+// detail of one.
+const (
+	MaxNotes = 16
+	MaxNote  = 160
+)
 
 // Bounds of a Vital that comes from another node.
 const (
@@ -119,7 +136,7 @@ func (v Vital) Plausible() bool {
 	charge := v.Power.Charge
 	return ValidName(v.Node) && v.Boot >= 0 && v.Boot < LatestBoot &&
 		v.InFlight >= 0 && v.Queue >= 0 && (charge == nil || *charge >= 0 && *charge <= 2) &&
-		len(v.Models) <= maxList && len(v.Reasons) <= maxList &&
+		len(v.Models) <= maxList && len(v.Reasons) <= maxList && len(v.Notes) <= maxList &&
 		!slices.ContainsFunc(v.Models, func(s Serving) bool { return !model.ValidName(s.Name) || s.Millis < 0 })
 }
 

@@ -161,3 +161,28 @@ func (b Bill) check() error {
 	}
 	return nil
 }
+
+// Matches reports what is wrong with the bill, by the manifest that it lists.
+func (b Bill) Matches(m model.Manifest) error {
+	if m.Name != b.Name || m.Version != b.Version {
+		return fmt.Errorf("the bill is of %s version %s, and its manifest of %s version %s", b.Name, b.Version, m.Name, m.Version)
+	}
+	files := map[string]BillFile{}
+	for _, f := range b.Files[1:] {
+		files[f.Name] = f
+	}
+	names, sums := m.FileNames(), m.Sums()
+	for _, name := range names {
+		f, ok := files[name]
+		if !ok {
+			return fmt.Errorf("%s is not in the bill, and the manifest names it", name)
+		}
+		if want, ok := sums[name]; ok && want != f.SHA256 {
+			return fmt.Errorf("%s has the SHA-256 %.12s… in the bill and %.12s… in the manifest", name, f.SHA256, want)
+		}
+	}
+	if len(files) != len(names) {
+		return fmt.Errorf("the bill has %d files besides the manifest, which names %d", len(files), len(names))
+	}
+	return nil
+}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"primespark/shared/identity"
+	"primespark/shared/task"
 )
 
 // PathPlan is where a node reads its plan.
@@ -20,6 +21,7 @@ type PlanBody struct {
 	Deny         map[string]time.Time `json:"deny"`                  // key hash of a certificate that is refused -> when it has expired
 	Coordinators []PlanCoordinator    `json:"coordinators"`          // that take part
 	Fleet        int                  `json:"fleet,omitempty"`       // how many nodes take part
+	Models       []PlanModel          `json:"models"`                // that the node is to serve; null from coordinators that know of none
 	GossipKeys   *identity.Keyring    `json:"gossip_keys,omitempty"` // a secret: what gossip is encrypted with
 }
 
@@ -28,6 +30,13 @@ type PlanCoordinator struct {
 	Name   string `json:"name"`
 	API    string `json:"api,omitempty"`
 	Gossip string `json:"gossip,omitempty"`
+}
+
+// A PlanModel is a package that the node is to serve, if it can.
+type PlanModel struct {
+	Name    string      `json:"name"`
+	Version string      `json:"version"`
+	Bill    task.Object `json:"bill"` // of its files
 }
 
 // Plan reads the plan of the node whose certificate the client shows, as soon as

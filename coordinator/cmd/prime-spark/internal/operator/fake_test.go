@@ -17,7 +17,6 @@ import (
 	"primespark/shared/envelope"
 	"primespark/shared/fleet"
 	"primespark/shared/identity"
-	"primespark/shared/model"
 	"primespark/shared/oip"
 	"primespark/shared/problem"
 	"primespark/shared/tensor"
@@ -198,14 +197,10 @@ func coordinator() http.Handler {
 		}
 		fmt.Fprintf(w, "event: fleet\ndata: {}\n\nevent: event\nid: %s\ndata: {\"id\":%q,\"code\":\"tick\",\"severity\":\"info\",\"detail\":\"Event %s.\",\"at\":\"2026-03-01T12:00:00Z\"}\n\n", id, id, id)
 	})
-	answer("POST /v2/repository/index", func(*http.Request) (any, error) {
-		return []wire.ModelRow{
-			{Status: model.Status{Name: "blazeface", Version: "1", State: model.Ready}, Nodes: []string{"pi-1", "pi-2"}},
-			{Status: model.Status{Name: "yolox", Version: "2", State: model.Unavailable, Reason: "Its file is cut off."}},
-		}, nil
-	})
+	shelf := shelve(mux)
+	fleetModels(answer, shelf)
 	mux.HandleFunc("POST /v2/models/{model}/infer", infer)
-	queue(mux)
+	queue(mux, shelf)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer good" {
 			problem.Write(w, problem.New(problem.Unauthorized, "Log in with prime-spark login.", "A token is needed."))

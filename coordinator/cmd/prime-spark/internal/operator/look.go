@@ -1,7 +1,6 @@
 package operator
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,39 +18,6 @@ import (
 	"primespark/shared/run"
 	"primespark/shared/wire"
 )
-
-func modelsCommand(s *session) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "models", Short: "List the models of the fleet, and who has them", Args: cli.Words(),
-		Example: "  prime-spark models",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			all, err := ask(cmd, s, "asking the coordinators", func(ctx context.Context, c *wire.Client) ([]wire.ModelRow, error) { return c.Models(ctx) })
-			if err != nil {
-				return err
-			}
-			out := cli.Output(cmd)
-			return out.Data(all, func() { showModels(out, all) })
-		},
-	}
-	cli.JSON(cmd)
-	return cmd
-}
-
-func showModels(out *cli.Out, all []wire.ModelRow) {
-	if len(all) == 0 {
-		out.Line("No agent that is alive has a model. See prime-spark nodes.")
-		return
-	}
-	var rows [][]any
-	for _, m := range all {
-		state := cli.Warn(string(m.State))
-		if m.State == model.Ready {
-			state = cli.Good(string(m.State))
-		}
-		rows = append(rows, []any{m.Name, m.Version, state, cmp.Or(strings.Join(m.Nodes, " "), "-"), cmp.Or(m.Reason, "-")})
-	}
-	out.Table([]string{"MODEL", "VERSION", "STATE", "NODES", "REASON"}, rows)
-}
 
 func routeCommand(s *session) *cobra.Command {
 	var name string

@@ -23,6 +23,7 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	ca, serve := authority(t, "spark")
 	other, _ := authority(t, "other")
+	pets := petsTar(t)
 	env := map[string]string{
 		"SERVER":   serve(fleet.Coordinator, coordinator()),
 		"AGENT":    serve(fleet.Agent, coordinator()),
@@ -39,7 +40,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("XDG_CONFIG_HOME", filepath.Join(e.WorkDir, ".config"))
 			for name, data := range map[string][]byte{
-				"ca.crt": ca, "other.crt": other, "token": []byte("good\n"), "wrong": []byte("bad\n"), "photo.jpg": testphoto.Astronaut(),
+				"ca.crt": ca, "other.crt": other, "token": []byte("good\n"), "wrong": []byte("bad\n"), "photo.jpg": testphoto.Astronaut(), "pets.tar": pets, "half.tar": pets[:len(pets)/2],
 			} {
 				if err := os.WriteFile(filepath.Join(e.WorkDir, name), data, 0o600); err != nil {
 					return err

@@ -3,7 +3,6 @@ package operator
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -19,7 +18,7 @@ func fakeID(s string) string { return strings.Repeat("0", 26-len(s)) + s }
 
 // queue is a task queue whose tasks never change, except that those that are
 // waited for have come to their end.
-func queue(mux *http.ServeMux) {
+func queue(mux *http.ServeMux, objects *objects) {
 	blank := task.Task{Kind: task.Infer, Model: "blazeface", Priority: 4, MaxAttempts: 10, By: "token:ada", Created: at, Changed: at, Due: at}
 	made := func(id string, change func(*task.Task)) task.Task {
 		t := blank
@@ -60,17 +59,8 @@ func queue(mux *http.ServeMux) {
 		}
 		json.NewEncoder(w).Encode(b)
 	})
-	mux.HandleFunc("PUT "+wire.PathObjects, func(w http.ResponseWriter, r *http.Request) {
-		b, err := io.ReadAll(r.Body)
-		if err != nil {
-			problem.Write(w, err)
-			return
-		}
-		w.WriteHeader(http.StatusCreated)
-		json.NewEncoder(w).Encode(wire.ObjectBody{Object: task.ObjectOf(b), Holders: []string{"c1", "c2"}})
-	})
 	large := []byte(`{"model_name":"blazeface","outputs":[{"name":"detections","datatype":"BYTES","shape":[1],"data":["{\"label\":\"face of a crowd\",\"score\":0.5,\"box\":[1,2,3,4]}"]}]}`)
-	mux.HandleFunc("GET "+wire.ObjectPath(task.ObjectOf(large).SHA256), func(w http.ResponseWriter, _ *http.Request) { w.Write(large) })
+	objects.put(large)
 	mux.HandleFunc("POST /v1/tasks", func(w http.ResponseWriter, r *http.Request) {
 		var spec task.Spec
 		err := json.NewDecoder(r.Body).Decode(&spec)
