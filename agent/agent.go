@@ -22,6 +22,7 @@ import (
 	"primespark/shared/health"
 	"primespark/shared/identity"
 	"primespark/shared/logs"
+	"primespark/shared/meshnet"
 	"primespark/shared/netaddr"
 	"primespark/shared/run"
 	"primespark/shared/statedir"
@@ -138,14 +139,14 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 			self.notes = supplier.Notes
 			parts = append(parts, run.Restart(supplier, part(log, "model supply")))
 		}
-		tunnels, err := openMesh(cfg, id, follower, part(log, "mesh"))
+		member, tunnels, err := openMesh(cfg, id, follower, meshnet.PortOf(doors[len(doors)-1].Addr().String()), part(log, "mesh"))
 		if err != nil {
 			log.Error("this node takes no part in the mesh", "err", err) // and serves all the same
 		}
 		if tunnels != nil {
-			parts = append(parts, run.Restart(tunnels, part(log, "mesh")))
+			parts = append(parts, run.Restart(member, part(log, "mesh")), run.Restart(tunnels, part(log, "mesh")))
 		}
-		beater := heart(id, follower, place, self.vital.Get, tunnels, out, part(log, "heartbeat"))
+		beater := heart(id, follower, place, self.vital.Get, member, out, part(log, "heartbeat"))
 		announce, self.addresses = place.Announce, place.Addresses
 		self.view = func() fleet.View { return proved(place.View(), follower.Coordinators(), beater.Connected()) }
 		parts = append(parts, run.Restart(place, part(log, "gossip")), follower, beater, &identity.Renewal{

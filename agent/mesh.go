@@ -8,14 +8,16 @@ import (
 	"primespark/agent/plan"
 	"primespark/shared/identity"
 	"primespark/shared/mesh"
+	"primespark/shared/meshnet"
 	"primespark/shared/netaddr"
 	"primespark/shared/overlay"
 )
 
-// openMesh makes this node's end of the mesh; nil if it takes no part.
-func openMesh(cfg config.Config, id *identity.Identity, follower *plan.Follower, log *slog.Logger) (*overlay.Member, error) {
+// openMesh makes this node's end of the mesh, and what builds its tunnels; nil if it
+// takes no part. api is the port of the door that others come to.
+func openMesh(cfg config.Config, id *identity.Identity, follower *plan.Follower, api uint16, log *slog.Logger) (*overlay.Member, *meshnet.Tunnels, error) {
 	if !cfg.Mesh.Enabled {
-		return nil, nil
+		return nil, nil, nil
 	}
 	var member *overlay.Member
 	member, err := overlay.New(overlay.Config{
@@ -28,5 +30,8 @@ func openMesh(cfg config.Config, id *identity.Identity, follower *plan.Follower,
 			return cfg.Mesh.Candidates(own, member.Net().Get().Map, false, netip.Addr{})
 		},
 	})
-	return member, err
+	if err != nil {
+		return nil, nil, err
+	}
+	return member, meshnet.NewTunnels(member, id.ID().Name, cfg.Mesh.Socket, meshnet.Ports{API: api, Gossip: meshnet.PortOf(cfg.Gossip.Listen)}, cfg.Mesh.Port, log), nil
 }

@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"log/slog"
+	"net"
 	"net/netip"
 
 	"primespark/coordinator/atlas"
@@ -11,6 +12,7 @@ import (
 	"primespark/coordinator/fsm"
 	"primespark/shared/identity"
 	"primespark/shared/mesh"
+	"primespark/shared/meshnet"
 	"primespark/shared/netaddr"
 	"primespark/shared/overlay"
 )
@@ -39,10 +41,11 @@ func (s *seat) report() *mesh.Report {
 	return new(s.mesh.Report())
 }
 
-// openMesh makes this coordinator's end of the mesh; nil if it has none.
-func (s *seat) openMesh(log *slog.Logger) (*overlay.Member, error) {
+// openMesh makes this coordinator's end of the mesh, and what builds its tunnels; nil
+// if it has none.
+func (s *seat) openMesh(log *slog.Logger) (*overlay.Member, *meshnet.Tunnels, error) {
 	if !s.cfg.Mesh.Enabled {
-		return nil, nil
+		return nil, nil, nil
 	}
 	c := s.cfg.Mesh
 	var member *overlay.Member
@@ -63,7 +66,16 @@ func (s *seat) openMesh(log *slog.Logger) (*overlay.Member, error) {
 			return &mesh.Hub{Priority: c.Priority}
 		},
 	})
-	return member, err
+	if err != nil {
+		return nil, nil, err
+	}
+	ports := meshnet.Ports{Gossip: meshnet.PortOf(s.cfg.Gossip.Listen)}
+	for port, l := range map[*uint16]net.Listener{&ports.API: s.ports.api, &ports.Raft: s.ports.raft, &ports.Broker: s.ports.mqtt} {
+		if l != nil {
+			*port = meshnet.PortOf(l.Addr().String())
+		}
+	}
+	return member, meshnet.NewTunnels(member, s.cfg.Name, c.Socket, ports, c.Port, log), nil
 }
 
 // meshRange is the range of IPv4 addresses that the mesh shall have; nil on a

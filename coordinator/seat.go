@@ -20,6 +20,7 @@ import (
 	"primespark/shared/gossip"
 	"primespark/shared/health"
 	"primespark/shared/identity"
+	"primespark/shared/meshnet"
 	"primespark/shared/overlay"
 	"primespark/shared/run"
 	"primespark/shared/sabotage"
@@ -48,6 +49,7 @@ type seat struct {
 	beat       run.Part
 	atlas      *atlas.Atlas
 	mesh       *overlay.Member // nil if this coordinator takes no part in it
+	tunnels    *meshnet.Tunnels
 	pulse      pulse
 	release    []func()
 }
@@ -113,7 +115,7 @@ func enter(ctx context.Context, cfg config.Config, out Outside) (s *seat, err er
 	}
 	s.watchdog = guarded(watchdog, out.Abort, part(s.log, "disk"))
 	s.atlas = s.openAtlas()
-	if s.mesh, err = s.openMesh(part(s.log, "mesh")); err != nil {
+	if s.mesh, s.tunnels, err = s.openMesh(part(s.log, "mesh")); err != nil {
 		return s, err
 	}
 	s.beat = beat(cfg.Name, id, s.node, s.talk, s.living, s.report, out, part(s.log, "heartbeat"))
@@ -184,7 +186,7 @@ func (s *seat) parts() []run.Part {
 		},
 	}
 	if s.mesh != nil {
-		parts = append(parts, run.Restart(s.mesh, part(s.log, "mesh")))
+		parts = append(parts, run.Restart(s.mesh, part(s.log, "mesh")), run.Restart(s.tunnels, part(s.log, "mesh")))
 	}
 	return parts
 }

@@ -9,7 +9,7 @@ func TestMesh(t *testing.T) {
 	for text, want := range map[string]string{
 		"{enabled: true}": "",
 		"{enabled: true, port: 4000, endpoints: ['hub.example:4000'], site: barn, hub: false, priority: 7, ipv4_range: 10.77.0.0/16}": "",
-		"{interface: a long name}":         "mesh.interface: \"a long name\" cannot begin",
+		"{socket: mesh.sock}":              "mesh.socket: \"mesh.sock\" is no absolute path",
 		"{port: 65534}":                    "mesh.port: 65534 is not between",
 		"{endpoints: [hub]}":               "mesh.endpoints[0]",
 		"{site: The Barn}":                 "mesh.site",

@@ -3,6 +3,7 @@ package overlay
 import (
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"slices"
 
 	"primespark/shared/conf"
@@ -13,7 +14,7 @@ import (
 // Settings are what agents and coordinators configure of the mesh alike.
 type Settings struct {
 	Enabled      bool     `yaml:"enabled"`
-	Interface    string   `yaml:"interface"`     // what the names of its interfaces begin with
+	Socket       string   `yaml:"socket"`        // of prime-spark-mesh, which builds the tunnels
 	Port         int      `yaml:"port"`          // UDP; the next ones are used as well
 	Endpoints    []string `yaml:"endpoints"`     // host:port by which others reach Port from outside
 	AdvertiseLAN bool     `yaml:"advertise_lan"` // tell the others this host's own addresses
@@ -22,19 +23,18 @@ type Settings struct {
 
 // DefaultSettings are those of a node whose file has none.
 func DefaultSettings() Settings {
-	return Settings{Interface: "ps", Port: mesh.Port, Endpoints: []string{}, AdvertiseLAN: true}
+	return Settings{Socket: "/run/prime-spark-mesh/mesh.sock", Port: mesh.Port, Endpoints: []string{}, AdvertiseLAN: true}
 }
 
 // Bounds of the settings.
 const (
-	maxStem  = 8     // characters, so that a kind and a number fit after it
 	lastPort = 65500 // hubs use some ports after the one that is set
 )
 
 // Check tells a configuration file's faults below the key mesh.
 func (s Settings) Check(f *conf.File) {
-	if len(s.Interface) == 0 || len(s.Interface) > maxStem || mesh.CheckInterface(s.Interface) != nil {
-		f.Bad("mesh.interface", "%q cannot begin the name of an interface; use 1 to %d letters and digits, as in ps", s.Interface, maxStem)
+	if !filepath.IsAbs(s.Socket) {
+		f.Bad("mesh.socket", "%q is no absolute path; give that of prime-spark-mesh, /run/prime-spark-mesh/mesh.sock as a rule", s.Socket)
 	}
 	if s.Port < 1 || s.Port > lastPort {
 		f.Bad("mesh.port", "%d is not between 1 and %d; %d is WireGuard's usual one", s.Port, lastPort, mesh.Port)

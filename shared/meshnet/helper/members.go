@@ -163,7 +163,7 @@ func (h *Helper) tell(now time.Time) {
 	me, in := n.me()
 	f := meshnet.Facts{At: now, Generation: h.oldest(), Report: mesh.Report{
 		Version: n.Map.Version, Hub: h.chooser.Active(), MTU: h.mtu,
-		Facts: mesh.Facts{NAT: h.nat(n), Clash: cut(h.clash), Fault: cut(h.fault + h.refused), Backend: h.backend()},
+		Facts: mesh.Facts{NAT: h.nat(n), Clash: meshnet.Cut(h.clash), Fault: meshnet.Cut(h.fault + h.refused), Backend: h.backend()},
 	}}
 	r := &f.Report
 	for _, hub := range n.Map.Hubs() {
@@ -239,12 +239,3 @@ func (h *Helper) backend() mesh.Backend {
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-
-// cut bounds a text for a report.
-func cut(s string) string {
-	const most = 500 // characters are at most as long as bytes here; a report takes 512
-	if len(s) <= most {
-		return s
-	}
-	return s[:most] + "…"
-}

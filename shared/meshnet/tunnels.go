@@ -1,0 +1,90 @@
+package meshnet
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+
+	"primespark/shared/mesh"
+	"primespark/shared/overlay"
+	"primespark/shared/run"
+)
+
+// Tunnels has the helper build what a member's map says, and tells the member how it
+// fares.
+type Tunnels struct {
+	member *overlay.Member
+	client *Client
+	wanted Wanted // but for the map, the keys and the hints
+}
+
+// NewTunnels attaches the helper at a socket to a member. ports are those of its
+// daemon, and listen is where WireGuard does.
+func NewTunnels(m *overlay.Member, self, socket string, ports Ports, listen int, log *slog.Logger) *Tunnels {
+	t := &Tunnels{member: m, client: NewClient(socket, log), wanted: Wanted{Self: self, Ports: ports, Listen: uint16(listen)}}
+	m.Attach(t)
+	return t
+}
+
+// Run tells the helper each change until ctx ends. The tunnels outlive it.
+func (t *Tunnels) Run(ctx context.Context) error {
+	return run.All(ctx, t.client, run.Func("wishes of the mesh", func(ctx context.Context) error {
+		for {
+			net, changed := t.member.Net().Load()
+			w := t.wanted
+			w.Map, w.Ring = net.Map, net.Ring
+			for _, h := range net.Hints {
+				w.Sightings = append(w.Sightings, h.Sighting)
+			}
+			t.client.Want(w)
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	}))
+}
+
+// String names the part in logs.
+func (*Tunnels) String() string { return "tunnels of the mesh" }
+
+// Report is what this node sees of the mesh; the fault is in it if the helper does
+// not answer.
+func (t *Tunnels) Report() mesh.Report {
+	facts, _ := t.client.Facts()
+	if err := t.client.Fault(); err != nil {
+		return mesh.Report{Facts: mesh.Facts{Fault: Cut(err.Error())}}
+	}
+	return facts.Report
+}
+
+// Settled reports whether no tunnel uses a key older than that of a generation.
+func (t *Tunnels) Settled(generation uint64) bool {
+	facts, _ := t.client.Facts()
+	return t.client.Fault() == nil && facts.Generation >= generation
+}
+
+// Cut bounds a text for a report.
+func Cut(s string) string {
+	const most = 500 // bytes; a report takes 512
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
+// PortOf is the port of an address to listen on, as in :7480; 0 without one.
+func PortOf(listen string) uint16 {
+	_, text, err := net.SplitHostPort(listen)
+	if err != nil {
+		return 0
+	}
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return 0
+	}
+	return uint16(port)
+}
