@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strconv"
 
+	"primespark/shared/model"
+
 	"primespark/shared/problem"
 	"primespark/shared/version"
 )
@@ -147,6 +149,17 @@ func (c *Client) Models(ctx context.Context) ([]ModelRow, error) {
 	var rows []ModelRow
 	err = a.decode(&rows)
 	return rows, err
+}
+
+// Model reads what a model takes and gives.
+func (c *Client) Model(ctx context.Context, name string) (model.Metadata, error) {
+	var m model.Metadata
+	a, err := c.do(ctx, call{method: http.MethodGet, path: ModelPath(name)})
+	if err != nil {
+		return m, err
+	}
+	err = a.decode(&m)
+	return m, err
 }
 
 // An InferAnswer is an answer of the inference gateway: a body of the Open

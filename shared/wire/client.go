@@ -75,6 +75,9 @@ type answer struct {
 	base   string
 }
 
+// Base is the address of the server that answered last, or of the first one.
+func (c *Client) Base() string { return c.BaseURLs[int(c.last.Load())%len(c.BaseURLs)] }
+
 // do sends c to one server after another until one of them answers for good.
 func (c *Client) do(ctx context.Context, call call) (answer, error) {
 	res, err := c.open(ctx, call)

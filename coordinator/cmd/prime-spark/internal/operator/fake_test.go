@@ -17,6 +17,7 @@ import (
 	"primespark/shared/envelope"
 	"primespark/shared/fleet"
 	"primespark/shared/identity"
+	"primespark/shared/model"
 	"primespark/shared/oip"
 	"primespark/shared/problem"
 	"primespark/shared/tensor"
@@ -199,6 +200,15 @@ func coordinator() http.Handler {
 	})
 	shelf := shelve(mux)
 	fleetModels(answer, shelf)
+	answer("GET /v2/models/{model}", func(r *http.Request) (any, error) {
+		switch r.PathValue("model") {
+		case "blazeface":
+			return model.Metadata{Name: "blazeface", Image: true, Inputs: []tensor.Spec{{Name: "x", Type: tensor.Float32, Shape: []int{-1, 2}}}}, nil
+		case "words":
+			return model.Metadata{Name: "words", Inputs: []tensor.Spec{{Name: "text", Type: tensor.Bytes, Shape: []int{1}}}}, nil
+		}
+		return nil, problem.New(problem.NotFound, "There is blazeface.", "There is no model %s.", r.PathValue("model"))
+	})
 	mux.HandleFunc("POST /v2/models/{model}/infer", infer)
 	queue(mux, shelf)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -38,7 +38,7 @@ are kept in ~/.config/prime-spark by "prime-spark login"; flags go before them.`
 		actionCommand(&s, wire.Undrain, "Give a drained node work again"),
 		actionCommand(&s, wire.Revoke, "Shut a node out for good: its certificate is refused from now on"),
 		coordinatorsCommand(&s),
-		inferCommand(&s), modelsCommand(&s), tasksCommand(&s),
+		inferCommand(&s), modelsCommand(&s), tasksCommand(&s), benchCommand(&s),
 		cli.Group("route", "See where requests go", routeCommand(&s)),
 		eventsCommand(&s), alertsCommand(&s), loginCommand(&s),
 		cli.Group("token", "Let people and programs in", tokenCommand(&s), tokenListCommand(&s), tokenRevokeCommand(&s)),
