@@ -41,7 +41,7 @@ var PrimeSpark = Rules{
 		"agent":       {"agent"},
 		"coordinator": {"coordinator"},
 		"hailo":       {"hailo"},
-		"agent/cmd":   {"agent", "agent/config", "agent/doctor", "agent/battery/detect"}, // whose reports commands print
+		"agent/cmd":   {"agent", "agent/config", "agent/doctor", "agent/battery/detect", "agent/power"}, // whose reports commands print
 		// The daemon's commands that work on its files, with the daemon not running.
 		"coordinator/cmd/prime-spark-coordinator": {"coordinator", "coordinator/config"},
 		// The operator's command line talks HTTP like everybody else.
@@ -107,6 +107,7 @@ var PrimeSpark = Rules{
 		"go.yaml.in/yaml":                     {"shared/conf", "shared/model"},
 		"github.com/prometheus/client_golang": nil,
 		"google.golang.org/protobuf":          {"hailo", "agent/sparkplug", "shared/oip/rpc"}, // its wire format only: what HailoRT monitors, Sparkplug B, and gRPC
+		"github.com/godbus/dbus":              {"agent/power/logind"},
 		"github.com/prometheus/procfs":        {"shared/hostmetrics"},
 		"github.com/vishvananda/netlink":      {"shared/meshnet/device"},
 		"github.com/google/nftables":          {"shared/meshnet/device"},
@@ -124,6 +125,7 @@ var PrimeSpark = Rules{
 		"github.com/twmb/franz-go/pkg/kfake",
 		"github.com/prometheus/client_model",
 		"golang.org/x/net",
+		"pgregory.net/rapid",
 		"google.golang.org/grpc",
 	},
 	BadNames: []string{"util", "utils", "common", "types", "helpers", "misc"},
