@@ -21,6 +21,7 @@ import (
 	"primespark/shared/health"
 	"primespark/shared/run"
 	"primespark/shared/telemetry"
+	"primespark/shared/watch"
 )
 
 // An accelerator is the Hailo of the node, if it may be used. Nil is one that is
@@ -68,12 +69,13 @@ func (a *accelerator) on() (shelf.Shelf, []string) {
 }
 
 // parts are those that run for the accelerator; what uses it comes after them.
-func (a *accelerator) parts(every time.Duration, recorder *record.Recorder, conditions *health.Registry, log *slog.Logger) []run.Part {
+// The chip rests while rests says so.
+func (a *accelerator) parts(every time.Duration, rests *watch.Value[bool], recorder *record.Recorder, conditions *health.Registry, log *slog.Logger) []run.Part {
 	if a == nil {
 		return nil
 	}
 	return []run.Part{
-		a.Supervisor,
+		resting{a.Supervisor, rests},
 		run.Func("hailo conditions", func(ctx context.Context) error { return a.judge(ctx, conditions) }),
 		run.Func("hailo samples", func(ctx context.Context) error { return a.sample(ctx, every, recorder, log) }),
 	}

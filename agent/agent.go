@@ -15,6 +15,7 @@ import (
 	"primespark/agent/models"
 	"primespark/agent/outbox"
 	"primespark/agent/plan"
+	"primespark/agent/power/logind"
 	"primespark/agent/record"
 	"primespark/agent/sensors"
 	"primespark/agent/upload"
@@ -53,13 +54,15 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	}
 	defer func() { _ = release() }() // nothing was written to it
 
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	conditions := health.New(nil)
 	if cfg.SafeMode {
 		conditions.Set(health.SafeMode, health.Warning, "The agent crashed again and again, and runs in safe mode: the embedded model only, no tasks, no uplink.",
 			"Find out why with journalctl -u prime-spark-agent, then run systemctl start prime-spark-agent.")
 	}
-	power := &latest{} // of the battery, once there is one
-	box, wear, err := openOutbox(cfg, id, power.battery, conditions, part(log, "outbox"), metrics)
+	sensed := &latest{} // of the battery, once there is one
+	box, wear, err := openOutbox(cfg, id, sensed.battery, conditions, part(log, "outbox"), metrics)
 	if err != nil {
 		return err
 	}
@@ -84,7 +87,8 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		return err
 	}
 	host := sensors.New(sensors.Config{Every: cfg.Telemetry.Every.D(), Path: cfg.StateDir, Supplied: cfg.Battery.Source != "none"}, recorder, part(log, "sensors"))
-	parts := append([]run.Part{conditions}, chip.parts(cfg.Telemetry.Every.D(), recorder, conditions, part(log, "hailo"))...)
+	held := newBrakes()
+	parts := append([]run.Part{conditions}, chip.parts(cfg.Telemetry.Every.D(), held.chip, recorder, conditions, part(log, "hailo"))...)
 	parts = append(parts,
 		registry,
 		readiness(registry, conditions),
@@ -104,9 +108,13 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 			return err
 		}
 		defer release()
-		self.power = monitor.Power().Get
-		power.get.Store(&self.power)
-		parts = append(parts, run.Restart(monitor, part(log, "battery")))
+		watcher := newPower(cfg, monitor.Samples(), held, self.goodbye, end, out, conditions, part(log, "power"))
+		self.power, self.state = powerOf(monitor.Power().Get, watcher.Status()), watcher.Status()
+		sensed.get.Store(&self.power)
+		parts = append(parts, run.Restart(monitor, part(log, "battery")), watcher)
+		if realHost(cfg, out) {
+			parts = append(parts, logind.Delay{Goodbye: self.goodbye, Log: part(log, "power")})
+		}
 	}
 
 	if box != nil {
@@ -157,7 +165,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 			if err != nil {
 				return err
 			}
-			parts = append(parts, run.Restart(up, part(log, "upload")))
+			parts = append(parts, resting{run.Restart(up, part(log, "upload")), held.sync})
 		}
 		if cfg.MQTT.Broker != "" {
 			up, err := newUplink(cfg, self, id, recorder, box, part(log, "uplink"), metrics)
@@ -181,7 +189,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		notice = farewell
 	}
 	front, err := api.New(api.Config{Node: cfg.Name, MaxBody: int64(cfg.HTTP.MaxBody), Deadline: cfg.Infer.Deadline.D(), Notice: notice}, api.Outside{
-		Models: registry, Health: conditions, Self: self.describe, Metrics: metrics, Log: part(log, "api"), Serve: doors,
+		Models: frugal{registry, held}, Health: conditions, Self: self.describe, Metrics: metrics, Log: part(log, "api"), Serve: doors,
 	})
 	if err != nil {
 		return err
@@ -190,7 +198,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	if id != nil && !cfg.SafeMode { // last, so that it ends first: tasks are given back while the others can still be reached
 		queue := duties.NewRemote(cfg.Name, func() []string { return duties.Coordinators(cfg.Name, self.view(), id.Peers().API) }, out.Dial, id.ClientTLS(fleet.Coordinator))
 		defer queue.Close()
-		work, err := duties.New(queue, self.able, duties.Work(registry.Infer, queue.Object, cfg.Infer.Deadline.D()), part(log, "duties"), metrics)
+		work, err := duties.New(queue, self.able, duties.Work(frugal{registry, held}.Infer, queue.Object, cfg.Infer.Deadline.D()), part(log, "duties"), metrics)
 		if err != nil {
 			return err
 		}

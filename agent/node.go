@@ -6,6 +6,7 @@ import (
 	"primespark/agent/api"
 	"primespark/agent/config"
 	"primespark/agent/models"
+	"primespark/agent/power"
 	"primespark/agent/sensors"
 	"primespark/shared/fleet"
 	"primespark/shared/health"
@@ -21,6 +22,7 @@ type node struct {
 	notes      func() []fleet.Note // on models of the fleet
 	host       func() sensors.Figures
 	power      func() fleet.Power
+	state      *watch.Value[power.Status] // nil without a battery
 	conditions *health.Registry
 	vital      *watch.Value[fleet.Vital] // the newest that was collected
 	addresses  func() map[string]string  // by what they serve
@@ -42,7 +44,7 @@ func (n node) collect() fleet.Vital {
 		Node: n.cfg.Name, At: time.Now().UTC(), Boot: n.started.UnixNano(),
 		Mode:  modeOf(n.cfg.Name, n.view()),
 		Ready: len(reasons) == 0, Reasons: reasons.Codes(),
-		Power: n.power(), Temperature: host.Temperature, CPU: host.CPU, Memory: host.Memory,
+		Power: n.power(), Site: n.cfg.Site, Temperature: host.Temperature, CPU: host.CPU, Memory: host.Memory,
 		InFlight: n.registry.InFlight(), Queue: n.registry.Queue(), Models: n.registry.Serving(), Notes: n.notes(),
 		Accelerator: n.chip.vital(),
 	}
@@ -52,6 +54,10 @@ func (n node) collect() fleet.Vital {
 func (n node) describe() api.Self {
 	v := n.vital.Get()
 	s := api.Self{Name: n.cfg.Name, Role: fleet.Agent, Mode: v.Mode, Vital: v, Addresses: n.addresses(), Hailo: n.chip.describe()}
+	if n.state != nil {
+		st := n.state.Get()
+		s.Power = &st
+	}
 	if n.outbox != nil {
 		s.Outbox = n.outbox()
 	}

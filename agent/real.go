@@ -11,6 +11,7 @@ import (
 
 	"primespark/agent/config"
 	"primespark/agent/infer"
+	"primespark/agent/power"
 	"primespark/shared/gossip"
 	"primespark/shared/logs"
 	"primespark/shared/notify"
@@ -27,6 +28,8 @@ type Outside struct {
 	Backends []infer.Backend
 	// Gossip changes how gossip reaches the others; nil for real sockets.
 	Gossip func(*gossip.Config)
+	// Machine switches the host off; the host's logind, if nil.
+	Machine power.Machine
 	// Service is told how the node fares; nil for nobody.
 	Service *notify.Notifier
 }

@@ -62,6 +62,7 @@ type Self struct {
 	Addresses map[string]string `json:"addresses"` // by what they serve: "api", "gossip"
 	Outbox    *Outbox           `json:"outbox,omitempty"`
 	Hailo     *Accelerator      `json:"hailo,omitempty"`
+	Power     any               `json:"power,omitempty"` // power.Status, of a node with a battery
 }
 
 // Outbox is what waits to be stored elsewhere, and what the disk bears for it.

@@ -31,6 +31,7 @@ var Reference []byte
 type Config struct {
 	Name     string `yaml:"name"`      // in the fleet; the host's name if empty
 	StateDir string `yaml:"state_dir"` // identity, models, caches
+	Site     string `yaml:"site"`      // what shares its mains with this node; empty: nothing
 
 	HTTP      HTTP      `yaml:"http"`
 	Gossip    Gossip    `yaml:"gossip"`
@@ -40,6 +41,7 @@ type Config struct {
 	Hailo     Hailo     `yaml:"hailo"`
 	I2C       I2C       `yaml:"i2c"`
 	Battery   Battery   `yaml:"battery"`
+	Power     Power     `yaml:"power"`
 	Telemetry Telemetry `yaml:"telemetry"`
 	Outbox    Outbox    `yaml:"outbox"`
 	MQTT      MQTT      `yaml:"mqtt"`
@@ -167,6 +169,7 @@ func Default() Config {
 		Hailo:     Hailo{Enabled: Auto, Share: Exclusive, Models: "/usr/share/hailo-models", Load: []string{}, Depth: 4, Warm: 85, Hot: 95},
 		I2C:       I2C{Bus: "/dev/i2c-1"},
 		Battery:   defaultBattery(),
+		Power:     defaultPower(),
 		Telemetry: Telemetry{Every: conf.Duration(10 * time.Second)},
 		Outbox:    Outbox{MaxSize: 256 << 20, MaxAge: conf.Duration(7 * 24 * time.Hour)},
 		MQTT:      MQTT{Prefix: "primespark", Ack: "coordinator", Profile: "primespark", HomeAssistant: "on"},
@@ -224,6 +227,10 @@ func (c Config) check(f *conf.File) {
 		f.Bad("i2c.bus", "%q is not a path from the root; give one as in /dev/i2c-1", c.I2C.Bus)
 	}
 	c.Battery.check(f)
+	c.Power.check(f)
+	if c.Site != "" && !fleet.ValidName(c.Site) {
+		f.Bad("site", "%q cannot name a site; use 1 to 32 of a-z, 0-9 and hyphen, as in barn", c.Site)
+	}
 	f.CheckEvery("telemetry.every", c.Telemetry.Every, 100*time.Millisecond, time.Hour)
 	if m := c.Outbox.MaxSize; m < 1<<20 || m > 64<<30 {
 		f.Bad("outbox.max_size", "%v is not between 1MiB and 64GiB; 256MiB holds a week of four samples a second", m)

@@ -58,7 +58,7 @@ func (m *Memory) estimate(r Rules, now time.Duration) {
 			m.charge.Value = -1
 		}
 	}
-	if m.charge.Value < 0 {
+	if m.charge.Value < 0 && volts > 0 {
 		m.charge.Value, m.charge.From = byCurve, FromCurve
 		if m.ac == ACYes && was.Value >= 0 { // it reads high while it charges
 			m.charge.Value = min(byCurve, was.Value+trendPart/30)
@@ -85,8 +85,7 @@ func (m *Memory) estimate(r Rules, now time.Duration) {
 // that is only far from the curve is noted for an alarm: cells differ. All this
 // shows on battery only.
 func (m *Memory) suspect(r Rules, charge, volts, byCurve float64, now time.Duration) bool {
-	onBattery := m.battNo.On
-	if !onBattery {
+	if !m.battNo.On || volts == 0 {
 		m.stuck = stuckness{}
 		m.differ.is(now, false)
 		return false

@@ -74,9 +74,10 @@ const (
 )
 
 // plausible reports whether any battery gives such a reading. A charge that none
-// has is left to the filter: the voltage counts without it.
+// has is left to the filter: the voltage counts without it. Some gauges know no
+// voltage.
 func (g Gauge) plausible() bool {
-	ok := g.Err == "" && g.Volts >= leastVolts && g.Volts <= mostVolts
+	ok := g.Err == "" && (g.Volts >= leastVolts && g.Volts <= mostVolts || g.Volts == 0 && g.Charge != nil)
 	for _, x := range []*float64{g.Amps, g.Rate, g.Minutes} {
 		ok = ok && (x == nil || !math.IsNaN(*x) && !math.IsInf(*x, 0))
 	}
@@ -136,9 +137,10 @@ func (f filter) add(g Gauge, now time.Duration) (_ filter, fresh, jumped bool) {
 		f.Asks = 0
 	}
 	var through bool
-	f.Volts, through, _ = f.Volts.add(g.Volts, joltVolts*max(1, (now-f.At).Seconds()), joltVolts)
-	if !through {
-		return f, false, false
+	if g.Volts > 0 {
+		if f.Volts, through, _ = f.Volts.add(g.Volts, joltVolts*max(1, (now-f.At).Seconds()), joltVolts); !through {
+			return f, false, false
+		}
 	}
 	if g.Charge != nil {
 		through = false

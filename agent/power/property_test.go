@@ -76,19 +76,20 @@ func drive(t *rapid.T) {
 	m := rules.Begin(0, rapid.Bool().Draw(t, "looping"))
 	var w witness
 	var now time.Duration
-	for range rapid.IntRange(1, 12).Draw(t, "legs") {
+	for range rapid.IntRange(1, 8).Draw(t, "legs") {
 		s := sampleOf(t)
 		drift := rapid.Float64Range(-0.01, 0.01).Draw(t, "drift")
 		every := time.Duration(rapid.SampledFrom([]int{1, 1, 1, 1, 2, 11}).Draw(t, "every")) * time.Second
-		for range rapid.IntRange(1, 200).Draw(t, "ticks") {
+		for tick := range rapid.IntRange(1, 200).Draw(t, "ticks") {
 			now += every
 			before := m
-			next, out := rules.Step(m, s, now)
-			again, same := rules.Step(before, s, now)
-			if !reflect.DeepEqual(again, next) || !reflect.DeepEqual(same, out) {
-				t.Fatal("the same step twice came to something else")
+			var out []power.Action
+			m, out = rules.Step(m, s, now)
+			if tick%50 == 0 {
+				if again, same := rules.Step(before, s, now); !reflect.DeepEqual(again, m) || !reflect.DeepEqual(same, out) {
+					t.Fatal("the same step twice came to something else")
+				}
 			}
-			m = next
 			w.see(t, m, s, every, out)
 			s.Order = power.NoOrder
 			if s.Gauge.Volts > 0 {

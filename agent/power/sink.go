@@ -21,13 +21,13 @@ func (t *turn) below(charge, volts, minutes float64) reason {
 		return "" // blind has its own rules
 	}
 	if m.alone(t.r) { // charges may lie
-		if v <= volts && m.track.drift(t.now, false) == falling {
+		if v > 0 && v <= volts && m.track.drift(t.now, false) == falling {
 			return "voltage"
 		}
 		return ""
 	}
 	switch {
-	case v <= volts:
+	case v > 0 && v <= volts:
 		return "voltage"
 	case c.Value >= 0 && c.Value <= charge:
 		return "charge"
@@ -117,7 +117,7 @@ func (t *turn) rise() {
 	if m.Mode != Low && m.Mode != Critical {
 		return
 	}
-	fine := m.gauge.Health == Healthy && m.charge.Value >= t.r.needed() && m.Volts() >= t.r.LowVolts+wellVolts && t.lows() == ""
+	fine := m.gauge.Health == Healthy && m.charge.Value >= t.r.needed() && (m.Volts() == 0 || m.Volts() >= t.r.LowVolts+wellVolts) && t.lows() == ""
 	if m.well.is(t.now, fine) >= wellFor && fine {
 		t.enter(OnBattery, "The battery is at %s after all.", t.level())
 	}

@@ -130,8 +130,11 @@ func TestStep(t *testing.T) {
 		},
 		"low after all": {
 			legs: []leg{
-				settled, {d: 60 * min, line: "off", charge: .8, volts: 3.6}, {d: 2 * min, line: "off", charge: .79, volts: 3.5},
-				{d: 4 * min, line: "off", charge: .78, volts: 3.7}, {d: 4 * min, line: "off", charge: .77, volts: 3.7},
+				settled,
+				{d: 60 * min, line: "off", charge: .8, volts: 3.6},
+				{d: 2 * min, line: "off", charge: .79, volts: 3.5},
+				{d: 4 * min, line: "off", charge: .78, volts: 3.7},
+				{d: 4 * min, line: "off", charge: .77, volts: 3.7},
 			},
 			want: "1s mains, 10m4s on_battery, 1h11m31s low, 1h17m1s on_battery",
 		},
@@ -195,7 +198,8 @@ func TestStep(t *testing.T) {
 		},
 		"line dead, current tells": {
 			legs: []leg{
-				{d: 10 * min, line: "on", charge: .9, volts: 4.05, amps: .5}, {d: min, line: "fail", charge: .9, volts: 4.05, amps: .5},
+				{d: 10 * min, line: "on", charge: .9, volts: 4.05, amps: .5},
+				{d: min, line: "fail", charge: .9, volts: 4.05, amps: .5},
 				{d: 10 * sec, line: "fail", charge: .9, volts: 4, amps: -1},
 			},
 			want: "1s mains, 10m5s raise ac_sense_failed, 11m6s on_battery",

@@ -33,7 +33,7 @@ func newWorld(seed uint64) *world {
 	r := rand.New(rand.NewPCG(seed, 6))
 	w := &world{
 		Rand: r, rules: power.DefaultRules(), mains: true, flows: r.IntN(2) == 0, modes: map[power.Mode]bool{},
-		Battery: powertest.Battery{Capacity: 6 + 20*r.Float64(), Ohms: 0.03 + 0.05*r.Float64(), Charge: 0.05 + 0.9*r.Float64(), Watts: 4 + 4*r.Float64()},
+		Battery: powertest.Battery{Capacity: 5.5 + 9*r.Float64(), Ohms: 0.03 + 0.05*r.Float64(), Charge: 0.05 + 0.9*r.Float64(), Watts: 4 + 4*r.Float64()},
 	}
 	base, peak := 2.5+2*r.Float64(), 3+5*r.Float64()
 	w.load = func() float64 {

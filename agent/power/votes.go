@@ -18,7 +18,8 @@ type currentVote struct {
 }
 
 func (v currentVote) add(amps float64) currentVote {
-	says, need := v.Says, 0
+	var says AC
+	var need int
 	switch {
 	case amps < lostAmps:
 		says, need = ACNo, lostReads

@@ -64,6 +64,44 @@ type Power struct {
 	Source  PowerSource `json:"source,omitempty"`
 	Charge  *float64    `json:"state_of_charge,omitempty"` // 0 to 1; nil without a battery
 	Minutes *float64    `json:"minutes_left,omitempty"`    // on battery, by its present load
+	State   PowerState  `json:"state,omitempty"`           // what the node makes of it
+}
+
+// A PowerState is what its battery means for a node (DESIGN §8).
+type PowerState string
+
+// The states of a node's power. Empty is a node without a battery, or of a version
+// that tells none.
+const (
+	PowerStarting     PowerState = "starting"
+	PowerMains        PowerState = "mains"
+	PowerRecovering   PowerState = "recovering" // on mains, and the battery could not bridge another outage yet
+	PowerOnBattery    PowerState = "on_battery"
+	PowerLow          PowerState = "low" // the host's own work only
+	PowerCritical     PowerState = "critical"
+	PowerEmergency    PowerState = "emergency"
+	PowerShuttingDown PowerState = "shutting_down"
+	PowerDark         PowerState = "unknown" // its sensors do not answer
+)
+
+// OnBattery reports whether the battery feeds the node, by its own word.
+func (p Power) OnBattery() bool {
+	switch p.State {
+	case PowerOnBattery, PowerLow, PowerCritical, PowerEmergency, PowerShuttingDown:
+		return true
+	case PowerMains, PowerRecovering:
+		return false
+	}
+	return p.Source == Battery
+}
+
+// Low reports whether the node has power for its own host's work at most.
+func (p Power) Low() bool {
+	switch p.State {
+	case PowerLow, PowerCritical, PowerEmergency, PowerShuttingDown:
+		return true
+	}
+	return false
 }
 
 // A Vital is how a node fares now: a small record that each node makes of itself
@@ -78,6 +116,7 @@ type Vital struct {
 	Ready       bool      `json:"ready"`
 	Reasons     []string  `json:"reasons,omitempty"` // codes of /readyz that hold; warnings too, so a ready node may have some
 	Power       Power     `json:"power,omitzero"`
+	Site        string    `json:"site,omitempty"`        // nodes of the same site share their mains
 	Temperature *float64  `json:"temperature,omitempty"` // °C of the processor
 	CPU         float64   `json:"cpu"`                   // 0 to 1, of all cores
 	Memory      float64   `json:"memory"`                // 0 to 1, used
@@ -134,7 +173,8 @@ const (
 // Plausible tells whether those who route by v can calculate with it.
 func (v Vital) Plausible() bool {
 	charge := v.Power.Charge
-	return ValidName(v.Node) && v.Boot >= 0 && v.Boot < LatestBoot &&
+	minutes := v.Power.Minutes
+	return ValidName(v.Node) && (v.Site == "" || ValidName(v.Site)) && (minutes == nil || *minutes >= 0) && len(v.Power.State) <= 32 && v.Boot >= 0 && v.Boot < LatestBoot &&
 		v.InFlight >= 0 && v.Queue >= 0 && (charge == nil || *charge >= 0 && *charge <= 2) &&
 		len(v.Models) <= maxList && len(v.Reasons) <= maxList && len(v.Notes) <= maxList &&
 		!slices.ContainsFunc(v.Models, func(s Serving) bool { return !model.ValidName(s.Name) || s.Millis < 0 })
