@@ -103,7 +103,7 @@ chaos: need-go ## the fault suite, as root: all, or CHAOS=short, or NEMESIS=15m 
 
 .PHONY: mesh-lab
 mesh-lab: need-go ## the mesh in namespaces, as root: hubs that fail, partitions, new keys, NATs; all, or MESH=short
-	@PRIME_SPARK_MESH_LAB=$${MESH:-full} go test -count=1 -v -timeout 2h ./scripts/lab/mesh
+	@PRIME_SPARK_MESH_LAB=$${MESH:-full} go test -count=1 -v -parallel 6 -timeout 2h ./scripts/lab/mesh
 
 .PHONY: machines
 machines: need-go ## the packages on whole Debian machines (user-mode Linux), as root: install, join, cut, reboot, upgrade, purge

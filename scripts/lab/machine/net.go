@@ -142,3 +142,33 @@ func (n *Net) Heal() error {
 	}
 	return errors.Join(errs...)
 }
+
+// Behind adds a host to a network of its own behind a router, which gives it its own
+// address by NAT. Such networks all have the same addresses, as in people's homes.
+// hard has the router pick another port for each place that a packet goes to.
+func (h *Host) Behind(hard bool) (*Host, error) {
+	depth := strings.Count(h.space, "-") // a network behind a network has others
+	inner := &Host{Address: fmt.Sprintf("192.168.%d.2", depth), space: h.space + "-"}
+	how := "masquerade"
+	if hard {
+		how = "masquerade fully-random"
+	}
+	for _, step := range []struct{ stdin, line string }{
+		{"", "ip netns add " + inner.space},
+		{fmt.Sprintf("link add lan0 type veth peer name eth0 netns %s\naddr add 192.168.%d.1/24 dev lan0\nlink set lan0 up\n", inner.space, depth), "ip -netns " + h.space + " -batch -"},
+		{fmt.Sprintf("link set lo up\naddr add %s/24 dev eth0\nlink set eth0 up\nroute add default via 192.168.%d.1\n", inner.Address, depth), "ip -netns " + inner.space + " -batch -"},
+		{"", strings.Join(h.Under("sysctl", "-qw", "net.ipv4.ip_forward=1"), " ")},
+	} {
+		words := strings.Fields(step.line)
+		if _, err := tool(step.stdin, words[0], words[1:]...); err != nil {
+			return nil, err
+		}
+	}
+	return inner, errors.Join(
+		h.nft("add table ip home\nadd chain ip home out { type nat hook postrouting priority 100; }\nadd rule ip home out oifname eth0 "+how+"\n"+
+			// What nobody asked for is dropped, and not remembered.
+			"add chain ip home through { type filter hook forward priority 0; }\nadd rule ip home through iifname eth0 ct state new drop\n"+
+			"add chain ip home in { type filter hook input priority 0; }\nadd rule ip home in iifname eth0 ct state new drop\n"),
+		inner.nft("add table inet pslab\nadd chain inet pslab in { type filter hook input priority 0; }\n"),
+	)
+}

@@ -1,6 +1,7 @@
 package mesh_test
 
 import (
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -60,6 +61,7 @@ func (h *host) nft(t *testing.T, rules string) {
 // again, and beside it the only hub of a mesh that has no other: there WireGuard is
 // left to itself.
 func TestHubFails(t *testing.T) {
+	begin(t)
 	l := build(t, 2, 2)
 	l.by(t, "pi-1", "c1")
 	l.by(t, "pi-2", "c1")
@@ -71,7 +73,7 @@ func TestHubFails(t *testing.T) {
 	}
 	for _, fault := range []fault{cut, killed, zombie} {
 		var outages []time.Duration
-		for range either(2, 20) {
+		for range either(1, 20) {
 			outages = append(outages, l.fail(t, f, fault))
 		}
 		slices.Sort(outages)
@@ -80,6 +82,9 @@ func TestHubFails(t *testing.T) {
 			t.Errorf("hub %s: an outage of %v is more than %v\n%s", fault.name, worst, fault.limit, l.words())
 		}
 	}
+	if os.Getenv(labEnv) != "full" {
+		return // the baseline takes its time
+	}
 	naive := build(t, 1, 2)
 	naive.by(t, "pi-1", "c1")
 	naive.by(t, "pi-2", "c1")
@@ -87,7 +92,7 @@ func TestHubFails(t *testing.T) {
 	f.tally(t)
 	hub := naive.hosts["c1"]
 	cut.begin(t, naive, hub)
-	time.Sleep(either(10*time.Second, 30*time.Second))
+	time.Sleep(30 * time.Second)
 	cut.end(t, naive, hub)
 	back := time.Now()
 	for range 40 {
@@ -96,7 +101,7 @@ func TestHubFails(t *testing.T) {
 		}
 		time.Sleep(500 * time.Millisecond)
 	}
-	t.Logf("baseline, one hub, cut for %v: outage as long, and whole again within %v", either(10*time.Second, 30*time.Second), time.Since(back).Round(time.Second))
+	t.Logf("baseline, one hub, cut for %v: outage as long, and whole again within %v", 30*time.Second, time.Since(back).Round(time.Second))
 }
 
 // fail has the hub of both edges fail, and returns the outage of their flow.
@@ -128,6 +133,7 @@ func (l *lab) fail(t *testing.T, f *flow, what fault) time.Duration {
 // TestPartition cuts an edge off from everybody, for as long as WireGuard takes to
 // forget it and longer, and sees how long it takes to be back.
 func TestPartition(t *testing.T) {
+	begin(t)
 	l := build(t, 2, 2)
 	f := l.flow(t, "pi-1", "pi-2")
 	for _, long := range either([]time.Duration{10 * time.Second}, []time.Duration{10 * time.Second, 75 * time.Second, 10 * time.Minute}) {
@@ -155,6 +161,7 @@ func TestPartition(t *testing.T) {
 // TestEverythingGone kills both hubs, and nobody tells anybody anything any more.
 // Edges of one site go on, and one that reboots comes back.
 func TestEverythingGone(t *testing.T) {
+	begin(t)
 	l := build(t, 2, 2)
 	l.neighbours(t)
 	f := l.flow(t, "pi-1", "pi-2")
@@ -214,6 +221,7 @@ func (l *lab) neighbours(t *testing.T) {
 
 // TestRotation changes the key of an edge, and loses nothing.
 func TestRotation(t *testing.T) {
+	begin(t)
 	l := build(t, 2, 2)
 	f := l.flow(t, "pi-1", "pi-2")
 	for _, edge := range []string{"pi-1", "pi-2"} {
@@ -255,6 +263,7 @@ func (l *lab) keys(t *testing.T, name string, keys []mesh.Key) {
 
 // TestRevoked takes an edge out of the map: the hubs cut it off, whatever it does.
 func TestRevoked(t *testing.T) {
+	begin(t)
 	l := build(t, 2, 2)
 	f := l.flow(t, "pi-1", "pi-2")
 	f.tally(t)
@@ -277,6 +286,7 @@ func TestRevoked(t *testing.T) {
 // the hub does not suffer (notes of the wesher and KubeSpan kind of fault: allowed
 // addresses move at once, handshake or not).
 func TestBlackHole(t *testing.T) {
+	begin(t)
 	l := build(t, 2, 2)
 	f := l.flow(t, "pi-1", "pi-2")
 	f.tally(t)

@@ -1,6 +1,7 @@
 package mesh_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -47,13 +49,18 @@ type host struct {
 	log     *os.File
 }
 
-var labs int
+var labs atomic.Int64
 
 // build makes hubs c1, c2, ... and edges pi-1, pi-2, ..., and waits until all know
-// the map.
+// the map. The test has begun.
 func build(t *testing.T, hubs, edges int) *lab {
 	t.Helper()
-	begin(t)
+	return buildAt(t, hubs, edges, func(_ string, h *machine.Host) (*machine.Host, error) { return h, nil })
+}
+
+// buildAt is build for edges that are where at says.
+func buildAt(t *testing.T, hubs, edges int, at func(name string, h *machine.Host) (*machine.Host, error)) *lab {
+	t.Helper()
 	run, err := theRun()
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +69,7 @@ func build(t *testing.T, hubs, edges int) *lab {
 	if l.net, err = run.Net(); err != nil {
 		t.Fatal(err)
 	}
-	labs++
+	number := int(labs.Add(1))
 	for i := range hubs {
 		l.names = append(l.names, fmt.Sprintf("c%d", i+1))
 	}
@@ -70,11 +77,16 @@ func build(t *testing.T, hubs, edges int) *lab {
 		l.names = append(l.names, fmt.Sprintf("pi-%d", i+1))
 	}
 	for i, name := range l.names {
-		h := &host{name: name, dir: filepath.Join(run.Dir, fmt.Sprintf("mesh%d-%s", labs, name))}
+		h := &host{name: name, dir: filepath.Join(run.Dir, fmt.Sprintf("mesh%d-%s", number, name))}
 		// wireguard-go's control sockets are in one directory, whatever the namespace.
-		h.stem = fmt.Sprintf("m%s%c%c", filepath.Base(run.Dir)[len(machine.Prefix):], 'a'+labs-1, 'a'+i)
+		h.stem = fmt.Sprintf("m%s%c%c", filepath.Base(run.Dir)[len(machine.Prefix):], 'a'+number-1, 'a'+i)
 		if h.Host, err = l.net.Host(); err != nil {
 			t.Fatal(err)
+		}
+		if strings.HasPrefix(name, "pi-") {
+			if h.Host, err = at(name, h.Host); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if err := os.Mkdir(h.dir, 0o700); err != nil {
 			t.Fatal(err)
@@ -124,7 +136,7 @@ func (h *host) start(t *testing.T) {
 	if h.log, err = os.OpenFile(filepath.Join(h.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	line := h.Under(path, "run", "--state", h.dir, "--socket", h.socket, "--interface", h.stem, "--wireguard", "user", "--log", "text")
+	line := h.Under(path, "run", "--state", h.dir, "--socket", h.socket, "--interface", h.stem, "--wireguard", cmp.Or(os.Getenv(backendEnv), "user"), "--log", "text")
 	h.cmd = exec.Command(line[0], line[1:]...)
 	h.cmd.Stderr = h.log
 	start(t, h.cmd)

@@ -3,7 +3,7 @@
 // while hubs are cut, killed or made to forward nothing. The test itself plays the
 // daemons: it makes the map and tells it.
 //
-//	make mesh-lab                  everything, by the program's own WireGuard
+//	make mesh-lab                  everything, by the program's own WireGuard, half an hour
 //	make mesh-lab MESH=short       the part that CI runs
 package mesh_test
 
@@ -39,6 +39,13 @@ func TestMain(m *testing.M) {
 // labEnv says how much to run: short or full. Without it, all is skipped.
 const labEnv = "PRIME_SPARK_MESH_LAB"
 
+// programEnv names the program, where it cannot be built; backendEnv who serves
+// WireGuard: user if empty.
+const (
+	programEnv = "PRIME_SPARK_MESH_PROGRAM"
+	backendEnv = "PRIME_SPARK_MESH_WIREGUARD"
+)
+
 // either is the first in the bounded part, and the second else.
 func either[T any](inShort, inFull T) T {
 	if os.Getenv(labEnv) != "full" {
@@ -61,6 +68,9 @@ var program = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if path := os.Getenv(programEnv); path != "" {
+		return path, nil
+	}
 	path := filepath.Join(r.Dir, "prime-spark-mesh")
 	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", path, "./shared/meshnet/cmd/prime-spark-mesh")
 	cmd.Dir = "../../.."
@@ -77,7 +87,15 @@ func begin(t *testing.T) {
 	if os.Getenv(labEnv) == "" {
 		t.Skip("the lab of the mesh is run by make mesh-lab")
 	}
-	what := machine.Missing()
+	var what []string
+	if os.Geteuid() != 0 {
+		what = append(what, "root")
+	}
+	for _, tool := range []string{"ip", "nft", "nsenter", "sysctl"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			what = append(what, tool+" (apt-get install iproute2 nftables util-linux procps)")
+		}
+	}
 	if _, err := os.Stat("/dev/net/tun"); err != nil {
 		what = append(what, err.Error())
 	}
@@ -87,4 +105,5 @@ func begin(t *testing.T) {
 		}
 		t.Skipf("not here: %s", strings.Join(what, ", "))
 	}
+	t.Parallel() // most of a lab's time is waiting
 }

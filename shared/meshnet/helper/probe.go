@@ -63,9 +63,8 @@ func (h *Helper) probe(ctx context.Context, now time.Time) {
 }
 
 // through asks third members by all hubs that answer at once: whether they do not
-// only answer, but forward. One is another hub, which answers by its own tunnel to
-// this node; the other a member, whose answer may come through whichever hub it is
-// at, and which is another one each time.
+// only answer, but forward. Hubs answer by their own tunnels to this node; the answer
+// of another member, a different one each time, comes through whichever hub it is at.
 func (h *Helper) through(ctx context.Context, n Node) {
 	var members, hubs []mesh.Node
 	for _, m := range n.Map.Nodes {
@@ -81,12 +80,14 @@ func (h *Helper) through(ctx context.Context, n Node) {
 	if len(members) > 0 {
 		h.third(ctx, n, members[h.turn%len(members)])
 	}
-	active := h.chooser.Active()
-	for _, hub := range hubs {
-		if len(hubs) > 1 && (hub.Name == active) == (h.turn%3 == 0) { // every third time by the others to the active one
-			h.third(ctx, n, hub)
-			return
-		}
+	if len(hubs) < 2 {
+		return
+	}
+	others := slices.DeleteFunc(slices.Clone(hubs), func(m mesh.Node) bool { return m.Name == h.chooser.Active() })
+	h.third(ctx, n, others[h.turn%len(others)]) // by the active one, among others
+	if len(others) < len(hubs) {
+		active, _ := n.Map.Find(h.chooser.Active())
+		h.third(ctx, n, active) // by those that stand by: whether they could take over
 	}
 }
 
