@@ -68,10 +68,12 @@ type Attr struct {
 	Float   float32
 	Int     int64
 	Str     string
+	Strs    []string
 	Tensor  *Tensor
+	Graph   *Graph // a branch of If, the body of a loop
 	Floats  []float32
 	Ints    []int64
-	Foreign bool // a sub-graph or another kind that is not read
+	Foreign bool // of a kind that is not read
 }
 
 // A ValueInfo is the type and shape of an input or output of the graph.

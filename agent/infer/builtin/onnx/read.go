@@ -47,7 +47,10 @@ func Read(b []byte) (*Model, error) {
 
 // A reader counts what it keeps, so that a file of tiny items cannot become a
 // heap of large structures.
-type reader struct{ left int }
+type reader struct {
+	left  int
+	depth int // of the graph that is being read; the file's own has 1
+}
 
 func (r *reader) take(n int) error {
 	if r.left -= n; r.left < 0 {
@@ -90,6 +93,11 @@ func (r *reader) opset(f field, into map[string]int64) error {
 }
 
 func (r *reader) graph(b []byte) (g Graph, err error) {
+	if r.depth == MaxDepth {
+		return g, fmt.Errorf("graphs inside of graphs, more than %d deep", MaxDepth)
+	}
+	r.depth++
+	defer func() { r.depth-- }()
 	for f, err := range fields(b) {
 		if err != nil {
 			return g, err
@@ -162,7 +170,7 @@ func (r *reader) node(b []byte) (n Node, err error) {
 		case 5:
 			var a Attr
 			if err = f.want(wireBytes); err == nil {
-				a, err = attr(f.data)
+				a, err = r.attr(f.data)
 			}
 			err = at(fmt.Sprintf("attribute %d", len(n.Attrs)), err)
 			n.Attrs = append(n.Attrs, a)
@@ -179,7 +187,7 @@ func (r *reader) node(b []byte) (n Node, err error) {
 	return n, nil
 }
 
-func attr(b []byte) (a Attr, err error) {
+func (r *reader) attr(b []byte) (a Attr, err error) {
 	for f, err := range fields(b) {
 		if err != nil {
 			return a, err
@@ -200,7 +208,19 @@ func attr(b []byte) (a Attr, err error) {
 				a.Tensor, err = ReadTensor(f.data)
 			}
 			err = at("tensor", err)
-		case 6, 9, 10, 11, 14, 15, 22, 23: // graphs, strings, tensors, types, sparse tensors
+		case 6:
+			var g Graph
+			if err = f.want(wireBytes); err == nil {
+				g, err = r.graph(f.data)
+			}
+			a.Graph, err = &g, at("graph", err)
+		case 9:
+			var word string
+			if err = r.take(1); err == nil {
+				word, err = f.name()
+			}
+			a.Strs = append(a.Strs, word)
+		case 10, 11, 14, 15, 22, 23: // tensors, graphs, types, sparse tensors
 			a.Foreign = true
 		case 7:
 			a.Floats, err = f.floats(a.Floats)

@@ -50,6 +50,8 @@ func TestReadRefuses(t *testing.T) {
 		"sparse":        {msg(7, msg(15, "")), "sparse"},
 		"many items":    {node(bytes.Repeat([]byte{0x0a, 0}, MaxItems)), "more than 262144"},
 		"many nodes":    {msg(7, bytes.Repeat([]byte{0x0a, 0}, MaxNodes+1)), "more than 65536 nodes"},
+		"deep":          {node(nested(MaxDepth)), "graphs inside of graphs, more than 8 deep"},
+		"bad branch":    {node(msg(5, msg(1, "then_branch", 6, msg(1, msg(4, 1))))), "graph: node 0: attribute 0: graph: node 0: field 4 has wire type 0"},
 		"bad attribute": {node(msg(5, msg(1, "a"), 5, msg(2, 1))), "graph: node 0: attribute 1: field 2 has wire type 0"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -59,6 +61,14 @@ func TestReadRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// nested is a node with a graph in it, with a node in that, and so on.
+func nested(depth int) []byte {
+	if depth == 0 {
+		return nil
+	}
+	return msg(5, msg(1, "body", 6, msg(1, nested(depth-1))))
 }
 
 func TestTensor(t *testing.T) {
@@ -101,7 +111,7 @@ func TestTensor(t *testing.T) {
 
 func TestRead(t *testing.T) {
 	m, err := Read(msg(1, 8, 8, msg(1, "ai.onnx", 2, 13), 8, msg(1, "other", 2, 1), 7, msg(
-		1, msg(1, "x", 1, "w", 2, "y", 3, "n", 4, "Op", 5, msg(1, "k", 8, "\x03\x04"), 5, msg(1, "g", 6, "")),
+		1, msg(1, "x", 1, "w", 2, "y", 3, "n", 4, "Op", 5, msg(1, "k", 8, "\x03\x04"), 5, msg(1, "g", 6, ""), 5, msg(1, "l", 9, "text"), 5, msg(1, "f", 10, "")),
 		5, msg(8, "w", 2, 1),
 		11, msg(1, "x", 2, msg(1, msg(1, 1, 2, msg(1, msg(2, "N"), 1, msg(1, 3))))),
 		12, msg(1, "y"),
@@ -113,7 +123,7 @@ func TestRead(t *testing.T) {
 	if m.Opset[""] != 13 || m.Opset["other"] != 1 || n.Op != "Op" || n.Label() != "n" || !slices.Equal(n.In, []string{"x", "w"}) {
 		t.Errorf("model %+v", m)
 	}
-	if k := n.Attr("k"); k == nil || !slices.Equal(k.Ints, []int64{3, 4}) || !n.Attr("g").Foreign || n.Attr("none") != nil {
+	if k := n.Attr("k"); k == nil || !slices.Equal(k.Ints, []int64{3, 4}) || n.Attr("g").Graph == nil || !slices.Equal(n.Attr("l").Strs, []string{"text"}) || !n.Attr("f").Foreign || n.Attr("none") != nil {
 		t.Errorf("attributes %+v", n.Attrs)
 	}
 	if in := m.Graph.Inputs[0]; !in.Shaped || !slices.Equal(in.Dims, []Dim{-1, 3}) || in.Type != Float {
