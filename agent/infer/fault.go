@@ -69,6 +69,14 @@ func (f faulty) Load(ctx context.Context, file *os.File, size, memory int64) (Se
 	return &faultySession{Session: s, faulty: f}, nil
 }
 
+// Shaped passes the shapes on to an engine that takes them.
+func (f faulty) Shaped(inputs []tensor.Spec) Backend {
+	if s, ok := f.Backend.(Shaper); ok {
+		f.Backend = s.Shaped(inputs)
+	}
+	return f
+}
+
 type faultySession struct {
 	Session
 	faulty

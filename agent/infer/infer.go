@@ -54,6 +54,15 @@ type Backend interface {
 	Load(ctx context.Context, file *os.File, size, memory int64) (Session, error)
 }
 
+// A Shaper is a Backend that runs models whose files leave dimensions open, such as the
+// batch or the size of an image, once they are given.
+type Shaper interface {
+	Backend
+	// Shaped is the Backend whose Load gives the inputs so named the shapes they have
+	// here; a model whose own fixed dimensions differ is refused by it.
+	Shaped(inputs []tensor.Spec) Backend
+}
+
 // A Session is a loaded model. It runs one inference at a time, unless it is of a
 // Device: callers queue (see Queue), so an implementation may assume that Infer
 // calls do not overlap.

@@ -1,7 +1,10 @@
 package models_test
 
 import (
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
+	"slices"
 	"testing"
 
 	"primespark/agent/infer"
@@ -80,5 +83,31 @@ func BenchmarkBlazeFace(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		look(b, r, "blazeface", photo)
+	}
+}
+
+// relu is an ONNX file of one operator, y = Relu(x), with x of shape [N, M], both open.
+const relu = "\x08\x08\x42\x02\x10\x0d\x3a\x2a" +
+	"\x0a\x0c\x0a\x01x\x12\x01y\x22\x04Relu" +
+	"\x5a\x15\x0a\x01x\x12\x10\x0a\x0e\x08\x01\x12\x0a\x0a\x03\x12\x01N\x0a\x03\x12\x01M" +
+	"\x62\x03\x0a\x01y"
+
+// The manifest's shapes close what a file leaves open: here a batch of three.
+func TestOpenDimensions(t *testing.T) {
+	manifest := fmt.Sprintf(`{apiVersion: edge/v1, kind: Model, name: relu, version: "1", license: MIT,
+variants: [{engine: builtin, file: relu.onnx, sha256: %x}],
+inputs: [{name: x, datatype: FP32, shape: [3, 2]}], outputs: [{name: y, datatype: FP32, shape: [3, 2]}], postprocess: {kind: raw}}`, sha256.Sum256([]byte(relu)))
+	r := started(t, models.Config{
+		Backends: []infer.Backend{infer.Faulty(builtin.Backend{}, infer.Crash, 100)}, // a fault to come changes nothing
+		Embedded: map[string]models.Files{"relu": {"model.yaml": []byte(manifest), "relu.onnx": []byte(relu)}},
+	})
+	answer, err := r.Infer(t.Context(), "relu", "", infer.Request{Inputs: []tensor.Tensor{
+		tensor.FromFloat32s("x", []float32{-1, 2, -3, 4, -5, 6}, 3, 2),
+	}})
+	if err != nil {
+		t.Fatalf("%v; Index = %+v", err, r.Index())
+	}
+	if got := answer.Outputs[0].Float32s(); !slices.Equal(got, []float32{0, 2, 0, 4, 0, 6}) {
+		t.Errorf("outputs %v", got)
 	}
 }

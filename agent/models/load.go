@@ -311,7 +311,11 @@ func (r *Registry) variant(ctx context.Context, p *pack, v model.Variant, old *l
 	if err := r.room(p.Name, int64(p.Resources.Memory), left); err != nil {
 		return nil, err
 	}
-	session, err := r.cfg.Backends[i].Load(ctx, n.file, n.size, min(left, allowed))
+	backend := r.cfg.Backends[i]
+	if s, ok := backend.(infer.Shaper); ok {
+		backend = s.Shaped(shapes(p.Inputs))
+	}
+	session, err := backend.Load(ctx, n.file, n.size, min(left, allowed))
 	switch {
 	case errors.Is(err, infer.ErrMemory) && left < allowed:
 		return nil, r.noRoom(p.Name, "more memory than is left", left, err)
@@ -341,6 +345,15 @@ func (r *Registry) variant(ctx context.Context, p *pack, v model.Variant, old *l
 	}
 	l.queue, l.decoders = r.queues[v.Engine], r.decoders
 	return l, nil
+}
+
+// shapes are the shapes of the manifest's inputs.
+func shapes(inputs []model.Input) []tensor.Spec {
+	specs := make([]tensor.Spec, len(inputs))
+	for i, in := range inputs {
+		specs[i] = in.Spec()
+	}
+	return specs
 }
 
 // weigh is how much memory a session takes with one set of inputs and outputs, in bytes.

@@ -2,14 +2,17 @@ package builtin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
+	"time"
 
 	"primespark/agent/infer"
 	"primespark/agent/infer/builtin/kernel"
 	"primespark/agent/infer/builtin/onnx"
+	"primespark/shared/tensor"
 )
 
 // A Backend is the builtin engine. The zero Backend is ready for use, and it is
@@ -24,15 +27,37 @@ type Backend struct {
 	// Kernels names a set to work with instead of the fastest: kernel.Plain for
 	// plain Go. nil is kernel.Best.
 	Kernels *kernel.Set
+	// Time bounds what Load may take; 0 is DefaultTime.
+	Time time.Duration
+	// Shapes are shapes of inputs, by name. They close the dimensions that a file leaves
+	// open: the batch, or the size of an image. A dimension that the file fixes must be
+	// the same; a scalar of the file may be [1] here. An input without a shape here has a
+	// batch of 1.
+	Shapes map[string][]int
 }
 
-// DefaultMemory is the memory that a session may use unless told otherwise.
-const DefaultMemory = 512 << 20
+// What a session may use, and Load take, unless told otherwise. A model of a hundred
+// megabytes is loaded within a second.
+const (
+	DefaultMemory = 512 << 20
+	DefaultTime   = 30 * time.Second
+)
 
-var _ infer.Backend = Backend{}
+var errSlow = errors.New("loading it takes too long; run the model on another engine, or a smaller one")
+
+var _ infer.Shaper = Backend{}
 
 // Engine is the name of the engine in a model's manifest.
 func (Backend) Engine() string { return "builtin" }
+
+// Shaped is the Backend that gives the inputs so named the shapes they have here.
+func (b Backend) Shaped(inputs []tensor.Spec) infer.Backend {
+	b.Shapes = map[string][]int{}
+	for _, in := range inputs {
+		b.Shapes[in.Name] = in.Shape
+	}
+	return b
+}
 
 // Load reads, checks and compiles an ONNX file. What the engine cannot run is
 // refused here, with the node, its operator and the opset named.
@@ -72,7 +97,7 @@ func (b Backend) LoadBytes(ctx context.Context, data []byte) (s *Session, err er
 }
 
 func (b Backend) open(ctx context.Context, model *onnx.Model) (*Session, error) {
-	o := options{kernels: kernel.Best(), threads: b.Threads, memory: b.Memory}
+	o := options{kernels: kernel.Best(), threads: b.Threads, memory: b.Memory, shapes: b.Shapes}
 	if b.Kernels != nil {
 		o.kernels = *b.Kernels
 	}
@@ -82,13 +107,27 @@ func (b Backend) open(ctx context.Context, model *onnx.Model) (*Session, error) 
 	if o.memory <= 0 {
 		o.memory = DefaultMemory
 	}
-	c, err := compile(ctx, model, o)
+	if b.Time <= 0 {
+		b.Time = DefaultTime
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, b.Time, fmt.Errorf("%w (more than %v)", errSlow, b.Time))
+	defer cancel()
+	s, err := build(ctx, model, o)
 	if err != nil {
 		return nil, fmt.Errorf("ONNX model: %w", err)
+	}
+	return s, nil
+}
+
+// build makes a session of a model, unless ctx ends before.
+func build(ctx context.Context, model *onnx.Model, o options) (*Session, error) {
+	c, err := compile(ctx, model, o)
+	if err != nil {
+		return nil, err
 	}
 	p, err := c.plan()
 	if err != nil {
-		return nil, fmt.Errorf("ONNX model: %w", err)
+		return nil, err
 	}
-	return newSession(c, p), nil
+	return newSession(c, p)
 }

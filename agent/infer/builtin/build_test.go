@@ -81,7 +81,7 @@ func (d *draft) ints(name string, v ...int) *draft {
 }
 
 // node adds an operation; attributes are names and values: an int, a float32, a
-// string or a list of ints.
+// string, a list of ints or the graph of another draft.
 func (d *draft) node(op string, in []string, out string, attrs ...any) *draft {
 	var n []byte
 	for _, name := range in {
@@ -97,6 +97,8 @@ func (d *draft) node(op string, in []string, out string, attrs ...any) *draft {
 			a = append(a, message(2, v)...)
 		case string:
 			a = append(a, message(4, v)...)
+		case *draft:
+			a = append(a, message(6, v.graph)...)
 		case []int:
 			for _, x := range v {
 				a = append(a, message(8, x)...)

@@ -14,11 +14,13 @@ import (
 type options struct {
 	kernels kernel.Set
 	threads int
-	memory  int64 // bytes
+	memory  int64            // bytes
+	shapes  map[string][]int // of inputs, for their open dimensions
 }
 
 // A compiler turns a model into nodes whose shapes are all known.
 type compiler struct {
+	ctx     context.Context // of the Load that is under way
 	options options
 	opset   int64
 	values  map[string]*value
@@ -26,10 +28,12 @@ type compiler struct {
 	nodes   []*node
 	inputs  []*value
 	outputs []*value
-	work    int64 // operations of one inference
-	fixed   int64 // bytes charged so far
-	weights int64 // bytes of constants among them
-	folded  int   // elements worked out while compiling
+	work    int64    // operations of one inference
+	fixed   int64    // bytes charged so far
+	weights int64    // bytes of constants among them
+	folded  int      // elements worked out while compiling
+	guard   *guard   // of the branch that is being compiled
+	scope   []string // names that it has defined so far
 }
 
 // Opsets of the operators that are implemented. Older versions of some of them
@@ -37,7 +41,7 @@ type compiler struct {
 const minOpset, maxOpset = 7, 21
 
 func compile(ctx context.Context, m *onnx.Model, o options) (*compiler, error) {
-	c := &compiler{options: o, opset: m.Opset[""], values: map[string]*value{}, uses: map[string]int{}}
+	c := &compiler{ctx: ctx, options: o, opset: m.Opset[""], values: map[string]*value{}, uses: map[string]int{}}
 	if c.opset < minOpset || c.opset > maxOpset {
 		// Files made by exporters for another domain alone name no opset of ONNX's own.
 		return nil, fmt.Errorf("opset %d is not supported, only %d to %d; convert the model", c.opset, minOpset, maxOpset)
@@ -49,22 +53,36 @@ func compile(ctx context.Context, m *onnx.Model, o options) (*compiler, error) {
 	if err := c.openInputs(&m.Graph); err != nil {
 		return nil, err
 	}
-	for i := range m.Graph.Nodes {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		n := &m.Graph.Nodes[i]
-		if err := c.add(n); err != nil {
-			return nil, fmt.Errorf("node %d (%s, %s, opset %d): %w", i, n.Op, n.Label(), c.opset, err)
-		}
+	if err := c.addAll(m.Graph.Nodes); err != nil {
+		return nil, err
 	}
 	return c, c.closeOutputs(&m.Graph)
 }
 
+// addAll compiles nodes.
+func (c *compiler) addAll(nodes []onnx.Node) error {
+	for i := range nodes {
+		if err := context.Cause(c.ctx); err != nil {
+			return err
+		}
+		n := &nodes[i]
+		if err := c.add(n); err != nil {
+			return fmt.Errorf("node %d (%s, %s, opset %d): %w", i, n.Op, n.Label(), c.opset, err)
+		}
+	}
+	return nil
+}
+
+// countUses counts what reads each name, in the branches too.
 func (c *compiler) countUses(g *onnx.Graph) {
 	for _, n := range g.Nodes {
 		for _, name := range n.In {
 			c.uses[name]++
+		}
+		for _, a := range n.Attrs {
+			if a.Graph != nil {
+				c.countUses(a.Graph)
+			}
 		}
 	}
 	for _, v := range g.Outputs {
@@ -125,11 +143,12 @@ func (c *compiler) define(name string, v *value) error {
 	}
 	v.name, v.uses = name, c.uses[name]
 	c.values[name] = v
+	c.scope = append(c.scope, name)
 	return nil
 }
 
-// openInputs makes the inputs of the graph. A first dimension that is open is
-// the batch, and becomes 1.
+// openInputs makes the inputs of the graph. Open dimensions are as they were asked for;
+// otherwise a first one that is open is the batch, and becomes 1.
 func (c *compiler) openInputs(g *onnx.Graph) error {
 	for i, in := range g.Inputs {
 		if c.values[in.Name] != nil {
@@ -139,14 +158,13 @@ func (c *compiler) openInputs(g *onnx.Graph) error {
 		if !in.Shaped || elementType(in.Type) == "" {
 			return fmt.Errorf("input %d (%s) has no shape, or elements of %v", i, in.Name, in.Type)
 		}
-		for d, n := range in.Dims {
-			if n == -1 && d == 0 {
-				n = 1
-			}
-			if n < 1 {
-				return fmt.Errorf("input %d (%s): dimension %d is open or 0; save the model with a fixed one", i, in.Name, d)
-			}
-			v.shape = append(v.shape, int(n))
+		asked := c.options.shapes[in.Name]
+		if len(in.Dims) == 0 && slices.Equal(asked, []int{1}) {
+			v.outside, asked = asked, nil // a manifest has no scalars
+		}
+		var err error
+		if v.shape, err = bind(in.Dims, asked); err != nil {
+			return fmt.Errorf("input %d (%s): %w", i, in.Name, err)
 		}
 		if err := checked(v.shape); err != nil {
 			return fmt.Errorf("input %d (%s): %w", i, in.Name, err)
@@ -157,6 +175,29 @@ func (c *compiler) openInputs(g *onnx.Graph) error {
 		c.inputs = append(c.inputs, v)
 	}
 	return nil
+}
+
+// bind gives an input of the file's dimensions the shape that was asked for, nil for none.
+func bind(dims []onnx.Dim, asked []int) ([]int, error) {
+	if asked != nil && len(asked) != len(dims) {
+		return nil, fmt.Errorf("it has %d dimensions, and the shape asked for is %v", len(dims), asked)
+	}
+	shape := make([]int, len(dims))
+	for d, n := range dims {
+		switch {
+		case n == -1 && asked != nil:
+			n = onnx.Dim(asked[d])
+		case n == -1 && d == 0:
+			n = 1
+		case asked != nil && asked[d] != int(n):
+			return nil, fmt.Errorf("dimension %d is %d in the file, and the shape asked for is %v", d, n, asked)
+		}
+		if n < 1 {
+			return nil, fmt.Errorf("dimension %d is open or 0; give the input's shape in the manifest, or save the model with a fixed one", d)
+		}
+		shape[d] = int(n)
+	}
+	return shape, nil
 }
 
 func (c *compiler) closeOutputs(g *onnx.Graph) error {
@@ -179,7 +220,7 @@ func (c *compiler) closeOutputs(g *onnx.Graph) error {
 
 // add compiles one node.
 func (c *compiler) add(src *onnx.Node) error {
-	op := operators[src.Op]
+	op := operator(src.Op)
 	if op == nil || src.Domain != "" {
 		return errUnsupported(src)
 	}
@@ -195,7 +236,7 @@ func (c *compiler) add(src *onnx.Node) error {
 		k.in = append(k.in, v)
 	}
 	for _, a := range src.Attrs {
-		if a.Foreign {
+		if a.Foreign || a.Graph != nil && src.Op != "If" {
 			return fmt.Errorf("attribute %s is a sub-graph or a list of texts, which is not supported", a.Name)
 		}
 	}
@@ -235,7 +276,7 @@ func (c *compiler) adopt(k *call) error {
 			if err := c.toil(k); err != nil {
 				return err
 			}
-			n.index, n.call = len(c.nodes), k
+			n.index, n.call, n.guard = len(c.nodes), k, c.guard
 			c.nodes = append(c.nodes, n)
 		}
 	}

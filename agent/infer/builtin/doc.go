@@ -3,16 +3,20 @@
 //
 // # What it promises
 //
-// A model is checked whole when it is loaded. Shapes are static: every dimension of
-// the inputs is known, save the first, which is taken as a batch of 1 when the
-// file leaves it open. An operator, type or attribute that is not supported, a
+// A model is checked whole when it is loaded. Shapes are static: dimensions that the file
+// leaves open are given with it (Backend.Shapes), save the first, which is otherwise taken as
+// a batch of 1. An operator, type or attribute that is not supported, a
 // shape that does not fit, a model that would need more memory than it is given, or
 // 2^40 operations for an inference, is an error of Load that names the node, its
 // operator and the opset. Load does not panic and its memory is bounded, whatever the file holds
-// (see package onnx for the reader's limits): all that compiling keeps is charged to the
+// (see package onnx for the reader's limits), and so is its time (Backend.Time): all that compiling keeps is charged to the
 // model's memory before it is made. The arithmetic is checked by Load's shape
 // inference, and the kernels check their slices again. Should a worker panic all the
 // same, Infer says so with infer.ErrBroken, then and from then on.
+//
+// Branches (If) whose condition is known once shapes are, are taken at once. Of others both are
+// compiled; a branch that cannot work on the shapes there are is an error of the Infer
+// that would take it, and of no other.
 //
 // A session computes in float32. Its results agree with ONNX Runtime's to within 1e-3 of
 // the outputs' magnitude for networks of a hundred layers; half-precision tensors are widened, doubles

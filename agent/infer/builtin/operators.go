@@ -1,6 +1,7 @@
 package builtin
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -45,19 +46,32 @@ var operators = map[string]opFunc{
 	"ReduceMean": reduce(meanOf), "ReduceSum": reduce(sumOf), "ReduceMax": reduce(maxOf), "ReduceMin": reduce(minOf),
 	"ReduceProd": reduce(prodOf), "ReduceL1": reduce(l1Of), "ReduceL2": reduce(l2Of), "ReduceSumSquare": reduce(squaresOf),
 	"ReduceLogSum": reduce(logSumOf), "ArgMax": opArg, "ArgMin": opArg,
+
+	"LSTM": opLSTM, "GRU": opGRU, "RNN": opRNN,
+}
+
+// opIf is compiled by way of this table, and so cannot be in it from the start.
+func operator(name string) opFunc {
+	if name == "If" {
+		return opIf
+	}
+	return operators[name]
 }
 
 // takesEmpty are the operators that have a meaning for a tensor without elements.
 var takesEmpty = map[string]bool{
-	"Concat": true, "Shape": true, "Size": true, "Reshape": true, "Resize": true, "Upsample": true,
+	"If": true, "Concat": true, "Shape": true, "Size": true, "Reshape": true, "Resize": true, "Upsample": true,
 	"ConstantOfShape": true, "Expand": true, "Identity": true, "Squeeze": true, "Unsqueeze": true, "Cast": true,
 }
 
+// errOperator is what an operator that the engine does not have is.
+var errOperator = errors.New("is not supported by the builtin engine")
+
 func errUnsupported(n *onnx.Node) error {
 	if n.Domain != "" {
-		return fmt.Errorf("operator %s of domain %s is not supported by the builtin engine", n.Op, n.Domain)
+		return fmt.Errorf("operator %s of domain %s %w", n.Op, n.Domain, errOperator)
 	}
-	return fmt.Errorf("operator %s is not supported by the builtin engine", n.Op)
+	return fmt.Errorf("operator %s %w", n.Op, errOperator)
 }
 
 // elementType is the name that the Open Inference Protocol has for a type, ""

@@ -2,6 +2,7 @@ package builtin
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 
@@ -35,7 +36,15 @@ func (c *compiler) plan() (plan, error) {
 			ints = append(ints, v)
 		}
 	}
-	p.floats, p.ints = arrange(floats), arrange(ints)
+	for _, v := range [2]struct {
+		values []*value
+		size   *int
+	}{{floats, &p.floats}, {ints, &p.ints}} {
+		var err error
+		if *v.size, err = arrange(c.ctx, v.values); err != nil {
+			return p, err
+		}
+	}
 	for _, n := range c.nodes {
 		p.scratch = max(p.scratch, n.scratch)
 	}
@@ -93,6 +102,10 @@ func (c *compiler) lastReads() map[*value]int {
 			last[root] = n.index
 			last[v] = n.index
 		}
+		for g := n.guard; g != nil; g = g.outer {
+			root, _ := g.cond.root()
+			last[root] = n.index + 1 // it is not to be overwritten by the node either
+		}
 	}
 	for _, v := range c.outputs {
 		root, _ := v.root()
@@ -142,6 +155,9 @@ func (c *compiler) lifetimes() []*value {
 		for _, v := range slices.Concat(n.in, n.out) {
 			touch(v, n.index)
 		}
+		for g := n.guard; g != nil; g = g.outer {
+			touch(g.cond, n.index)
+		}
 		if n.temp != nil {
 			touch(n.temp, n.index)
 		}
@@ -157,14 +173,18 @@ type gap struct{ from, to int }
 
 // arrange gives the values places so that no two that are alive at once overlap:
 // in the order in which they are born, each into the smallest gap that holds it.
-// It returns the elements needed.
-func arrange(values []*value) (size int) {
+// It returns the elements
+// needed, or why ctx ended.
+func arrange(ctx context.Context, values []*value) (size int, err error) {
 	slices.SortStableFunc(values, func(a, b *value) int { return cmp.Compare(a.first, b.first) })
 	byEnd := slices.Clone(values)
 	slices.SortStableFunc(byEnd, func(a, b *value) int { return cmp.Compare(a.last, b.last) })
 	const end = 1 << 62
 	gaps := []gap{{0, end}}
-	for _, v := range values {
+	for i, v := range values {
+		if i%1024 == 0 && ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
 		for len(byEnd) > 0 && byEnd[0].last < v.first {
 			gaps = release(gaps, gap{byEnd[0].place, byEnd[0].place + byEnd[0].room()})
 			byEnd = byEnd[1:]
@@ -182,7 +202,7 @@ func arrange(values []*value) (size int) {
 		}
 		size = max(size, v.place+need)
 	}
-	return size
+	return size, nil
 }
 
 // room is the length of a value in the arena.

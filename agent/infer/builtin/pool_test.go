@@ -50,7 +50,10 @@ func TestPlan(t *testing.T) {
 		first := int(uint32(i)*2654435761>>8) % 100
 		values = append(values, &value{shape: []int{1 + i*7919%500}, first: first, last: first + i*31%10})
 	}
-	size := arrange(values)
+	size, err := arrange(t.Context(), values)
+	if err != nil {
+		t.Fatal(err)
+	}
 	total := 0
 	for i, a := range values {
 		total += a.room()

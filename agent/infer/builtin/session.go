@@ -27,6 +27,8 @@ type Session struct {
 // A stage is a step and the node that it belongs to, for errors.
 type stage struct {
 	step
+	guard     *guard
+	refuse    error
 	op, label string
 }
 
@@ -42,7 +44,7 @@ type Stats struct {
 	Fixed   int64 // bytes of constants, tables and packed weights, at most
 }
 
-func newSession(c *compiler, p plan) *Session {
+func newSession(c *compiler, p plan) (*Session, error) {
 	s := &Session{in: c.inputs, out: c.outputs, inputs: specs(c.inputs), outputs: specs(c.outputs)}
 	c.place(p)
 	s.stats = Stats{
@@ -50,10 +52,13 @@ func newSession(c *compiler, p plan) *Session {
 		Arena: int64(p.floats+slack)*4 + int64(p.ints)*8, Scratch: int64(c.options.threads) * int64(p.scratch+slack) * 4,
 	}
 	for _, n := range c.nodes {
+		if err := context.Cause(c.ctx); err != nil {
+			return nil, err
+		}
 		s.stats.MACs += n.macs
 		for _, step := range n.bind() {
 			if step.tasks > 0 {
-				s.steps = append(s.steps, stage{step, n.op, n.label})
+				s.steps = append(s.steps, stage{step, n.guard, n.refuse, n.op, n.label})
 			}
 		}
 	}
@@ -62,7 +67,7 @@ func newSession(c *compiler, p plan) *Session {
 	for i := range s.pool.workers {
 		s.pool.workers[i].scratch = make([]float32, p.scratch+slack)
 	}
-	return s
+	return s, nil
 }
 
 // release lets go of the file and of constants that nodes have packed for themselves:
@@ -71,13 +76,16 @@ func (c *compiler) release() {
 	for _, n := range c.nodes {
 		n.call.src = nil
 	}
-	c.values, c.uses, c.nodes = nil, nil, nil
+	c.ctx, c.values, c.uses, c.nodes, c.scope = nil, nil, nil, nil, nil
 }
 
 func specs(values []*value) []tensor.Spec {
 	out := make([]tensor.Spec, len(values))
 	for i, v := range values {
 		out[i] = tensor.Spec{Name: v.name, Type: elementType(v.typ), Shape: v.shape}
+		if v.outside != nil {
+			out[i].Shape = v.outside
+		}
 	}
 	return out
 }
@@ -120,6 +128,12 @@ func (s *Session) Infer(ctx context.Context, in, out []tensor.Tensor) error {
 			return err
 		}
 		at := &s.steps[i]
+		if !at.guard.open() {
+			continue
+		}
+		if at.refuse != nil {
+			return at.refuse
+		}
 		s.pool.run(ctx, &at.step)
 		if f := s.pool.fault.Load(); f != nil {
 			s.broken = fmt.Errorf("%w: a fault of the builtin engine in node %s (%s): %v; please report it with the model", infer.ErrBroken, at.label, at.op, f.said)

@@ -17,6 +17,7 @@ type value struct {
 	name     string
 	typ      onnx.Type
 	shape    []int
+	outside  []int // what those outside of the session are told instead of shape; nil for that
 	constant bool
 	output   bool // of the graph
 	producer *node
@@ -86,8 +87,10 @@ type node struct {
 	fuse    fusable
 	bind    func() []step
 	call    *call
-	index   int  // in the order of running
-	dropped bool // was fused into another node
+	guard   *guard // of the branch that it belongs to; nil for none
+	refuse  error  // what Infer fails with instead of running it
+	index   int    // in the order of running
+	dropped bool   // was fused into another node
 }
 
 // A step is a part of a node's work, of tasks that may run at the same time.
@@ -100,6 +103,7 @@ type step struct {
 type worker struct {
 	scratch []float32
 	packing packing
+	rnn     rnnState
 	ctx     context.Context // of the task; nil for one that is never cut short
 }
 
