@@ -1,9 +1,10 @@
 //go:build ignore
 
 // Command bench-engine is the builtin engine's side of bench-engine.sh. It loads a
-// model, says what it is in one line of JSON, reads the input from a file, and then for
-// each number on its standard input runs so many inferences and prints the CPU
-// milliseconds that one took. The outputs of the last one go to a file.
+// model, says what it is in one line of JSON, reads the inputs from a file, one behind
+// the other, and then for each number on its standard input runs so many inferences and
+// prints the CPU milliseconds that one took. The outputs of the last one go to a file.
+// Kernels is the set of kernels, or "best"; an INPUT=1x3x320x320 closes open dimensions.
 package main
 
 import (
@@ -13,38 +14,71 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
 	"primespark/agent/infer/builtin"
+	"primespark/agent/infer/builtin/kernel"
 	"primespark/shared/tensor"
 )
 
 func main() {
-	if len(os.Args) != 4 {
-		fmt.Fprintln(os.Stderr, "usage: bench-engine MODEL INPUT OUTPUT")
+	if len(os.Args) < 5 {
+		fmt.Fprintln(os.Stderr, "usage: bench-engine MODEL INPUT OUTPUT KERNELS [INPUT=SHAPE...]")
 		os.Exit(2)
 	}
-	if err := run(os.Args[1], os.Args[2], os.Args[3]); err != nil {
+	if err := run(os.Args[1], os.Args[2], os.Args[3], os.Args[4], os.Args[5:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench-engine:", err)
 		os.Exit(1)
 	}
 }
 
-func run(model, input, output string) error {
+// backend is the engine on one thread, with the kernels and shapes that were asked for.
+func backend(kernels string, shapes []string) (builtin.Backend, error) {
+	b := builtin.Backend{Threads: 1, Shapes: map[string][]int{}}
+	for _, arg := range shapes {
+		name, list, _ := strings.Cut(arg, "=")
+		b.Shapes[name] = []int{}
+		for d := range strings.SplitSeq(list, "x") {
+			n, err := strconv.Atoi(d)
+			if err != nil && list != "" {
+				return b, fmt.Errorf("shape %s: %w", arg, err)
+			}
+			if list != "" {
+				b.Shapes[name] = append(b.Shapes[name], n)
+			}
+		}
+	}
+	for _, set := range kernel.Sets() {
+		if set.String() == kernels {
+			b.Kernels = &set
+		}
+	}
+	if b.Kernels == nil && kernels != "best" {
+		return b, fmt.Errorf("this machine has no kernels %q, only %v", kernels, kernel.Sets())
+	}
+	return b, nil
+}
+
+func run(model, input, output, kernels string, shapes []string) error {
 	ctx := context.Background()
+	b, err := backend(kernels, shapes)
+	if err != nil {
+		return err
+	}
 	data, err := os.ReadFile(model)
 	if err != nil {
 		return err
 	}
-	s, err := builtin.Backend{Threads: 1}.LoadBytes(ctx, data)
+	s, err := b.LoadBytes(ctx, data)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
 	stats := s.Stats()
 	if err := json.NewEncoder(os.Stdout).Encode(map[string]any{
-		"shape": s.Inputs()[0].Shape, "macs": stats.MACs, "kernels": stats.Kernels.String(), "arena": stats.Arena,
+		"inputs": s.Inputs(), "macs": stats.MACs, "kernels": stats.Kernels.String(), "arena": stats.Arena,
 	}); err != nil {
 		return err
 	}
@@ -63,8 +97,12 @@ func run(model, input, output string) error {
 	lines := bufio.NewScanner(os.Stdin)
 	for loaded := false; lines.Scan(); loaded = true {
 		if !loaded {
-			if in[0].Data, err = os.ReadFile(input); err != nil {
+			all, err := os.ReadFile(input)
+			if err != nil {
 				return err
+			}
+			for i := range in {
+				all = all[copy(in[i].Data, all):]
 			}
 		}
 		n, err := strconv.Atoi(lines.Text())

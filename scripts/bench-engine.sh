@@ -5,7 +5,9 @@
 # one table. ONNX Runtime is npm's onnxruntime-node, installed into a temporary
 # folder that is removed afterwards (or kept, and found again, with BENCH_CACHE=DIR);
 # it is never a dependency. Models are FILE.onnx in $BENCH_MODELS, which is
-# ../shared/testdata/models unless set.
+# ../shared/testdata/models unless set. BENCH_KERNELS=AVX2 measures other kernels
+# than the fastest ones, BENCH_ROUNDS sets the number of rounds, and
+# BENCH_REFERENCES=FILE keeps what ONNX Runtime gave, as the engine's tests read it.
 #
 # Exit code: 0 measured, 3 something is missing (said on stderr), 1 failed.
 set -eu

@@ -14,6 +14,9 @@ func TestARM64(t *testing.T) {
 	if runtime.GOARCH == "arm64" {
 		t.Skip("the other tests run on arm64 already")
 	}
+	if raceEnabled {
+		t.Skip("the emulated program is the same, and the run without the race detector runs it")
+	}
 	emulator, err := exec.LookPath("qemu-aarch64-static")
 	if err != nil {
 		needTool(t, "needs Debian's package qemu-user-static")
@@ -24,7 +27,7 @@ func TestARM64(t *testing.T) {
 	}
 	for _, part := range []struct{ dir, run string }{
 		{"kernel", "TestGemm|TestDepth|TestPack|TestRows|TestMaps|TestExtremes|TestNaN"},
-		{".", "TestModels|TestSharing|TestConformance|TestHostile|TestStops|TestFold"},
+		{".", "TestModels|TestSharing|TestConformance|TestHostile|TestStops|TestFold|TestIf|TestBatch"},
 	} {
 		t.Run(part.dir, func(t *testing.T) {
 			t.Parallel()
