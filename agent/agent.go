@@ -145,7 +145,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 			return err
 		} else if supplier != nil {
 			self.notes = supplier.Notes
-			parts = append(parts, run.Restart(supplier, part(log, "model supply")))
+			parts = append(parts, resting{run.Restart(supplier, part(log, "model supply")), held.fetch})
 		}
 		member, tunnels, err := openMesh(cfg, id, follower, meshnet.PortOf(doors[len(doors)-1].Addr().String()), part(log, "mesh"))
 		if err != nil {

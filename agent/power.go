@@ -191,6 +191,9 @@ func (n node) goodbye(ctx context.Context) error {
 func powerOf(sensed func() fleet.Power, status *watch.Value[power.Status]) func() fleet.Power {
 	return func() fleet.Power {
 		p, s := sensed(), status.Get()
+		if s.DryRun {
+			return p // nobody is to act by what is only rehearsed
+		}
 		p.State = fleet.PowerState(s.Mode)
 		switch s.Mode {
 		case power.Mains, power.Recovering:

@@ -44,8 +44,8 @@ func fitness(n fleet.Node, was Fitness) Fitness {
 	if n.Liveness != fleet.Alive || !v.Ready {
 		return Unfit
 	}
-	if v.Power.Source == fleet.Battery {
-		if v.Power.Charge != nil && *v.Power.Charge < low || slices.Contains(v.Reasons, string(health.LowBattery)) {
+	if v.Power.OnBattery() {
+		if v.Power.Low() || v.Power.Charge != nil && *v.Power.Charge < low || slices.Contains(v.Reasons, string(health.LowBattery)) {
 			return Low
 		}
 		return OnBattery

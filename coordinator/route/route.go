@@ -2,7 +2,8 @@
 // what is known goes in, an order comes out; no clock, no lock, no call.
 //
 // The score of an agent is the time its answer is expected to take: its latency
-// with the model, once for each request before ours and once for ours. Of all
+// with the model, once for each request before ours and once for ours, and several
+// times that while its battery feeds it. Of all
 // able agents two are drawn and the better one is asked first, since coordinators
 // that all asked the one best agent by the same old gossip would flood it
 // (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001).
@@ -55,6 +56,7 @@ type Candidate struct {
 	Sent     int     // requests that this coordinator has under way there
 	Millis   float64 // of one inference
 	Assumed  bool    // Millis is that of the fastest agent: this one has not run the model yet
+	Supply   supply  // of power, which makes the score larger where it is short
 	Over     string  // the agent that lost the draw of two, for the first candidate
 }
 
@@ -64,12 +66,15 @@ func (c Candidate) Explain() wire.Candidate {
 	if c.Assumed {
 		reason += " (assumed, it has not run the model yet)"
 	}
+	if words := c.Supply.words(); words != "" {
+		reason += "; " + words
+	}
 	if c.Over != "" {
 		reason += "; first of the two drawn, before " + c.Over
 	}
-	return wire.Candidate{Node: c.Node, Score: c.Score, Reason: reason, Terms: map[string]float64{
-		"in_flight": float64(c.InFlight), "queue": float64(c.Queue), "sent": float64(c.Sent), "latency_ms": c.Millis,
-	}}
+	terms := map[string]float64{"in_flight": float64(c.InFlight), "queue": float64(c.Queue), "sent": float64(c.Sent), "latency_ms": c.Millis}
+	c.Supply.terms(terms)
+	return wire.Candidate{Node: c.Node, Score: c.Score, Reason: reason, Terms: terms}
 }
 
 // before is how many requests are ahead of ours. What the agent tells of its
@@ -93,7 +98,7 @@ func Choose(r Request) Choice {
 		}
 		c.Candidates = append(c.Candidates, Candidate{
 			Node: n.Name, API: n.API, Millis: serving.Millis,
-			InFlight: n.Vital.InFlight, Queue: n.Vital.Queue, Sent: r.Sent[n.Name],
+			InFlight: n.Vital.InFlight, Queue: n.Vital.Queue, Sent: r.Sent[n.Name], Supply: supplyOf(n.Vital.Power),
 		})
 	}
 	for name := range r.States {
@@ -123,6 +128,8 @@ func able(n fleet.Node, r Request) (fleet.Serving, string) {
 		return fleet.Serving{}, "is " + string(n.Liveness)
 	case r.Suspects[n.Name] != "":
 		return fleet.Serving{}, "did not answer just now: " + r.Suspects[n.Name]
+	case n.Vital.Power.Low():
+		return fleet.Serving{}, "has little power left (" + strings.ReplaceAll(string(n.Vital.Power.State), "_", " ") + ") and serves its own host only"
 	case !n.Vital.Ready && len(n.Vital.Reasons) > 0:
 		return fleet.Serving{}, "is not ready: " + strings.Join(n.Vital.Reasons, ", ")
 	case !n.Vital.Ready:
@@ -155,7 +162,7 @@ func score(all []Candidate) {
 		if c.Millis <= 0 {
 			c.Millis, c.Assumed = fastest, true
 		}
-		c.Score = float64(c.before()+1) * c.Millis
+		c.Score = float64(c.before()+1) * c.Millis * c.Supply.factor
 	}
 }
 

@@ -32,6 +32,10 @@ func unready(reasons ...string) option {
 	return func(n *fleet.Node) { n.Vital.Ready, n.Vital.Reasons = false, reasons }
 }
 
+func powered(state fleet.PowerState, charge, minutes float64) option {
+	return func(n *fleet.Node) { n.Vital.Power = fleet.Power{State: state, Charge: &charge, Minutes: &minutes} }
+}
+
 // drawn returns numbers in turn.
 func drawn(numbers ...int) func(int) int {
 	return func(int) int {
@@ -59,6 +63,11 @@ func TestChooseOrder(t *testing.T) {
 		"equal: drawn first":    {fleet.View{node("a"), node("b"), node("c")}, nil, []int{2, 0}, "c a b"},
 		"best is not drawn":     {fleet.View{node("a", latency(1)), node("b", latency(2)), node("c", latency(3))}, nil, []int{2, 1}, "b a c"},
 		"best is drawn second":  {fleet.View{node("a", latency(1)), node("b", latency(2)), node("c", latency(3))}, nil, []int{2, 0}, "a b c"},
+		"mains before battery":  {fleet.View{node("a", powered(fleet.PowerOnBattery, .9, 200)), node("b", load(2, 0))}, nil, []int{0, 0}, "b a"},
+		"until they are full":   {fleet.View{node("a", powered(fleet.PowerOnBattery, .9, 200)), node("b", load(4, 0))}, nil, []int{0, 0}, "a b"},
+		"the fuller battery":    {fleet.View{node("a", powered(fleet.PowerOnBattery, .4, 200)), node("b", powered(fleet.PowerOnBattery, .6, 200))}, nil, []int{0, 0}, "b a"},
+		"the longer battery":    {fleet.View{node("a", powered(fleet.PowerOnBattery, .5, 30)), node("b", powered(fleet.PowerOnBattery, .5, 50))}, nil, []int{0, 0}, "b a"},
+		"one that recovers":     {fleet.View{node("a", powered(fleet.PowerRecovering, .2, 0)), node("b")}, nil, []int{0, 0}, "b a"},
 		"unknown latency first": {fleet.View{node("a", latency(20)), node("b", latency(0))}, nil, []int{1, 0}, "b a"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -66,7 +75,7 @@ func TestChooseOrder(t *testing.T) {
 			var got []string
 			for _, c := range c.Candidates {
 				got = append(got, c.Node)
-				if e := c.Explain(); e.Score <= 0 || e.Reason == "" || len(e.Terms) != 4 || c.API != c.Node+":7490" {
+				if e := c.Explain(); e.Score <= 0 || e.Reason == "" || len(e.Terms) < 5 || e.Terms["power"] < 1 || c.API != c.Node+":7490" {
 					t.Errorf("%s is not explained: %+v", c.Node, c)
 				}
 			}
@@ -96,6 +105,8 @@ func TestChooseRejects(t *testing.T) {
 		"no address":    {node("a", func(n *fleet.Node) { n.API = "" }), Approved, "no API address"},
 		"other model":   {node("a", func(n *fleet.Node) { n.Vital.Models[0].Name = "other" }), Approved, "does not have the model yolo"},
 		"no models":     {node("a", func(n *fleet.Node) { n.Vital.Models = nil }), Approved, "does not have the model yolo"},
+		"low":           {node("a", powered(fleet.PowerLow, .2, 10)), Approved, "has little power left (low) and serves its own host only"},
+		"going down":    {node("a", powered(fleet.PowerShuttingDown, .1, 0)), Approved, "has little power left (shutting down)"},
 		"a coordinator": {node("a", func(n *fleet.Node) { n.Role = fleet.Coordinator }), "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -120,7 +120,7 @@ type RouteBody struct {
 type Candidate struct {
 	Node   string             `json:"node"`
 	Score  float64            `json:"score"` // expected ms until the answer
-	Terms  map[string]float64 `json:"terms"` // in_flight, queue, latency_ms
+	Terms  map[string]float64 `json:"terms"` // in_flight, queue, sent, latency_ms, power; state_of_charge and minutes_left where known
 	Reason string             `json:"reason"`
 }
 
