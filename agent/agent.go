@@ -79,8 +79,12 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	shelf, load := chip.on()
 	backends := engines(cfg.Infer, chip, out)
 	stock := openStock(cfg, id, part(out.Log, "model supply"))
+	results, err := openResults(cfg, part(out.Log, "result cache"), metrics)
+	if err != nil {
+		return err
+	}
 	registry, err := models.New(models.Config{
-		Backends: backends, Stock: stock.models(), Shelf: shelf, Load: load, Dir: cfg.Models.Dir, Memory: int64(cfg.Models.Memory), Queue: cfg.Infer.Queue,
+		Backends: backends, Stock: stock.models(), Results: results.models(), Shelf: shelf, Load: load, Dir: cfg.Models.Dir, Memory: int64(cfg.Models.Memory), Queue: cfg.Infer.Queue,
 		Log: part(log, "models"), Metrics: metrics,
 	})
 	if err != nil {
@@ -89,6 +93,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	host := sensors.New(sensors.Config{Every: cfg.Telemetry.Every.D(), Path: cfg.StateDir, Supplied: cfg.Battery.Source != "none"}, recorder, part(log, "sensors"))
 	held := newBrakes()
 	parts := append([]run.Part{conditions}, chip.parts(cfg.Telemetry.Every.D(), held.chip, recorder, conditions, part(log, "hailo"))...)
+	parts = append(parts, results.parts(out.Log)...)
 	parts = append(parts,
 		registry,
 		readiness(registry, conditions),

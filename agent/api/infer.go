@@ -14,6 +14,7 @@ import (
 	"primespark/shared/model"
 	"primespark/shared/oip"
 	"primespark/shared/problem"
+	"primespark/shared/wire"
 )
 
 // infer answers an inference request, and counts it.
@@ -91,7 +92,7 @@ func (c *call) do(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithDeadline(r.Context(), c.start.Add(asked.deadline))
 	defer cancel()
 	c.answer, err = c.api.out.Models.Infer(ctx, name, version,
-		infer.Request{Inputs: c.request.Tensors(), Postprocess: post, Priority: asked.priority})
+		infer.Request{Inputs: c.request.Tensors(), Postprocess: post, Priority: asked.priority, Cache: asked.cache})
 	if err != nil {
 		return translate(err, name)
 	}
@@ -116,6 +117,12 @@ func (c *call) write(w http.ResponseWriter, name string) error {
 	h.Set("Content-Length", strconv.Itoa(len(encoded.Bytes)))
 	h.Set("X-Prime-Spark-Backend", c.answer.Backend)
 	h.Set("Server-Timing", serverTiming(c.answer.Timing))
+	switch c.answer.Cache {
+	case infer.Hit:
+		h.Set(wire.HeaderCache, "hit")
+	case infer.Miss:
+		h.Set(wire.HeaderCache, "miss")
+	}
 	// A client that went away is no fault of ours.
 	_, _ = w.Write(encoded.Bytes)
 	return nil
@@ -132,11 +139,12 @@ func serverTiming(t infer.Timing) string {
 type asked struct {
 	deadline time.Duration // from the arrival of the request; 0 if not said
 	priority int           // -1 if not said
+	cache    infer.Cache
 }
 
-// readHeaders reads X-Deadline-Ms and X-Priority.
+// readHeaders reads X-Deadline-Ms, X-Priority and Cache-Control.
 func readHeaders(h http.Header) (asked, error) {
-	a := asked{priority: -1}
+	a := asked{priority: -1, cache: cacheControl(h)}
 	ms, ok, err := whole(h, "X-Deadline-Ms", 1, int64(oip.MaxTimeout/time.Millisecond))
 	if err != nil {
 		return a, err
@@ -149,6 +157,19 @@ func readHeaders(h http.Header) (asked, error) {
 		a.priority = int(p)
 	}
 	return a, err
+}
+
+// cacheControl reads the two words of Cache-Control that a result can heed (RFC 9111,
+// section 5.2.1).
+func cacheControl(h http.Header) infer.Cache {
+	words := strings.ToLower(strings.Join(h.Values("Cache-Control"), ","))
+	switch {
+	case strings.Contains(words, "no-store"):
+		return infer.NoStore
+	case strings.Contains(words, "no-cache"):
+		return infer.NoCache
+	}
+	return infer.UseCache
 }
 
 // whole reads a header that is a whole number from least to most, if it is there.
@@ -175,6 +196,11 @@ func (a *asked) merge(r *oip.Request, deadline time.Duration) error {
 	p, ok, err := r.Priority(infer.MaxPriority)
 	if err != nil {
 		return err
+	}
+	if use, err := r.Params.Bool(oip.ParamCache); err != nil {
+		return err
+	} else if use != nil && !*use {
+		a.cache = infer.NoStore
 	}
 	if a.priority < 0 {
 		a.priority = defaultPriority

@@ -10,6 +10,7 @@ import (
 type metrics struct {
 	requests *prometheus.CounterVec
 	inFlight prometheus.Gauge
+	kept     *prometheus.CounterVec
 	seconds  map[string]*prometheus.HistogramVec // by step
 }
 
@@ -26,9 +27,13 @@ func newMetrics(to prometheus.Registerer) (*metrics, error) {
 			Name: "primespark_inference_in_flight",
 			Help: "Inference requests being answered, those waiting in a queue included.",
 		}),
+		kept: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "primespark_inference_cache_requests_total",
+			Help: "Inference requests that looked for a result of before, by model and by what came of it: hit or miss.",
+		}, []string{"model", "result"}),
 		seconds: map[string]*prometheus.HistogramVec{},
 	}
-	all := []prometheus.Collector{m.requests, m.inFlight}
+	all := []prometheus.Collector{m.requests, m.inFlight, m.kept}
 	for step, help := range map[string]string{
 		"queue":  "Time that requests waited for the device.",
 		"decode": "Time from image to tensor.",
@@ -53,4 +58,13 @@ func (m *metrics) observe(model string, t infer.Timing) {
 	m.seconds["decode"].WithLabelValues(model).Observe(t.Decode.Seconds())
 	m.seconds["infer"].WithLabelValues(model).Observe(t.Infer.Seconds())
 	m.seconds["post"].WithLabelValues(model).Observe(t.Post.Seconds())
+}
+
+func (m *metrics) cached(model string, kept infer.Kept) {
+	switch kept {
+	case infer.Hit:
+		m.kept.WithLabelValues(model, "hit").Inc()
+	case infer.Miss:
+		m.kept.WithLabelValues(model, "miss").Inc()
+	}
 }

@@ -20,10 +20,11 @@ func (a *API) count(c *call, code string, t *infer.Timing) {
 	if c.meta.Name == "" {
 		return
 	}
-	if t != nil {
+	a.metrics.cached(c.meta.Name, c.answer.Cache)
+	if t != nil && c.answer.Cache != infer.Hit {
 		a.metrics.observe(c.meta.Name, *t)
 	}
-	a.stats.add(modelKey{c.meta.Name, c.version}, time.Since(c.start), c.batchSize(), t)
+	a.stats.add(modelKey{c.meta.Name, c.version}, time.Since(c.start), c.batchSize(), c.answer.Cache, t)
 }
 
 type modelKey struct{ name, version string }
@@ -43,8 +44,9 @@ type modelStats struct {
 // others are in its sums alone.
 const maxBatches = 64
 
-// add counts a request of n inferences that took d; t is nil if it failed.
-func (s *stats) add(key modelKey, d time.Duration, n int, t *infer.Timing) {
+// add counts a request of n inferences that took d; t is nil if it failed. One that was
+// answered with a result of before was no execution.
+func (s *stats) add(key modelKey, d time.Duration, n int, kept infer.Kept, t *infer.Timing) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := s.models[key]
@@ -57,9 +59,16 @@ func (s *stats) add(key modelKey, d time.Duration, n int, t *infer.Timing) {
 		plus(&m.Inference.Fail, d)
 		return
 	}
+	plus(&m.Inference.Success, d)
+	switch kept {
+	case infer.Hit:
+		plus(&m.Inference.CacheHit, t.Cache)
+		return
+	case infer.Miss:
+		plus(&m.Inference.CacheMiss, t.Cache)
+	}
 	m.InferenceCount += uint64(n)
 	m.ExecutionCount++
-	plus(&m.Inference.Success, d)
 	plus(&m.Inference.Queue, t.Queue)
 	plus(&m.Inference.ComputeInput, t.Decode)
 	plus(&m.Inference.ComputeInfer, t.Infer)

@@ -38,6 +38,7 @@ type Config struct {
 	Mesh      Mesh      `yaml:"mesh"`
 	Models    Models    `yaml:"models"`
 	Infer     Infer     `yaml:"infer"`
+	Cache     Cache     `yaml:"cache"`
 	Hailo     Hailo     `yaml:"hailo"`
 	I2C       I2C       `yaml:"i2c"`
 	Battery   Battery   `yaml:"battery"`
@@ -58,6 +59,7 @@ func (c Config) Safe() Config {
 	c.SafeMode = true
 	c.Models.Dir = ""
 	c.Infer.Fault = ""
+	c.Cache = Cache{}
 	c.MQTT.Broker = ""
 	return c
 }
@@ -93,6 +95,14 @@ type Infer struct {
 	Queue    int           `yaml:"queue"`    // requests that may wait for a device
 	Deadline conf.Duration `yaml:"deadline"` // of a request that names none
 	Fault    string        `yaml:"fault"`    // for tests: crash, hang, garbage or slow; of one engine: hailo:crash
+}
+
+// Cache configures the results that are kept for when the same is asked again.
+type Cache struct {
+	Memory conf.Size     `yaml:"memory"`  // for them in memory; 0: none are kept
+	Disk   conf.Size     `yaml:"disk"`    // for those that were asked for twice; 0: none reach the disk
+	Daily  conf.Size     `yaml:"daily"`   // written to the disk in a day
+	MaxAge conf.Duration `yaml:"max_age"` // of a result
 }
 
 // Faulty is the engine that a simulated fault is of, empty for all, and the fault.
@@ -166,6 +176,7 @@ func Default() Config {
 		Mesh:      overlay.DefaultSettings(),
 		Models:    Models{Memory: 512 << 20},
 		Infer:     Infer{Queue: 16, Deadline: conf.Duration(30 * time.Second)},
+		Cache:     Cache{Memory: 8 << 20, Disk: 64 << 20, Daily: 64 << 20, MaxAge: conf.Duration(24 * time.Hour)},
 		Hailo:     Hailo{Enabled: Auto, Share: Exclusive, Models: "/usr/share/hailo-models", Load: []string{}, Depth: 4, Warm: 85, Hot: 95},
 		I2C:       I2C{Bus: "/dev/i2c-1"},
 		Battery:   defaultBattery(),
@@ -222,6 +233,7 @@ func (c Config) check(f *conf.File) {
 		f.Bad("models.memory", "%v is less than the embedded model needs; give 64MiB or more", c.Models.Memory)
 	}
 	c.Infer.check(f)
+	c.Cache.check(f)
 	c.Hailo.check(f)
 	if !filepath.IsAbs(c.I2C.Bus) {
 		f.Bad("i2c.bus", "%q is not a path from the root; give one as in /dev/i2c-1", c.I2C.Bus)
@@ -255,6 +267,15 @@ func (c Infer) check(f *conf.File) {
 			f.Bad("infer.fault", "%q is no engine; give one as in hailo:crash, or the fault alone for all", engine)
 		}
 	}
+}
+
+func (c Cache) check(f *conf.File) {
+	for key, size := range map[string]conf.Size{"cache.memory": c.Memory, "cache.disk": c.Disk, "cache.daily": c.Daily} {
+		if size < 0 || size > 16<<30 {
+			f.Bad(key, "%v is no bound for a cache; give 0 to 16GiB, like 64MiB", size)
+		}
+	}
+	f.CheckEvery("cache.max_age", c.MaxAge, time.Second, 366*24*time.Hour)
 }
 
 func (c Hailo) check(f *conf.File) {

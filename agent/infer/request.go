@@ -16,18 +16,41 @@ type Request struct {
 	// yes if the input is an image.
 	Postprocess *bool
 	Priority    int // 0 to 7, 0 first
+	Cache       Cache
 }
+
+// Cache says what a request wants of results that were computed before.
+type Cache int
+
+// The wishes.
+const (
+	UseCache Cache = iota // answer with one, if there is one
+	NoCache               // compute it anew, and keep that
+	NoStore               // compute it anew, and keep nothing
+)
+
+// Kept says what came of that.
+type Kept int
+
+// The ways.
+const (
+	Unasked Kept = iota // nobody looked
+	Hit                 // the answer is one of before
+	Miss                // there was none; the next one may hit
+)
 
 // A Response is the answer to a Request. The caller owns it.
 type Response struct {
 	Backend string // engine that answered: "builtin"
 	Outputs []tensor.Tensor
 	Labels  []string // names of the classes by their index in an output; none if the model has none
+	Cache   Kept
 	Timing  Timing
 }
 
 // Timing tells where the time of a request went.
 type Timing struct {
+	Cache  time.Duration // looking for a result of before
 	Queue  time.Duration // waiting for the device
 	Decode time.Duration // image to tensor
 	Infer  time.Duration // on the device

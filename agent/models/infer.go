@@ -34,9 +34,19 @@ func (r *Registry) Infer(ctx context.Context, name, version string, req infer.Re
 		return infer.Response{}, err
 	}
 	defer l.users.leave()
+	known, question := r.recalled(l, req)
+	if known.Cache == infer.Hit {
+		return known, nil
+	}
 	answer, err := r.answer(ctx, l, req)
 	if errors.Is(err, infer.ErrBroken) {
 		r.withdraw(l, err)
+	}
+	if question != nil {
+		answer.Cache, answer.Timing.Cache = infer.Miss, known.Timing.Cache
+		if err == nil {
+			r.keep(l, *question, answer)
+		}
 	}
 	return answer, err
 }

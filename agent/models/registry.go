@@ -40,6 +40,7 @@ type Config struct {
 	Memory   int64                 // for all models together, in bytes; 0: no bound
 	Queue    int                   // requests that wait for an engine; 0: 16
 	Images   image.Limits          // zero: image.Default
+	Results  Results               // that were computed before; nil: none are kept
 	Log      *slog.Logger          // nil: none
 	Metrics  prometheus.Registerer // nil: none
 }

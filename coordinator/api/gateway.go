@@ -106,7 +106,7 @@ func readBody(r io.Reader, size int64) ([]byte, error) {
 // replied are the headers of an agent's answer that go to the client.
 var replied = []string{
 	"Content-Type", "Content-Encoding", "Content-Length", "Retry-After", "X-Error-Code",
-	wire.HeaderLength, wire.HeaderNode, wire.HeaderBackend, wire.HeaderGateway, wire.HeaderAttempts, wire.HeaderTiming,
+	wire.HeaderLength, wire.HeaderNode, wire.HeaderBackend, wire.HeaderGateway, wire.HeaderAttempts, wire.HeaderTiming, wire.HeaderCache,
 }
 
 func (a *API) pass(w http.ResponseWriter, r *call, body []byte) error {

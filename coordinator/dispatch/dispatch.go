@@ -106,7 +106,7 @@ type Request struct {
 }
 
 // passed are the request headers that an agent gets to see.
-var passed = []string{"Content-Type", "Content-Encoding", "Accept", wire.HeaderLength, wire.HeaderPriority, "X-Route"}
+var passed = []string{"Content-Type", "Cache-Control", "Content-Encoding", "Accept", wire.HeaderLength, wire.HeaderPriority, "X-Route"}
 
 // Do sends r to one agent after another until one answers for good, and returns
 // its answer, whatever the status, to be closed by the caller. An error is a

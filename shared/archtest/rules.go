@@ -91,7 +91,7 @@ var PrimeSpark = Rules{
 		"filippo.io/age":                      {"coordinator/backup"},
 		"github.com/hashicorp/raft":           {"coordinator/fsm", "coordinator/consensus"},
 		"github.com/hashicorp/go-hclog":       {"coordinator/consensus"},
-		"go.etcd.io/bbolt":                    {"shared/boltfile", "coordinator/consensus", "coordinator/history", "agent/outbox"},
+		"go.etcd.io/bbolt":                    {"shared/boltfile", "coordinator/consensus", "coordinator/history", "agent/outbox", "agent/cache"},
 		"github.com/hashicorp/memberlist":     {"shared/gossip", "shared/gossiptest"},
 		"github.com/eclipse/paho.mqtt.golang": {"shared/mqttpipe", "agent/uplink", "agent/sparkplug", "coordinator/ingest"},
 		"github.com/mochi-mqtt/server":        {"coordinator/broker"},

@@ -19,6 +19,7 @@ const (
 	ParamClassification = "classification"     // of an output asked for: its so many highest values
 	ParamPostprocess    = "postprocess"        // of a request: labels and boxes, or raw outputs
 	ParamPriority       = "priority"           // of a request: 0 to 7, 0 first
+	ParamCache          = "cache"              // of a request: false for a result that is computed anew, and not kept
 	ParamTimeout        = "timeout"            // of a request: µs, as Triton has it; 0 for none
 )
 

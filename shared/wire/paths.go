@@ -32,6 +32,7 @@ const (
 	HeaderGateway  = "X-Prime-Spark-Gateway"  // answer: the coordinator that passed it on
 	HeaderAttempts = "X-Prime-Spark-Attempts" // answer: how many agents were asked, 1 and up
 	HeaderMissing  = "X-Prime-Spark-Missing"  // answer: agents that it should be of, and is not, for want of an answer
+	HeaderCache    = "X-Prime-Spark-Cache"    // answer: "hit" if it was computed before, "miss" if the next one may be
 	HeaderTiming   = "Server-Timing"          // answer: queue, decode, infer and post, in ms
 	HeaderDeadline = "X-Deadline-Ms"          // request: answer within so many ms, or not at all
 	HeaderPriority = "X-Priority"             // request: 0 to 7, 0 first
