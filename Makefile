@@ -105,6 +105,10 @@ chaos: need-go ## the fault suite, as root: all, or CHAOS=short, or NEMESIS=15m 
 mesh-lab: need-go ## the mesh in namespaces, as root: hubs that fail, partitions, new keys, NATs; all, or MESH=short
 	@PRIME_SPARK_MESH_LAB=$${MESH:-full} go test -count=1 -v -parallel 6 -timeout 2h ./scripts/lab/mesh
 
+.PHONY: mesh-kernel
+mesh-kernel: need-go ## the short mesh lab on the kernel's WireGuard, in a Debian machine (user-mode Linux), as root
+	PRIME_SPARK_MACHINES=1 go test -count=1 -v -run 'TestKernel$$' -timeout 40m ./scripts/lab/mesh
+
 .PHONY: machines
 machines: need-go ## the packages on whole Debian machines (user-mode Linux), as root: install, join, cut, reboot, upgrade, purge
 	PRIME_SPARK_MACHINES=1 go test -count=1 -v -timeout 15m ./scripts/lab/packages

@@ -128,7 +128,7 @@ func (r *Rig) node(o Options, name string, role fleet.Role) (n *Node, place Plac
 		place.StateDir = filepath.Join(r.Dir, name)
 	}
 	n = &Node{
-		Name: name, Role: role, Host: place.Host, rig: r, state: place.StateDir, under: place.Under,
+		Name: name, Role: role, Host: place.Host, rig: r, state: place.StateDir, under: place.Under, mesh: place.Mesh,
 		config: filepath.Join(r.Dir, name+".yaml"), log: filepath.Join(r.Dir, name+".log"),
 	}
 	return n, place, os.MkdirAll(n.state, 0o700)
@@ -156,7 +156,11 @@ func (n *Node) settle(place Place, all ...at) error {
 	return nil
 }
 
+// write writes the node's configuration, with the mesh if the node has a place in it.
 func (n *Node) write(config string) error {
+	if n.mesh != "" {
+		config += fmt.Sprintf("mesh: {enabled: true, site: home, socket: %q}\n", n.mesh)
+	}
 	if err := os.WriteFile(n.config, []byte(config), 0o600); err != nil {
 		return fmt.Errorf("write the configuration of %s: %w", n.Name, err)
 	}

@@ -35,6 +35,7 @@ type Node struct {
 	rig     *Rig
 	state   string   // path
 	under   []string // what the daemon is run by
+	mesh    string   // socket of its prime-spark-mesh
 	config  string   // path
 	log     string   // path
 	ports   []port   // held until the daemon takes them

@@ -57,6 +57,7 @@ type Place struct {
 	Host     string   // that it listens at, on the ports that are each program's default; empty: loopback, on any ports that are free
 	StateDir string   // empty: below the fleet's directory
 	Under    []string // the command that the daemon is run by, as in nsenter --net=FILE; empty: none
+	Mesh     string   // socket of the prime-spark-mesh there; empty: no part in a mesh
 }
 
 // A Rig is a fleet of processes. Its methods are for one goroutine.

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -82,6 +83,9 @@ func TestHubFails(t *testing.T) {
 			t.Errorf("hub %s: an outage of %v is more than %v\n%s", fault.name, worst, fault.limit, l.words())
 		}
 	}
+	for _, name := range []string{"c1", "pi-1"} {
+		t.Logf("memory of prime-spark-mesh at %s: %s", name, l.hosts[name].memory(t))
+	}
 	if os.Getenv(labEnv) != "full" {
 		return // the baseline takes its time
 	}
@@ -102,6 +106,20 @@ func TestHubFails(t *testing.T) {
 		time.Sleep(500 * time.Millisecond)
 	}
 	t.Logf("baseline, one hub, cut for %v: outage as long, and whole again within %v", 30*time.Second, time.Since(back).Round(time.Second))
+}
+
+// memory is what the program takes, as the kernel counts it.
+func (h *host) memory(t *testing.T) string {
+	t.Helper()
+	pid := strconv.Itoa(h.cmd.Process.Pid) // nsenter is the program by now
+	b, err := os.ReadFile("/proc/" + pid + "/status")
+	must(t, err)
+	for line := range strings.Lines(string(b)) {
+		if strings.HasPrefix(line, "VmRSS") {
+			return strings.Join(strings.Fields(line), " ")
+		}
+	}
+	return "unknown"
 }
 
 // fail has the hub of both edges fail, and returns the outage of their flow.

@@ -2,9 +2,7 @@ package mesh_test
 
 import (
 	"cmp"
-	"context"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -78,8 +76,7 @@ func buildAt(t *testing.T, hubs, edges int, at func(name string, h *machine.Host
 	}
 	for i, name := range l.names {
 		h := &host{name: name, dir: filepath.Join(run.Dir, fmt.Sprintf("mesh%d-%s", number, name))}
-		// wireguard-go's control sockets are in one directory, whatever the namespace.
-		h.stem = fmt.Sprintf("m%s%c%c", filepath.Base(run.Dir)[len(machine.Prefix):], 'a'+number-1, 'a'+i)
+		h.stem = l.stem(run, number, i)
 		if h.Host, err = l.net.Host(); err != nil {
 			t.Fatal(err)
 		}
@@ -92,16 +89,12 @@ func buildAt(t *testing.T, hubs, edges int, at func(name string, h *machine.Host
 			t.Fatal(err)
 		}
 		h.socket = filepath.Join(h.dir, "sock")
-		h.client = meshnet.NewClient(h.socket, slog.New(slog.DiscardHandler))
 		if h.ring, err = mesh.NewRing(); err != nil {
 			t.Fatal(err)
 		}
 		l.hosts[name] = h
 		h.start(t)
-		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan struct{})
-		go func() { defer close(done); _ = h.client.Run(ctx) }()
-		t.Cleanup(func() { cancel(); <-done })
+		h.watch(t)
 	}
 	l.now = mesh.Map{Cluster: l.cluster.Name, Prefix: mesh.Prefix(identity.CAHash(l.cluster.CA))}
 	for _, name := range l.names {

@@ -36,6 +36,9 @@ var (
 // address of the overlay by another interface. Through: on hubs between members,
 // and never anywhere else. Segments of TCP are told the size that fits.
 func (m *Manager) firewall(s State) error {
+	if len(s.Prefixes) == 0 {
+		return m.removeFirewall() // there is nothing to keep anybody from
+	}
 	text := fmt.Sprintf("%v %v %v %v", s.Firewall, s.Prefixes, s.Forward, m.cfg.Stem)
 	c, err := nftables.New()
 	if err != nil {

@@ -63,6 +63,8 @@ const (
 	nextEndpoint   = 10 * time.Second // of a hub that does not answer at one
 	silent         = 15 * time.Second // without a packet, and a hub looks for the member at the others
 	seekEvery      = 5 * time.Second
+	fillEvery      = 10 * time.Second
+	fills          = 3               // full packets lost in a row, and the links get the least size
 	lookTimeout    = 5 * time.Second // for a name
 )
 
@@ -80,27 +82,29 @@ type Helper struct {
 	}
 
 	// All below belongs to the main loop.
-	wanted   meshnet.Wanted
-	refused  string // why the last wish was not followed
-	chooser  *choice.Chooser
-	direct   map[string]*choice.Direct
-	index    map[string]int
-	keys     map[string]uint64
-	hubs     map[string]*hub
-	latest   map[mesh.PublicKey]time.Time
-	observed map[string]device.LinkFacts
-	members  map[string]*member // of a hub
-	mtu      int
-	networks device.Networks
-	clash    string
-	fault    string // of the last attempt to make the host as wanted
-	applied  device.State
-	asked    map[string]bool // probes under way, so that a slow host does not heap them up
-	rotating rotation
-	last     time.Time // of the last round
-	sluggish bool      // this round came late: what is missed now is our own fault
-	due      struct{ observe, examine, through, reconcile, resolve, seek time.Time }
-	turn     int // whose turn it is to be the third member
+	wanted    meshnet.Wanted
+	refused   string // why the last wish was not followed
+	chooser   *choice.Chooser
+	direct    map[string]*choice.Direct
+	index     map[string]int
+	keys      map[string]uint64
+	hubs      map[string]*hub
+	latest    map[mesh.PublicKey]time.Time
+	observed  map[string]device.LinkFacts
+	members   map[string]*member // of a hub
+	mtu       int
+	small     bool           // something on the way swallows what should fit
+	swallowed map[string]int // full packets in a row, by hub
+	networks  device.Networks
+	clash     string
+	fault     string // of the last attempt to make the host as wanted
+	applied   device.State
+	asked     map[string]bool // probes under way, so that a slow host does not heap them up
+	rotating  rotation
+	last      time.Time // of the last round
+	sluggish  bool      // this round came late: what is missed now is our own fault
+	due       struct{ observe, examine, through, reconcile, resolve, seek, fill time.Time }
+	turn      int // whose turn it is to be the third member
 }
 
 // A hub is what is known of where one is.
@@ -123,7 +127,7 @@ func New(cfg Config) *Helper {
 	h := &Helper{
 		cfg: cfg, facts: watch.New(meshnet.Facts{}), work: make(chan func(), 256), dirty: make(chan struct{}, 1),
 		direct: map[string]*choice.Direct{}, index: map[string]int{}, keys: map[string]uint64{}, hubs: map[string]*hub{},
-		latest: map[mesh.PublicKey]time.Time{}, members: map[string]*member{}, asked: map[string]bool{}, mtu: minMTU,
+		latest: map[mesh.PublicKey]time.Time{}, members: map[string]*member{}, asked: map[string]bool{}, mtu: minMTU, swallowed: map[string]int{},
 	}
 	h.chooser = choice.NewChooser("", cfg.Timing, cfg.Jitter)
 	last, err := loadWanted(cfg.Dir)
@@ -460,5 +464,7 @@ func (h *Helper) measure() {
 			}
 		}
 	}
-	h.mtu = MTU(least)
+	if h.mtu = MTU(least); h.small {
+		h.mtu = minMTU
+	}
 }

@@ -33,6 +33,7 @@ type world struct {
 	routes    int // how often only these were changed
 	applies   int
 	addresses []mesh.Local
+	most      int  // size of the largest packet that passes; 0: there is none
 	shake     bool // everybody shakes hands all the time
 	refuse    error
 	changed   chan struct{}
@@ -114,9 +115,9 @@ func (w *world) Watch(ctx context.Context, changed func()) error {
 	}
 }
 
-func (w *world) Ask(ctx context.Context, link string, to netip.Addr, _ int, limit time.Duration) (time.Duration, error) {
+func (w *world) Ask(ctx context.Context, link string, to netip.Addr, size int, limit time.Duration) (time.Duration, error) {
 	w.mu.Lock()
-	ok := w.answers(link, to)
+	ok := w.answers(link, to) && (w.most == 0 || size <= w.most)
 	w.mu.Unlock()
 	wait := limit
 	if ok {
@@ -390,6 +391,29 @@ func TestNewKey(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		if g := h.Facts().Get().Generation; g != 2 {
 			t.Errorf("the oldest key in use is of generation %d", g)
+		}
+	})
+}
+
+// TestSwallowed has something on the way take smaller packets than it should, and say
+// nothing.
+func TestSwallowed(t *testing.T) {
+	wanted, _ := fleetOf(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		h, end := begin(t, t.TempDir(), w)
+		defer end()
+		h.Want(t.Context(), wanted)
+		time.Sleep(40 * time.Second)
+		if m := h.Facts().Get().Report.MTU; m != 1420 {
+			t.Fatalf("the MTU is %d", m)
+		}
+		w.mu.Lock()
+		w.most = 1300
+		w.mu.Unlock()
+		time.Sleep(time.Minute)
+		if m := h.Facts().Get().Report.MTU; m != 1280 || w.state().Links[0].MTU != 1280 || w.by() != "psm0" {
+			t.Errorf("the MTU is %d, the links have %d", m, w.state().Links[0].MTU)
 		}
 	})
 }

@@ -14,13 +14,18 @@ import (
 // outcome. A second one of the same name waits until the first is done. What is
 // missed while this host was too busy to ask in time does not count.
 func (h *Helper) ask(ctx context.Context, name, link string, to netip.Addr, limit time.Duration, note func(sent time.Time, rtt time.Duration, ok bool)) {
+	h.send(ctx, name, link, to, 0, limit, note)
+}
+
+// send is ask with a packet of so many bytes.
+func (h *Helper) send(ctx context.Context, name, link string, to netip.Addr, size int, limit time.Duration, note func(sent time.Time, rtt time.Duration, ok bool)) {
 	if h.asked[name] {
 		return
 	}
 	h.asked[name] = true
 	sent, sluggish := time.Now(), h.sluggish
 	go func() { // ends with ctx, which the main loop cancels
-		rtt, err := h.cfg.Echo.Ask(ctx, link, to, 0, limit)
+		rtt, err := h.cfg.Echo.Ask(ctx, link, to, size, limit)
 		h.post(ctx, func() {
 			delete(h.asked, name)
 			if err == nil || !sluggish && !h.sluggish {
@@ -44,6 +49,10 @@ func (h *Helper) probe(ctx context.Context, now time.Time) {
 			h.chooser.Answer(hub.Name, sent, rtt, ok)
 		})
 	}
+	if !now.Before(h.due.fill) {
+		h.due.fill = now.Add(fillEvery)
+		h.fill(ctx, n)
+	}
 	if n.isHub() {
 		if !now.Before(h.due.seek) {
 			h.due.seek = now.Add(seekEvery)
@@ -59,6 +68,31 @@ func (h *Helper) probe(ctx context.Context, now time.Time) {
 	if !now.Before(h.due.through) {
 		h.due.through = now.Add(h.cfg.Timing.Through)
 		h.through(ctx, n)
+	}
+}
+
+// fill sends each hub that answers a packet of the full size. Where these get lost and
+// small ones do not, something on the way takes less than this host knows of, and
+// says nothing: the links get the size that every network has to take.
+func (h *Helper) fill(ctx context.Context, n Node) {
+	for _, hub := range n.Map.Hubs() {
+		p := h.chooser.Path(hub.Name)
+		if hub.Name == n.Self || p == nil || !p.Up() || h.mtu <= minMTU {
+			continue
+		}
+		h.send(ctx, "full size to "+hub.Name, n.HubLink(hub.Name), hub.Address, h.mtu, 2*h.chooser.Wait(hub.Name), func(sent time.Time, _ time.Duration, ok bool) {
+			switch {
+			case ok:
+				h.swallowed[hub.Name] = 0
+			case p.Up() && !p.Answered().Before(sent): // a small one passed meanwhile
+				h.swallowed[hub.Name]++
+			}
+			if h.swallowed[hub.Name] >= fills && h.mtu > minMTU {
+				h.cfg.Log.Warn("large packets get lost on the way to a hub; smaller ones from now on", "hub", hub.Name, "mtu_bytes", minMTU, "was_bytes", h.mtu,
+					"remedy", "have the router between let ICMP pass (fragmentation needed, packet too big)")
+				h.mtu, h.small = minMTU, true
+			}
+		})
 	}
 }
 
