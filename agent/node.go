@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"slices"
 	"time"
 
 	"primespark/agent/api"
@@ -10,6 +11,7 @@ import (
 	"primespark/agent/sensors"
 	"primespark/shared/fleet"
 	"primespark/shared/health"
+	"primespark/shared/telemetry"
 	"primespark/shared/watch"
 )
 
@@ -23,6 +25,7 @@ type node struct {
 	host       func() sensors.Figures
 	power      func() fleet.Power
 	state      *watch.Value[power.Status] // nil without a battery
+	newest     func() telemetry.Newest // that was measured
 	conditions *health.Registry
 	vital      *watch.Value[fleet.Vital] // the newest that was collected
 	addresses  func() map[string]string  // by what they serve
@@ -46,8 +49,19 @@ func (n node) collect() fleet.Vital {
 		Ready: len(reasons) == 0, Reasons: reasons.Codes(),
 		Power: n.power(), Site: n.cfg.Site, Temperature: host.Temperature, CPU: host.CPU, Memory: host.Memory,
 		InFlight: n.registry.InFlight(), Queue: n.registry.Queue(), Models: n.registry.Serving(), Notes: n.notes(),
-		Accelerator: n.chip.vital(),
+		Accelerator: n.chip.vital(), Throttled: throttled(n.newest()[telemetry.Throttle]),
 	}
+}
+
+// throttled are the firmware's flags that are set now, by name.
+func throttled(s telemetry.Sample) (reasons []string) {
+	for name, set := range s.Value.All() {
+		if set != 0 {
+			reasons = append(reasons, name)
+		}
+	}
+	slices.Sort(reasons)
+	return reasons
 }
 
 // describe is the node as its API shows it.

@@ -11,6 +11,7 @@ import (
 	"primespark/coordinator/disk"
 	"primespark/shared/health"
 	"primespark/shared/run"
+	"primespark/shared/watch"
 )
 
 // timing is the name of the raft profile for a disk: the one that was asked for,
@@ -47,11 +48,15 @@ type disks struct {
 	widened    bool // the timing, at the start: that is told for as long as it is so
 	take       func(consensus.Stance)
 	conditions *health.Registry
+	newest     *watch.Value[disk.State] // nil: nobody wants to know
 }
 
 // act is called with each new state of the disk.
 func (d disks) act(s disk.State) {
 	d.take(stanceOf(s))
+	if d.newest != nil {
+		d.newest.Store(s)
+	}
 	d.when(s.Hung(), health.DiskStalled, health.Unready, func() (string, string) {
 		return fmt.Sprintf("The disk under %s has not answered for seconds, so this coordinator keeps silent and others decide.", d.dir),
 			"Look into dmesg; replace the card, the cable or the disk."

@@ -69,6 +69,7 @@ type pulse struct {
 	conditions *health.Registry
 	announce   func(fleet.Vital) error
 	mode       *watch.Value[fleet.Mode]
+	bearing    *bearing
 	service    *notify.Notifier // is told that the coordinator is alive, and how it fares
 	log        *slog.Logger
 }
@@ -117,7 +118,7 @@ func (p pulse) beat() error {
 	if err := p.service.Beat(sentence(p.name, group, wrong.Reasons().Codes())); err != nil {
 		p.log.Debug("the service manager was not told that this coordinator is alive", "err", err)
 	}
-	return p.announce(fleet.Vital{Mode: p.mode.Get(), Ready: len(wrong.Reasons()) == 0, Reasons: wrong.Codes()})
+	return p.announce(fleet.Vital{Mode: p.mode.Get(), Ready: len(wrong.Reasons()) == 0, Reasons: wrong.Codes(), Seat: p.bearing.tell(time.Now())})
 }
 
 // sentence says how the coordinator fares, for "systemctl status".

@@ -108,7 +108,7 @@ func enter(ctx context.Context, cfg config.Config, out Outside) (s *seat, err er
 	s.enroller = &enroll.Enroller{
 		Authority: s.authority, Group: s.node, GossipKeys: keysOf(id), SessionKey: id.SessionKey(), Log: part(s.log, "enroll"),
 	}
-	reaction := disks{dir: cfg.StateDir, widened: quick != cfg.Raft.Profile, take: s.node.Take, conditions: s.conditions}
+	reaction := disks{dir: cfg.StateDir, widened: quick != cfg.Raft.Profile, take: s.node.Take, conditions: s.conditions, newest: watch.New(disk.State{})}
 	watchdog, err := disk.Watch(under, reaction.act, part(s.log, "disk"), s.metrics)
 	if err != nil {
 		return s, err
@@ -121,7 +121,8 @@ func enter(ctx context.Context, cfg config.Config, out Outside) (s *seat, err er
 	s.beat = beat(cfg.Name, id, s.node, s.talk, s.living, s.report, out, part(s.log, "heartbeat"))
 	s.pulse = pulse{
 		name: cfg.Name, status: s.node.Status, view: s.living.View().Get, met: func() bool { return met(s.node, s.living.View().Get()) },
-		conditions: s.conditions, announce: func(v fleet.Vital) error { return s.talk.Announce(s.lend(v)) }, mode: s.mode, service: out.Service, log: part(s.log, "pulse"),
+		conditions: s.conditions, announce: func(v fleet.Vital) error { return s.talk.Announce(s.lend(v)) }, mode: s.mode,
+		bearing: &bearing{status: s.node.Status, disk: reaction.newest}, service: out.Service, log: part(s.log, "pulse"),
 	}
 	return s, nil
 }

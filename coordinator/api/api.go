@@ -134,8 +134,9 @@ type Config struct {
 type API struct {
 	cfg     Config
 	metrics metrics
-	page    *watch.Value[status.View]
+	page    *watch.Value[*status.Sheet]
 	shown   status.Rows         // of the page, as they were shown last
+	pulse   status.Pulse        // how agents were
 	bodies  *semaphore.Weighted // bytes of inference requests in memory
 	streams chan struct{}       // one for each open stream
 	open    context.Context     // ends when the streams must
@@ -188,7 +189,7 @@ func New(cfg Config) (*API, error) {
 		MaxMessage: cfg.MaxBody, Memory: max(maxBodies, cfg.MaxBody), MaxDeadline: maxDeadline,
 		Read: readTimeout, Write: sendTimeout, Until: a.open, Log: cfg.Log,
 	})
-	a.page = watch.New(a.view(time.Now()))
+	a.page = watch.New(a.sheet(time.Now()))
 	return a, nil
 }
 
@@ -213,9 +214,9 @@ func (a *API) Run(ctx context.Context) error {
 		_, decided := a.cfg.Group.State()
 		_, moved := a.cfg.Views.Load()
 		_, happened := a.cfg.Events.Load()
-		v := a.view(time.Now())
-		a.page.Store(v)
-		soon := min(max(soonest, time.Duration(len(v.Nodes))*eachRow), latest)
+		sheet := a.sheet(time.Now())
+		a.page.Store(sheet)
+		soon := min(max(soonest, time.Duration(len(sheet.View.Nodes))*eachRow), latest)
 		pause := time.NewTimer(soon)
 		select {
 		case <-pause.C:

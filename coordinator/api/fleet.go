@@ -172,11 +172,11 @@ func (a *API) depart(r *call, name string) error {
 	return a.cfg.Members.Depart(ctx, name, r.URL.Query().Get("force") == "1")
 }
 
-// view is what the page shows.
-func (a *API) view(now time.Time) status.View {
+// sheet is what the page shows.
+func (a *API) sheet(now time.Time) *status.Sheet {
 	s, _ := a.cfg.Group.State()
 	p := a.picture(s, now)
-	v := status.View{Self: a.cfg.Self, At: now.UTC(), Version: version.Number, Status: p.status(), Nodes: p.nodes(), Rows: &a.shown}
+	v := status.View{Self: a.cfg.Self, At: now.UTC(), Version: version.Number, Status: p.status(), Nodes: p.nodes(), Kept: &a.shown}
 	v.Status.StateChecksum = a.checksum(s)
 	for i, state := range task.States {
 		v.Queue.Counts[i] = s.Tasks.Count(state)
@@ -184,5 +184,6 @@ func (a *API) view(now time.Time) status.View {
 	v.Queue.Dead = s.Tasks.After("", task.Dead, status.ShownDead)
 	v.Events, _ = a.cfg.Events.Load()
 	v.Alerts = openAlerts(s)
-	return v
+	a.pulse.Note(&v)
+	return status.NewSheet(v)
 }

@@ -15,8 +15,8 @@ import (
 
 // showPage shows the fleet as this coordinator knows it; it never waits for a quorum.
 func (a *API) showPage(w http.ResponseWriter, r *call) error {
-	v := a.view(time.Now())
-	return status.Show(w, http.StatusOK, func(b io.Writer) error { return status.Render(b, v, reader(r.who)) })
+	sheet := a.sheet(time.Now())
+	return status.Show(w, http.StatusOK, func(b io.Writer) error { return status.Render(b, sheet, reader(r.who)) })
 }
 
 // reader is who looks at a page, as the page has it.

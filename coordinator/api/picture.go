@@ -52,6 +52,7 @@ func (p picture) node(n fsm.Node) wire.NodeBody {
 	b.Liveness, b.Since, b.LastSeen = g.Liveness, g.Since.UTC(), g.LastSeen.UTC()
 	v := g.Vital
 	b.Mode, b.Ready, b.Reasons, b.Power, b.Temperature = v.Mode, v.Ready && g.Liveness == fleet.Alive, v.Reasons, v.Power, v.Temperature
+	b.Throttled = v.Throttled
 	b.CPU, b.Memory, b.InFlight, b.Queue, b.Accelerator = v.CPU, v.Memory, v.InFlight, v.Queue, v.Accelerator
 	if len(v.Models) > 0 {
 		b.Models = v.Models
@@ -80,6 +81,12 @@ func (p picture) coordinators() []wire.Coordinator {
 		if seen {
 			c.API, c.Version = or(g.API, c.API), or(g.Version, c.Version)
 			c.Conditions = g.Vital.Reasons
+			if seat := g.Vital.Seat; seat != nil && c.Alive {
+				c.Behind, c.DiskFree, c.DiskWrite = &seat.Behind, &seat.Free, &seat.Write
+				if seat.Contact >= 0 && s.Name != p.self && s.Name != p.standing.Leader {
+					c.LastContactMS = &seat.Contact
+				}
+			}
 		}
 		switch {
 		case s.Name == p.self:

@@ -113,9 +113,9 @@ func (a *API) stream(w http.ResponseWriter, r *call) error {
 	idle := time.NewTicker(streamBeat)
 	defer idle.Stop()
 	for r.still() == nil {
-		view, changed := a.page.Load()
+		sheet, changed := a.page.Load()
 		all, happened := a.cfg.Events.Load()
-		if !s.send(all, view.Status.Summary) {
+		if !s.send(all, sheet.View.Status.Summary) {
 			return nil // the client has gone
 		}
 		select {

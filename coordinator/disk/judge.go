@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"slices"
 	"time"
 )
 
@@ -43,6 +44,15 @@ func (s State) Hung() bool { return s.Silence >= hungAfter }
 
 // Lost reports whether it has not for so long that this process should end.
 func (s State) Lost() bool { return s.Silence >= lostAfter }
+
+// Typical is how long every other one of the newest probes takes at most; 0 before
+// the first.
+func (s State) Typical() time.Duration {
+	if len(s.took) == 0 {
+		return 0
+	}
+	return slices.Sorted(slices.Values(s.took))[len(s.took)/2]
+}
 
 // A reading is what a probe found.
 type reading struct {

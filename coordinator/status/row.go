@@ -3,6 +3,7 @@ package status
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,12 +20,21 @@ const (
 	fullUse     = 0.9 // of 1: processor and memory
 )
 
+// fresh is how old a word of an agent may be and still be of now: beats come at least
+// every two seconds.
+const fresh = 5 * time.Second
+
 // A Row is one agent on the page.
 type Row struct {
 	wire.NodeBody
-	now  time.Time
-	kept *Rows
+	Beats   Beats
+	Operate bool // the reader may operate
+	now     time.Time
+	kept    *Rows
 }
+
+// shown reports whether the node has a row: agents that have not been revoked do.
+func (r Row) shown() bool { return r.Role == fleet.Agent && r.State != "revoked" }
 
 // Tone is ok, warn, bad or off.
 func (r Row) Tone() string {
@@ -73,10 +83,14 @@ func (r Row) Old() bool { return r.Liveness != fleet.Alive }
 
 // Seen is the age of what the agent last said.
 func (r Row) Seen() string {
-	if r.LastSeen.IsZero() {
+	switch age := r.now.Sub(r.LastSeen); {
+	case r.LastSeen.IsZero():
 		return "–"
+	case age < fresh:
+		return "now"
+	default:
+		return span(age) + " ago"
 	}
-	return span(r.now.Sub(r.LastSeen)) + " ago"
 }
 
 // Supply says where the agent's current comes from.
@@ -117,12 +131,26 @@ func (r Row) Heat() string {
 	if r.Temperature == nil || !finite(*r.Temperature) {
 		return "–"
 	}
-	return fmt.Sprintf("%.0f °C", *r.Temperature)
+	return fmt.Sprintf("%.0f °C", *r.Temperature) + r.held()
+}
+
+// held says that the firmware holds the processor back. Under-voltage comes first,
+// since it is a supply that is too weak, and damages cards.
+func (r Row) held() string {
+	switch {
+	case len(r.Throttled) == 0:
+		return ""
+	case slices.Contains(r.Throttled, "under_voltage"):
+		return ", under-voltage"
+	}
+	return ", " + strings.ReplaceAll(r.Throttled[0], "_", " ")
 }
 
 // HeatTone marks a temperature that slows the node down, or soon will.
 func (r Row) HeatTone() string {
 	switch {
+	case len(r.Throttled) > 0:
+		return "bad"
 	case r.Temperature == nil || *r.Temperature < warmCelsius:
 		return ""
 	case *r.Temperature < hotCelsius:

@@ -3,7 +3,6 @@ package status
 import (
 	"bytes"
 	"fmt"
-	"html/template"
 	"reflect"
 	"sync"
 	"time"
@@ -11,34 +10,15 @@ import (
 	"primespark/shared/wire"
 )
 
-// A Table is the rows of the agents.
-type Table []Row
-
-// HTML is the table's body. What the template of a row escaped goes into the page
-// as it is; what is added here is escaped here.
-func (t Table) HTML() (template.HTML, error) {
-	var b bytes.Buffer
-	for _, r := range t {
-		html, err := r.cells()
-		if err != nil {
-			return "", err
-		}
-		b.WriteString(html)
-		b.WriteString(`<td data-name="Seen">`)
-		template.HTMLEscape(&b, []byte(r.Seen()))
-	}
-	return template.HTML(b.String()), nil
-}
-
-// cells are the row in HTML, but for its last cell, which changes with the time.
-func (r *Row) cells() (string, error) {
-	of := made{of: r.NodeBody, gone: r.For()}
-	of.of.LastSeen, of.of.Addresses = time.Time{}, nil // not in these cells
+// html is the row as it goes into the page.
+func (r *Row) html() (string, error) {
+	of := made{of: r.NodeBody, gone: r.For(), seen: r.Seen(), beats: r.Beats, operate: r.Operate}
+	of.of.LastSeen, of.of.Addresses = time.Time{}, nil // not in the row but by its age
 	if html, ok := r.kept.find(&of); ok {
 		return html, nil
 	}
 	var b bytes.Buffer
-	if err := cells.Execute(&b, r); err != nil {
+	if err := cells.ExecuteTemplate(&b, "cells.html", r); err != nil {
 		return "", fmt.Errorf("render the row of %s: %w", r.Name, err)
 	}
 	of.html = b.String()
@@ -51,14 +31,17 @@ func (r *Row) cells() (string, error) {
 // value is ready; nil keeps none.
 type Rows struct {
 	mu   sync.Mutex
-	rows map[string]*made
+	rows [2]map[string]*made // for those who may not operate, and those who may
 }
 
 // made is a row in HTML, and what it was made of.
 type made struct {
-	of   wire.NodeBody
-	gone string // how long the agent is
-	html string
+	of      wire.NodeBody
+	gone    string // how long the agent is
+	seen    string // how long ago it spoke
+	beats   Beats
+	operate bool
+	html    string
 }
 
 // maxRows is how many rows are kept; beyond, all are made anew.
@@ -69,9 +52,9 @@ func (k *Rows) find(of *made) (html string, ok bool) {
 		return "", false
 	}
 	k.mu.Lock()
-	old := k.rows[of.of.Name]
+	old := k.rows[which(of.operate)][of.of.Name]
 	k.mu.Unlock()
-	if old == nil || old.gone != of.gone || !reflect.DeepEqual(&old.of, &of.of) {
+	if old == nil || old.gone != of.gone || old.seen != of.seen || old.beats != of.beats || !reflect.DeepEqual(&old.of, &of.of) {
 		return "", false
 	}
 	return old.html, true
@@ -83,8 +66,16 @@ func (k *Rows) keep(m *made) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.rows == nil || len(k.rows) >= maxRows {
-		k.rows = map[string]*made{}
+	rows := &k.rows[which(m.operate)]
+	if *rows == nil || len(*rows) >= maxRows {
+		*rows = map[string]*made{}
 	}
-	k.rows[m.of.Name] = m
+	(*rows)[m.of.Name] = m
+}
+
+func which(operate bool) int {
+	if operate {
+		return 1
+	}
+	return 0
 }

@@ -1,10 +1,8 @@
 package status
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"testing"
 	"time"
@@ -15,7 +13,7 @@ import (
 
 // crowd is a view of many agents.
 func crowd(n int, at time.Time) View {
-	v := View{Self: "c1", At: at, Rows: &Rows{}}
+	v := View{Self: "c1", At: at, Kept: &Rows{}}
 	for i := range n {
 		v.Nodes = append(v.Nodes, wire.NodeBody{
 			Name: fmt.Sprintf("pi-%04d", i), Role: fleet.Agent, State: "approved", Version: "1.0", Liveness: fleet.Alive, Since: at, LastSeen: at,
@@ -33,19 +31,23 @@ func TestKeptRows(t *testing.T) {
 		"nothing":       func(*wire.NodeBody, *View) {},
 		"charge":        func(n *wire.NodeBody, _ *View) { n.Power = fleet.Power{Source: fleet.Battery, Charge: new(0.5)} },
 		"another model": func(n *wire.NodeBody, _ *View) { n.Models = []fleet.Serving{{Name: "<b>"}} },
+		"beats":         func(n *wire.NodeBody, v *View) { v.Beats = map[string]Beats{n.Name: "ox"} },
+		"pending":       func(n *wire.NodeBody, _ *View) { n.State = "pending" },
 		"dead":          func(n *wire.NodeBody, _ *View) { n.Liveness = fleet.Dead },
 		"an hour later": func(n *wire.NodeBody, v *View) { n.Liveness = fleet.Dead; v.At = v.At.Add(time.Hour) },
 		"later":         func(_ *wire.NodeBody, v *View) { v.At = v.At.Add(time.Minute) },
 	} {
-		var first, second, fresh bytes.Buffer
 		v := kept
 		v.Nodes = slices.Clone(kept.Nodes)
 		change(&v.Nodes[1], &v)
 		plain := v
-		plain.Rows = nil
-		err := errors.Join(Fragment(&first, v, false), Fragment(&second, v, false), Fragment(&fresh, plain, false))
-		if err != nil || first.String() != fresh.String() || second.String() != fresh.String() {
-			t.Errorf("%s: the page with kept rows differs from one without, %v", name, err)
+		plain.Kept = nil
+		for _, operate := range []bool{false, true, false} {
+			with, err := cut(Shown{v, operate})
+			without, failed := cut(Shown{plain, operate})
+			if err != nil || failed != nil || with.whole() != without.whole() {
+				t.Errorf("%s: the page with kept rows differs from one without, %v", name, errors.Join(err, failed))
+			}
 		}
 	}
 }
@@ -57,14 +59,14 @@ func BenchmarkCrowd(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			v := crowd(1000, time.Now())
 			if !keep {
-				v.Rows = nil
+				v.Kept = nil
 			}
 			b.ReportAllocs()
 			for b.Loop() {
 				for i := range 100 {
 					v.Nodes[10*i].CPU += 1e-9
 				}
-				if err := Fragment(io.Discard, v, false); err != nil {
+				if _, err := cut(Shown{v, false}); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"strings"
 	"time"
 
 	"primespark/shared/watch"
@@ -58,42 +59,51 @@ var ErrGone = fmt.Errorf("the client went away")
 // keep the connection and the page knows that it is current.
 const beat = 15 * time.Second
 
+// lines makes the lines of a text those of one event. A carriage return, which a node
+// may have put into a text, ends a line, too.
+var lines = strings.NewReplacer("\r\n", "\ndata: ", "\n", "\ndata: ", "\r", "\ndata: ")
+
 // writeTimeout is how long a browser may take to accept a piece of the stream.
 const writeTimeout = 10 * time.Second
 
-// Stream sends the changing part of the page whenever it changes, until done
-// closes, the request ends, or may, which is asked before each piece, says no.
-func Stream(done <-chan struct{}, w http.ResponseWriter, r *http.Request, views *watch.Value[View], operate bool, may func() bool) {
+// Stream sends what changes of the page whenever it does, until done closes, the
+// request ends, or may, which is asked before each piece, says no. First comes all of
+// it, then elements of which each takes the place of the one with its id.
+func Stream(done <-chan struct{}, w http.ResponseWriter, r *http.Request, sheets *watch.Value[*Sheet], operate bool, may func() bool) {
 	out := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	idle := time.NewTicker(beat)
 	defer idle.Stop()
-	var last []byte
-	send := func(event string, data []byte) bool {
+	send := func(event, data string) bool {
 		// Not every writer can do deadlines; the server's own then holds.
 		_ = out.SetWriteDeadline(time.Now().Add(writeTimeout))
-		_, err := fmt.Fprintf(w, "event: %s\ndata: %s\n\n", event, bytes.ReplaceAll(data, []byte("\n"), []byte("\ndata: ")))
+		_, err := io.WriteString(w, "event: "+event+"\ndata: "+lines.Replace(data)+"\n\n")
 		ok := err == nil && out.Flush() == nil
 		_ = out.SetWriteDeadline(time.Time{}) // HTTP/2 ends a stream whose deadline passes, written to or not
 		return ok
 	}
+	var last *pieces
 	for may() {
-		v, changed := views.Load()
-		var b bytes.Buffer
-		if err := Fragment(&b, v, operate); err != nil {
+		sheet, changed := sheets.Load()
+		now, err := sheet.pieces(operate)
+		if err != nil {
 			return // the page itself fails in the same way and is logged
 		}
-		if !bytes.Equal(b.Bytes(), last) {
-			last = b.Bytes()
-			if !send("page", last) {
+		if news := now.since(last); news != "" {
+			event := "change"
+			if last == nil {
+				event = "page"
+			}
+			if !send(event, news) {
 				return
 			}
 		}
+		last = now
 		select {
 		case <-changed:
 		case <-idle.C:
-			if !send("beat", nil) {
+			if !send("beat", "") {
 				return
 			}
 		case <-r.Context().Done():

@@ -27,7 +27,7 @@ func testStream(t *testing.T, speak func(*http.Protocols, bool)) {
 		var protocols http.Protocols
 		speak(&protocols, true)
 		var network pipenet.Net
-		views := watch.New(healthy())
+		views := watch.New(NewSheet(healthy()))
 		stop, stopped := context.WithCancel(t.Context())
 		l, err := network.Host("c1").Listen(t.Context(), "tcp", ":80")
 		if err != nil {
@@ -48,7 +48,7 @@ func testStream(t *testing.T, speak func(*http.Protocols, bool)) {
 			t.Fatal(err)
 		}
 		defer res.Body.Close()
-		var pages, beats int
+		var pages, changes, beats int
 		var bad string
 		done := make(chan struct{})
 		go func() {
@@ -58,6 +58,8 @@ func testStream(t *testing.T, speak func(*http.Protocols, bool)) {
 				switch line := sc.Text(); {
 				case line == "event: page":
 					pages++
+				case line == "event: change":
+					changes++
 				case line == "event: beat":
 					beats++
 				case line != "" && !strings.HasPrefix(line, "data: "):
@@ -66,14 +68,16 @@ func testStream(t *testing.T, speak func(*http.Protocols, bool)) {
 			}
 		}()
 		time.Sleep(31 * time.Second) // two beats
-		views.Store(trouble())
+		v := trouble()
+		v.Events[0].Detail = "one\r\revent: page\rdata: two\r\n\r\nid: 7"
+		views.Store(NewSheet(v))
 		time.Sleep(time.Second)
-		views.Store(trouble()) // the same again
+		views.Store(NewSheet(v)) // the same again
 		time.Sleep(time.Second)
 		stopped() // the server goes
 		<-done
-		if pages != 2 || beats != 2 || bad != "" {
-			t.Errorf("%d pages and %d beats, want 2 and 2; a line that is no data: %q", pages, beats, bad)
+		if pages != 1 || changes != 1 || beats != 2 || bad != "" {
+			t.Errorf("%d pages, %d changes and %d beats, want 1, 1 and 2; a line that is no data: %q", pages, changes, beats, bad)
 		}
 	})
 }

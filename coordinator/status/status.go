@@ -14,10 +14,12 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"primespark/shared/fleet"
+	"primespark/shared/health"
 	"primespark/shared/wire"
 )
 
@@ -28,7 +30,7 @@ var pages = template.Must(template.ParseFS(texts, "*.html"))
 
 // cells is the template of one agent's row. It stands alone, since the page's own
 // have rows in them.
-var cells = template.Must(template.ParseFS(texts, "cells.html"))
+var cells = template.Must(template.ParseFS(texts, "cells.html", "beats.html"))
 
 // A View is all that the page shows, at one moment. One that is shared is never changed.
 type View struct {
@@ -39,19 +41,25 @@ type View struct {
 	Nodes   []wire.NodeBody
 	Alerts  []wire.Alert // those that hold, the worst first
 	Queue   Queue
-	Events  []wire.Event // newest last
-	Rows    *Rows        // what the agents' rows are kept in; nil: they are made each time
+	Events  []wire.Event     // newest last
+	Beats   map[string]Beats // how the agents were, by name; see Pulse
+	Kept    *Rows            // what the agents' rows are kept in; nil: they are made each time
 }
 
 // shownEvents is how many events the page has room for.
 const shownEvents = 12
 
 // Render writes the whole page for one reader.
-func Render(w io.Writer, v View, by Reader) error {
+func Render(w io.Writer, sheet *Sheet, by Reader) error {
+	live, err := sheet.pieces(by.Operate)
+	if err != nil {
+		return err
+	}
 	return render(w, "page.html", struct {
-		Shown
+		View
+		Live   template.HTML
 		Reader Reader
-	}{Shown{v, by.Operate}, by})
+	}{sheet.View, live.whole(), by})
 }
 
 // A Shown is a view as some readers see it: those who may operate, or the others.
@@ -59,9 +67,6 @@ type Shown struct {
 	View
 	Operate bool
 }
-
-// Fragment writes the part of the page that changes, with what it takes to operate or without.
-func Fragment(w io.Writer, v View, operate bool) error { return render(w, "live", Shown{v, operate}) }
 
 // RenderLogin writes the form for a token. Message, if any, says what was wrong.
 func RenderLogin(w io.Writer, message string) error {
@@ -85,15 +90,20 @@ func render(w io.Writer, name string, data any) error {
 	return err
 }
 
-// Agents are the rows of the agents that have not been revoked.
-func (v View) Agents() Table {
-	var rows Table
+// agents are the rows of the agents that have not been revoked.
+func (v Shown) agents() []Row {
+	var rows []Row
 	for _, n := range v.Nodes {
-		if n.Role == fleet.Agent && n.State != "revoked" {
-			rows = append(rows, Row{n, v.At, v.Rows})
+		if r := (Row{NodeBody: n, Beats: v.Beats[n.Name], Operate: v.Operate, now: v.At, kept: v.Kept}); r.shown() {
+			rows = append(rows, r)
 		}
 	}
 	return rows
+}
+
+// BeatsTitle heads the column of the bars.
+func (View) BeatsTitle() string {
+	return fmt.Sprintf("Last %.0f min", (beatsKept * beatsEach).Minutes())
 }
 
 // Coordinators are the rows of the group.
@@ -120,6 +130,49 @@ func (m Member) Contact() string {
 		return fmt.Sprintf("%d ms ago", *m.LastContactMS)
 	}
 	return span(time.Duration(*m.LastContactMS)*time.Millisecond) + " ago"
+}
+
+// Behind is how many changes it has to catch up with.
+func (m Member) Behind() string {
+	switch {
+	case m.Coordinator.Behind == nil:
+		return "–"
+	case *m.Coordinator.Behind == 0:
+		return "no"
+	}
+	return fmt.Sprintf("%d changes", *m.Coordinator.Behind)
+}
+
+// Disk is how much room its disk has, and how quick it is.
+func (m Member) Disk() string {
+	if m.DiskFree == nil {
+		return "–"
+	}
+	text := size(*m.DiskFree) + " free"
+	if w := m.DiskWrite; w != nil && finite(*w) && *w > 0 {
+		text += fmt.Sprintf(", %.0f ms a write", *w)
+	}
+	return text
+}
+
+// DiskTone marks a disk that raft waits for (health.SlowDisk) or that is nearly full.
+func (m Member) DiskTone() string {
+	if slices.Contains(m.Conditions, string(health.StorageFull)) || slices.Contains(m.Conditions, string(health.DiskStalled)) {
+		return "bad"
+	}
+	if slices.Contains(m.Conditions, string(health.SlowDisk)) {
+		return "warn"
+	}
+	return ""
+}
+
+// size is a number of bytes as people read it.
+func size(n uint64) string {
+	const gib = 1 << 30
+	if n < 10*gib {
+		return fmt.Sprintf("%.1f GiB", float64(n)/gib)
+	}
+	return fmt.Sprintf("%.0f GiB", float64(n)/gib)
 }
 
 // Trouble is what a coordinator that can be reached says is wrong with itself.

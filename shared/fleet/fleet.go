@@ -126,6 +126,8 @@ type Vital struct {
 	Notes       []Note    `json:"model_notes,omitempty"` // on models of the fleet that do not answer as they should, by name
 
 	Accelerator *Accelerator `json:"accelerator,omitempty"` // nil without one
+	Throttled   []string     `json:"throttled,omitempty"`   // why the firmware holds the processor back now: "under_voltage", "throttled", ...
+	Seat        *Seat        `json:"seat,omitempty"`        // of a coordinator; nil of an agent
 }
 
 // An Accelerator is how the one of a node fares.
@@ -176,7 +178,7 @@ func (v Vital) Plausible() bool {
 	minutes := v.Power.Minutes
 	return ValidName(v.Node) && (v.Site == "" || ValidName(v.Site)) && (minutes == nil || *minutes >= 0) && len(v.Power.State) <= 32 && v.Boot >= 0 && v.Boot < LatestBoot &&
 		v.InFlight >= 0 && v.Queue >= 0 && (charge == nil || *charge >= 0 && *charge <= 2) &&
-		len(v.Models) <= maxList && len(v.Reasons) <= maxList && len(v.Notes) <= maxList &&
+		len(v.Models) <= maxList && len(v.Reasons) <= maxList && len(v.Notes) <= maxList && len(v.Throttled) <= maxList &&
 		!slices.ContainsFunc(v.Models, func(s Serving) bool { return !model.ValidName(s.Name) || s.Millis < 0 })
 }
 

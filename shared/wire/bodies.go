@@ -65,6 +65,11 @@ type Coordinator struct {
 	Version       string `json:"version,omitempty"`
 	LastContactMS *int64 `json:"last_contact_ms,omitempty"` // since word from the leader, where that is known
 
+	// Of its own account, some seconds old; nil where it has told nothing, or is silent.
+	Behind    *uint64  `json:"behind,omitempty"`          // changes that are agreed on and that it has not carried out yet
+	DiskFree  *uint64  `json:"disk_free_bytes,omitempty"` // under its state
+	DiskWrite *float64 `json:"disk_write_ms,omitempty"`   // that a small write takes to last, as a rule
+
 	Conditions []string `json:"conditions,omitempty"` // what it says is wrong with itself: codes of /readyz, warnings too
 }
 
@@ -93,6 +98,7 @@ type NodeBody struct {
 	Reasons     []string           `json:"reasons,omitempty"` // why it is not, codes of /readyz
 	Power       fleet.Power        `json:"power,omitzero"`
 	Temperature *float64           `json:"temperature,omitempty"` // °C
+	Throttled   []string           `json:"throttled,omitempty"`   // why the processor is held back
 	CPU         float64            `json:"cpu"`                   // 0 to 1
 	Memory      float64            `json:"memory"`                // 0 to 1
 	InFlight    int                `json:"in_flight"`

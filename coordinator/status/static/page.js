@@ -1,43 +1,80 @@
-// Follows the fleet: swaps in the part of the page that changed, and says since
-// when it is old once the connection is gone.
+// Follows the fleet: puts each part of the page that changed in its place, and says
+// how old it is once the connection is gone.
 "use strict";
-const live = document.getElementById("live");
 const trouble = document.getElementById("trouble");
-let heard = new Date();
+const silence = 12000; // ms; the server is heard every 5 s at least
+let heard = Date.now();
+let lost = false;
 let stream;
 
-function old(now) {
-  trouble.textContent = "No connection since " + heard.toLocaleTimeString() + ". What you see is of then; trying again.";
-  trouble.hidden = !now;
-  live.classList.toggle("old", now);
+// place takes elements that the server made, with everything escaped, each in place of
+// the one with its id. Who was at a link or a button in there stays at it.
+function place(html) {
+  const fresh = document.createElement("template");
+  fresh.innerHTML = html;
+  for (const part of [...fresh.content.children]) {
+    const old = document.getElementById(part.id);
+    if (!old) continue;
+    const at = document.activeElement;
+    const link = old.contains(at) ? at.getAttribute("href") : null;
+    old.replaceWith(part);
+    if (link !== null) {
+      for (const a of part.querySelectorAll("a")) if (a.getAttribute("href") === link) a.focus({ preventScroll: true });
+    }
+  }
+}
+
+// tell says how old the data is: beside the badge, and loudly when the server is gone.
+// The number is not read aloud, or a screen reader would speak each second.
+function tell() {
+  const age = Math.floor((Date.now() - heard) / 1000);
+  const beside = document.querySelector("#lead .age");
+  if (beside) beside.textContent = " · data is " + age + " s old";
+  if (!lost) return;
+  document.getElementById("since").textContent = "Data is " + age + " s old.";
 }
 
 function hear() {
-  heard = new Date();
-  old(false);
+  heard = Date.now();
+  if (lost) {
+    lost = false;
+    trouble.hidden = true;
+    document.body.classList.remove("old");
+  }
+  tell();
+}
+
+function lose() {
+  if (!lost) {
+    lost = true;
+    trouble.hidden = false;
+    document.body.classList.add("old");
+  }
+  tell();
 }
 
 function connect() {
   if (stream) stream.close();
   stream = new EventSource("/page/stream");
-  stream.addEventListener("page", (e) => {
-    live.innerHTML = e.data; // made by the server, with everything escaped
-    hear();
-  });
+  for (const kind of ["page", "change"]) {
+    stream.addEventListener(kind, (e) => {
+      place(e.data);
+      hear();
+    });
+  }
   stream.addEventListener("beat", hear);
   stream.addEventListener("error", () => {
-    old(true);
+    lose();
     // The browser tries again by itself unless it was refused.
-    if (stream.readyState === EventSource.CLOSED) setTimeout(connect, 5000);
+    if (stream.readyState === EventSource.CLOSED) setTimeout(connect, 3000);
   });
 }
 
-// The server is heard every 15 s at least; a connection that is silent for
-// longer is dead without having been told.
 setInterval(() => {
-  if (Date.now() - heard > 40000) {
-    old(true);
+  if (Date.now() - heard > silence && !lost) {
+    lose(); // a connection that is dead without having been told
     connect();
   }
-}, 10000);
+  tell();
+}, 1000);
 connect();
