@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"primespark/agent/battery"
 	"primespark/agent/battery/gauge"
@@ -40,6 +41,13 @@ func newBattery(cfg config.Config, host func() sensors.Figures, recorder *record
 			log.Warn("the battery's bus was not given back", "err", err)
 		}
 	}, nil
+}
+
+// pretends reports whether the node's battery is a simulation, or a file in place of
+// the bus. The host is not to be switched off for it.
+func pretends(cfg config.Config) bool {
+	m, _ := gauge.Find(cfg.Battery.Source)
+	return cfg.Battery.Source == "sim" || len(m.Addresses) > 0 && !strings.HasPrefix(cfg.I2C.Bus, "/dev/")
 }
 
 // gaugeOf is what the drivers want of the configuration.

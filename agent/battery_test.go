@@ -81,6 +81,24 @@ func TestABoardMadeOfFiles(t *testing.T) {
 	})
 }
 
+// TestNoHostIsSwitchedOffForAFile tells real batteries from those that are played.
+func TestNoHostIsSwitchedOffForAFile(t *testing.T) {
+	for text, want := range map[string]bool{
+		"battery: {source: x120x}":                          false,
+		"i2c: {bus: /tmp/r}\nbattery: {source: x120x}":      true,
+		"i2c: {bus: /tmp/r}\nbattery: {source: nut}":        false, // which needs no bus
+		"battery: {source: sim, script: [{t: 0s, soc: 1}]}": true,
+	} {
+		cfg, err := config.Parse([]byte("name: pi-1\n" + text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, real := machine(cfg, func() {}, Outside{}).(pretended); real != want || pretends(cfg) != want {
+			t.Errorf("%s: played %v, want %v", text, real, want)
+		}
+	}
+}
+
 func TestLineOf(t *testing.T) {
 	for text, want := range map[string]string{
 		"{source: x120x}": "line 6 of pinctrl-rp1, low false",

@@ -42,7 +42,7 @@ func machine(cfg config.Config, end func(), out Outside) power.Machine {
 	switch {
 	case out.Machine != nil:
 		return out.Machine
-	case cfg.Battery.Source == "sim":
+	case pretends(cfg):
 		return pretended{end}
 	}
 	return logind.Host{}
@@ -57,7 +57,7 @@ func (p pretended) Reboot(context.Context) error         { p.end(); return nil }
 // realHost reports whether what the battery asks for is done to a host, and not to a
 // simulation of one.
 func realHost(cfg config.Config, out Outside) bool {
-	return out.Machine == nil && cfg.Battery.Source != "sim" && !cfg.Power.DryRun
+	return out.Machine == nil && !pretends(cfg) && !cfg.Power.DryRun
 }
 
 // bootID names the kernel's boot; empty if it does not tell.
@@ -147,7 +147,7 @@ func effects(cfg config.Config, b *brakes, host power.Machine) []power.Effect {
 		{Name: power.PauseSync, Set: hold(b.sync)},
 		{Name: power.ParkHailo, Set: hold(b.chip)},
 	}
-	if cfg.Battery.Source == "sim" {
+	if pretends(cfg) {
 		return all // the host itself is none of its business
 	}
 	all = append(all, power.Effect{Name: power.CapCPU, Set: func(_ context.Context, on bool) error { return cpu.Cap(on) }})

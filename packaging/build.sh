@@ -86,6 +86,7 @@ package() {
 	sed "s/@PACKAGE@/$name/; s/@PROGRAM@/$program/" packaging/debian/lintian | install -D -m 0644 /dev/stdin "$root/usr/share/lintian/overrides/$name"
 	[ "$name" != prime-spark-agent ] || hailo_workers "$arch" "$root/usr/libexec/prime-spark"
 	local kind=${name#prime-spark-}
+	[ "$kind" != agent ] || put 0644 docs/ups-boards.md "usr/share/doc/$name/ups-boards.md"
 	[ "$kind" != coordinator ] || monitoring "$root/usr/share/doc/$name"
 	for unit in systemd/"$name"*.service; do
 		[ ! -e "$unit" ] || put 0644 "$unit" "lib/systemd/system/$(basename "$unit")"
