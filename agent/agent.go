@@ -142,22 +142,22 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	defer closeAll(doors)
 	var announce func(fleet.Vital) error
 	if id != nil {
-		place := &presence{
-			cfg: cfg, id: id, door: doors[len(doors)-1], out: out, log: part(log, "gossip"), metrics: metrics, own: netaddr.Own,
-			fleet: follower.Fleet, seeds: follower.Seeds,
-		}
-		if supplier, err := stock.supply(follower, registry, backends, metrics); err != nil {
-			return err
-		} else if supplier != nil {
-			self.notes = supplier.Notes
-			parts = append(parts, resting{run.Restart(supplier, part(log, "model supply")), held.fetch})
-		}
 		member, tunnels, err := openMesh(cfg, id, follower, meshnet.PortOf(doors[len(doors)-1].Addr().String()), part(log, "mesh"))
 		if err != nil {
 			log.Error("this node takes no part in the mesh", "err", err) // and serves all the same
 		}
 		if tunnels != nil {
 			parts = append(parts, run.Restart(member, part(log, "mesh")), run.Restart(tunnels, part(log, "mesh")))
+		}
+		place := &presence{
+			cfg: cfg, id: id, door: doors[len(doors)-1], out: out, log: part(log, "gossip"), metrics: metrics, own: netaddr.Own,
+			fleet: follower.Fleet, seeds: follower.Seeds, mesh: member,
+		}
+		if supplier, err := stock.supply(follower, registry, backends, metrics); err != nil {
+			return err
+		} else if supplier != nil {
+			self.notes = supplier.Notes
+			parts = append(parts, resting{run.Restart(supplier, part(log, "model supply")), held.fetch})
 		}
 		beater := heart(id, follower, place, self.vital.Get, member, out, part(log, "heartbeat"))
 		announce, self.addresses = place.Announce, place.Addresses

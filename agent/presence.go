@@ -17,6 +17,7 @@ import (
 	"primespark/shared/gossip"
 	"primespark/shared/identity"
 	"primespark/shared/netaddr"
+	"primespark/shared/overlay"
 	"primespark/shared/run"
 	"primespark/shared/version"
 )
@@ -39,6 +40,7 @@ type presence struct {
 	own     func() ([]netip.Addr, error)
 	fleet   func() int                  // how many nodes there are, as the plan says
 	seeds   func() []string             // where the coordinators gossip, as the plan says
+	mesh    *overlay.Member             // nil if the node gossips outside of the mesh
 	now     atomic.Pointer[incarnation] // nil before the first
 }
 
@@ -110,6 +112,9 @@ func (p *presence) once(ctx context.Context) error {
 		Self:    fleet.Member{Name: p.cfg.Name, Role: fleet.Agent, API: reached, Version: version.Number},
 		Cluster: p.id.ID().Cluster, Key: keys[0], Also: keys[1:], Bind: p.cfg.Gossip.Listen, Advertise: p.cfg.Gossip.Advertise,
 		Seeds: func() []string { return slices.Concat(p.id.Peers().Gossip, p.cfg.Gossip.Seeds, p.seeds()) },
+	}
+	if p.mesh != nil {
+		p.mesh.Gossip(&c, p.cfg.Gossip.Listen)
 	}
 	if p.out.Gossip != nil {
 		p.out.Gossip(&c)

@@ -96,6 +96,10 @@ func enter(ctx context.Context, cfg config.Config, out Outside) (s *seat, err er
 	}
 	s.later(func() { _ = s.node.Close() }) // the node's Run has told its error
 
+	s.atlas = s.openAtlas()
+	if s.mesh, s.tunnels, err = s.openMesh(part(s.log, "mesh")); err != nil {
+		return s, err
+	}
 	if s.talk, err = s.gossip(out); err != nil {
 		return s, err
 	}
@@ -114,10 +118,6 @@ func enter(ctx context.Context, cfg config.Config, out Outside) (s *seat, err er
 		return s, err
 	}
 	s.watchdog = guarded(watchdog, out.Abort, part(s.log, "disk"))
-	s.atlas = s.openAtlas()
-	if s.mesh, s.tunnels, err = s.openMesh(part(s.log, "mesh")); err != nil {
-		return s, err
-	}
 	s.beat = beat(cfg.Name, id, s.node, s.talk, s.living, s.report, out, part(s.log, "heartbeat"))
 	s.pulse = pulse{
 		name: cfg.Name, status: s.node.Status, view: s.living.View().Get, met: func() bool { return met(s.node, s.living.View().Get()) },
@@ -160,6 +160,9 @@ func (s *seat) gossip(out Outside) (*gossip.Gossip, error) {
 		},
 		Cluster: s.id.ID().Cluster, Key: keys[0], Also: keys[1:], Bind: s.cfg.Gossip.Listen, Advertise: s.cfg.Gossip.Advertise,
 		Seeds: func() []string { return seeds(s.cfg, s.id, s.node) },
+	}
+	if s.mesh != nil {
+		s.mesh.Gossip(&chatter, s.cfg.Gossip.Listen)
 	}
 	if out.Gossip != nil {
 		out.Gossip(&chatter)

@@ -2,6 +2,7 @@ package atlas
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,8 +23,8 @@ type lab struct {
 	t       *testing.T
 	cluster *identitytest.Cluster
 	state   *watch.Value[fsm.State]
-	reports map[string]mesh.Report
-	lost    bool
+	reports *watch.Value[map[string]mesh.Report]
+	lost    atomic.Bool
 }
 
 func (l *lab) State() (fsm.State, <-chan struct{}) { return l.state.Load() }
@@ -31,14 +32,14 @@ func (l *lab) State() (fsm.State, <-chan struct{}) { return l.state.Load() }
 func key(n byte) mesh.PublicKey { return mesh.PublicKey{n, 31: 1} }
 
 func newLab(t *testing.T) *lab {
-	l := &lab{t: t, cluster: identitytest.New(t, "home"), reports: map[string]mesh.Report{}}
+	l := &lab{t: t, cluster: identitytest.New(t, "home"), reports: watch.New(map[string]mesh.Report{})}
 	l.state = watch.New(fsm.State{
 		Cluster: fsm.Cluster{Name: "home"},
 		Nodes:   map[string]fsm.Node{"c1": {Name: "c1", Role: fleet.Coordinator, State: fsm.Approved}, "pi-1": {Name: "pi-1", Role: fleet.Agent, State: fsm.Approved}},
 	})
 	l.Atlas = New(Config{
 		Group: l, Signer: l.cluster.Signer(), Prefix: mesh.Prefix(identity.CAHash(l.cluster.CA)),
-		Reports: func() map[string]mesh.Report { return l.reports }, Lost: func() bool { return l.lost },
+		Reports: l.reports.Get, Lost: l.lost.Load,
 	})
 	return l
 }
@@ -91,7 +92,7 @@ func TestMeshWaits(t *testing.T) {
 		}
 		// Hints end a poll without a new map.
 		b, took, err = l.ask(7, "", func() {
-			l.reports = map[string]mesh.Report{"c1": {Sightings: []mesh.Sighting{{Node: "pi-1", Endpoint: "203.0.113.7:4711"}}}}
+			l.reports.Store(map[string]mesh.Report{"c1": {Sightings: []mesh.Sighting{{Node: "pi-1", Endpoint: "203.0.113.7:4711"}}}})
 		})
 		if err != nil || took < 10*time.Second || took > 20*time.Second || len(b.Hints) != 1 || b.Hints[0].Hub != "c1" {
 			t.Errorf("hints: %+v after %v, %v", b.Hints, took, err)
@@ -99,7 +100,7 @@ func TestMeshWaits(t *testing.T) {
 		if b, took, _ := l.ask(7, b.Sum, nil); took != time.Minute || len(b.Hints) != 1 {
 			t.Errorf("the same hints: after %v", took)
 		}
-		if _, took, err := l.ask(7, b.Sum, func() { l.lost = true }); !problem.Is(err, problem.NoQuorum) || took > 12*time.Second {
+		if _, took, err := l.ask(7, b.Sum, func() { l.lost.Store(true) }); !problem.Is(err, problem.NoQuorum) || took > 12*time.Second {
 			t.Errorf("the group is lost: after %v, %v", took, err)
 		}
 	})
@@ -122,7 +123,7 @@ func TestView(t *testing.T) {
 	l.take(5, "pi-1")
 	s := l.state.Get()
 	s.Mesh.Clients = map[string]fsm.MeshClient{"phone": {Public: key(9), By: "token:ada", Expires: time.Now().Add(time.Hour)}}
-	l.reports["pi-1"] = mesh.Report{Version: 4, Hub: "c1"}
+	l.reports.Store(map[string]mesh.Report{"pi-1": {Version: 4, Hub: "c1"}})
 	v := l.View(s, fleet.View{{Member: fleet.Member{Name: "pi-1"}, Liveness: fleet.Alive}}, time.Now())
 	if len(v.Nodes) != 1 || v.Nodes[0].Report.Version != 4 || v.Nodes[0].Liveness != fleet.Alive || v.Nodes[0].Generation != 5 || v.Nodes[0].Keys != 1 {
 		t.Errorf("nodes %+v", v.Nodes)

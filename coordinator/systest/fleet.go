@@ -190,6 +190,7 @@ func (f *Fleet) Start(name string) {
 			return
 		}
 		c.Transport = transport
+		f.underlay(c, p)
 	}
 	go func() { // waited for by Kill and stop
 		defer close(p.done)

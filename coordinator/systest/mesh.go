@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"sync"
 	"time"
@@ -14,6 +15,7 @@ import (
 	agentconfig "primespark/agent/config"
 	"primespark/coordinator/config"
 	"primespark/shared/fleet"
+	"primespark/shared/gossip"
 	"primespark/shared/identity"
 	"primespark/shared/mesh"
 	"primespark/shared/overlay"
@@ -33,6 +35,20 @@ func (f *Fleet) Mesh() {
 			continue
 		}
 		f.TuneAgent(name, func(c *agentconfig.Config) { c.Mesh.Enabled, c.Mesh.AdvertiseLAN = true, false })
+	}
+}
+
+// underlay has a node whose gossip is to be in the mesh, of which there is none here,
+// use the network that there is. Whom it admits it decides as if they came from
+// their own addresses in the mesh.
+func (f *Fleet) underlay(c *gossip.Config, p *process) {
+	c.Advertise = p.addresses().Gossip
+	admit := c.Admit
+	if admit == nil {
+		return
+	}
+	c.Admit = func(who fleet.Member, _ netip.Addr) error {
+		return admit(who, overlay.Address(identity.ID{Cluster: "test", Role: who.Role, Name: who.Name}, f.Identity("c1").CA()))
 	}
 }
 

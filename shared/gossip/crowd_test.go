@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,6 +24,7 @@ type crowd struct {
 	pipe  pipenet.Net
 	lossy *gossiptest.Net
 	nodes map[string]*member
+	admit func(fleet.Member, netip.Addr) error // for those that start from then on
 }
 
 type member struct {
@@ -66,6 +68,7 @@ func (c *crowd) startAt(name, host, addr string, key []byte) {
 		Key:       key,
 		Seeds:     func() []string { return []string{seed} },
 		Transport: trans,
+		Admit:     c.admit,
 	}, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		c.t.Fatal(err)

@@ -3,6 +3,7 @@ package gossip
 import (
 	"encoding/json"
 	"errors"
+	"net/netip"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -86,6 +87,13 @@ func (d *delegate) NotifyAlive(peer *memberlist.Node) error {
 	m, err := member(peer)
 	if err != nil {
 		return err
+	}
+	if admit := d.gossip.admit; admit != nil && m.Name != d.gossip.roster.self {
+		at, _ := netip.AddrFromSlice(peer.Addr)
+		if err := admit(m, at.Unmap()); err != nil {
+			d.gossip.metrics.refused.Inc()
+			return err
+		}
 	}
 	d.gossip.mu.Lock()
 	defer d.gossip.mu.Unlock()

@@ -23,6 +23,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -49,6 +50,8 @@ const (
 	goodbye    = 2 * time.Second        // longest wait until the farewell has gone out
 	signOfLife = 10 * time.Second       // between announcements that say nothing new
 	viewPause  = 200 * time.Millisecond // between two views of a large fleet
+	lateEvery  = 250 * time.Millisecond // between two looks for an address that comes later
+	lateTries  = 20                     // until that is told
 )
 
 // Config says who this node is and where it gossips.
@@ -61,6 +64,15 @@ type Config struct {
 	Advertise string          // ip:port for the others; found if empty
 	Seeds     func() []string // host:port of members to join, asked for each time; may be nil
 	Size      int             // of the fleet, as far as known: a small one notices deaths sooner
+	// Late has Run open the sockets, and wait until Bind, which has an IP address and a
+	// port, is an address of this host: that of a network which comes up later.
+	Late bool
+	// RTT is how long a packet takes to the others and back, as far as known when Run
+	// begins to speak; nil: as on a LAN.
+	RTT func() time.Duration
+	// Admit refuses, by an error, a node that tries to take part under an address; nil
+	// admits whoever has the key. This node is always admitted.
+	Admit func(m fleet.Member, at netip.Addr) error
 
 	// Transport replaces the sockets at Bind, for tests.
 	Transport memberlist.Transport
@@ -69,7 +81,11 @@ type Config struct {
 // A Gossip is this node's end of it. Its methods are safe to share.
 type Gossip struct {
 	config    *memberlist.Config
-	transport memberlist.Transport
+	transport memberlist.Transport // nil before Run, if that opens it
+	bind      string
+	bridge    *log.Logger
+	rtt       func() time.Duration
+	admit     func(m fleet.Member, at netip.Addr) error
 	seeds     func() []string
 	addr      string
 	log       *slog.Logger
@@ -103,23 +119,27 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Gossip, erro
 	}
 	bridge := bridge(log)
 	transport := cfg.Transport
-	if transport == nil {
-		if transport, err = listen(cfg.Bind, bridge); err != nil {
-			return nil, err
+	addr, err := netip.ParseAddrPort(cfg.Bind)
+	if late := cfg.Late && transport == nil; late && (err != nil || addr.Port() == 0) {
+		return nil, fmt.Errorf("gossip bind %q: an IP address and a port are wanted for a network that comes up later", cfg.Bind)
+	} else if !late {
+		if transport == nil {
+			if transport, err = listen(cfg.Bind, bridge); err != nil {
+				return nil, err
+			}
+		}
+		if addr, err = advertise(cfg, transport); err != nil {
+			return nil, errors.Join(err, transport.Shutdown())
 		}
 	}
-	addr, err := advertise(cfg, transport)
-	if err != nil {
-		return nil, errors.Join(err, transport.Shutdown())
-	}
 	g := &Gossip{
-		transport: transport,
-		seeds:     cfg.Seeds,
-		addr:      addr.String(),
-		log:       log,
-		metrics:   m,
-		large:     make(chan []byte, 1),
-		roster:    newRoster(cfg.Self, time.Now()),
+		transport: transport, bind: cfg.Bind, bridge: bridge, rtt: cfg.RTT, admit: cfg.Admit,
+		seeds:   cfg.Seeds,
+		addr:    addr.String(),
+		log:     log,
+		metrics: m,
+		large:   make(chan []byte, 1),
+		roster:  newRoster(cfg.Self, time.Now()),
 	}
 	g.view = watch.New(g.roster.view())
 	g.config = configure(cfg, addr, transport, bridge)
@@ -285,6 +305,12 @@ func (g *Gossip) size() int {
 
 // Run gossips until ctx ends, and then says goodbye.
 func (g *Gossip) Run(ctx context.Context) error {
+	if !g.open(ctx) {
+		return nil
+	}
+	if g.rtt != nil {
+		stretch(g.config, g.rtt())
+	}
 	m, err := memberlist.Create(g.config)
 	if err != nil {
 		return errors.Join(fmt.Errorf("start gossip: %w", err), g.Close())
@@ -301,6 +327,25 @@ func (g *Gossip) Run(ctx context.Context) error {
 		return fmt.Errorf("stop gossip: %w", err)
 	}
 	return nil
+}
+
+// open opens the sockets, if that was left to Run, as soon as it can be done; false
+// if ctx ended before.
+func (g *Gossip) open(ctx context.Context) bool {
+	for tries := 0; g.transport == nil; tries++ {
+		transport, err := listen(g.bind, g.bridge)
+		if err == nil {
+			g.transport, g.config.Transport = transport, transport
+			return true
+		}
+		if tries == lateTries {
+			g.log.Warn("gossip waits for its network", "err", err, "remedy", "see prime-spark-agent doctor, and systemctl status prime-spark-mesh")
+		}
+		if !run.Sleep(ctx, lateEvery) {
+			return false
+		}
+	}
+	return true
 }
 
 func (g *Gossip) String() string { return "gossip" }
@@ -382,6 +427,9 @@ func (a address) String() string { return string(a) }
 
 // Close releases the sockets of a Gossip that does not run.
 func (g *Gossip) Close() error {
+	if g.transport == nil {
+		return nil
+	}
 	if err := g.transport.Shutdown(); err != nil {
 		return fmt.Errorf("close gossip: %w", err)
 	}

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -65,24 +68,27 @@ func TestNodeLeaves(t *testing.T) {
 	})
 }
 
-func TestPartitionOfTenMinutesHeals(t *testing.T) {
-	inBubble(t, 5, 0, func(t *testing.T, c *crowd) {
-		c.complete(5 * time.Second)
-		for _, a := range []string{"pi-1", "pi-2"} {
-			for _, b := range []string{"pi-3", "pi-4", "pi-5"} {
-				c.pipe.Cut(a, b)
+// TestPartitionsHeal: memberlist by itself never heals one of more than a minute.
+func TestPartitionsHeal(t *testing.T) {
+	for _, long := range []time.Duration{10 * time.Second, 75 * time.Second, 10 * time.Minute} {
+		inBubble(t, 5, 0, func(t *testing.T, c *crowd) {
+			c.complete(5 * time.Second)
+			for _, a := range []string{"pi-1", "pi-2"} {
+				for _, b := range []string{"pi-3", "pi-4", "pi-5"} {
+					c.pipe.Cut(a, b)
+				}
 			}
-		}
-		time.Sleep(10 * time.Minute)
-		if got := c.sees("pi-4", "pi-1").Liveness; got != fleet.Dead {
-			t.Errorf("pi-4 sees pi-1 %s through the cut", got)
-		}
-		if got := c.sees("pi-4", "pi-3").Liveness; got != fleet.Alive {
-			t.Errorf("pi-4 sees pi-3 %s on its own side", got)
-		}
-		c.pipe.Heal()
-		t.Logf("whole again %v after the cut healed", c.complete(40*time.Second))
-	})
+			time.Sleep(long)
+			if got := c.sees("pi-4", "pi-1").Liveness; got != fleet.Dead {
+				t.Errorf("pi-4 sees pi-1 %s through the cut of %v", got, long)
+			}
+			if got := c.sees("pi-4", "pi-3").Liveness; got != fleet.Alive {
+				t.Errorf("pi-4 sees pi-3 %s on its own side", got)
+			}
+			c.pipe.Heal()
+			t.Logf("cut for %v, whole again after %v", long, c.complete(35*time.Second))
+		})
+	}
 }
 
 func TestLinkDownIsNotDeath(t *testing.T) {
@@ -274,6 +280,82 @@ func TestRealSockets(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// TestLate: the sockets of a network that comes up later are opened then.
+func TestLate(t *testing.T) {
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	here := free.Addr().String()
+	if err := free.Close(); err != nil {
+		t.Fatal(err)
+	}
+	run := func(bind string) (g *gossip.Gossip, stop func() error) {
+		g, err := gossip.New(gossip.Config{
+			Self: fleet.Member{Name: "pi-1", Role: fleet.Agent}, Cluster: "home", Key: key, Bind: bind, Late: true,
+			RTT: func() time.Duration { return 300 * time.Millisecond },
+		}, slog.New(slog.DiscardHandler), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- g.Run(ctx) }()
+		return g, func() error { cancel(); return <-done }
+	}
+	g, stop := run(here)
+	if g.Addr() != here {
+		t.Errorf("tells %s, want %s", g.Addr(), here)
+	}
+	conn, err := net.Dial("tcp", here)
+	for tries := 0; err != nil && tries < 100; tries++ {
+		time.Sleep(20 * time.Millisecond)
+		conn, err = net.Dial("tcp", here)
+	}
+	if err != nil {
+		t.Errorf("nobody listens: %v", err)
+	} else {
+		conn.Close()
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	// An address that this host never has (RFC 5737): it waits, and ends when it shall.
+	if _, stop = run("192.0.2.1:7482"); stop() != nil {
+		t.Errorf("an end while waiting: %v", err)
+	}
+	for _, bind := range []string{":7482", "[fd00::1]:0", "pi.local:7482"} {
+		if _, err := gossip.New(gossip.Config{Self: fleet.Member{Name: "pi-1", Role: fleet.Agent}, Cluster: "home", Key: key, Bind: bind, Late: true}, slog.New(slog.DiscardHandler), nil); err == nil {
+			t.Errorf("%s: not refused", bind)
+		}
+	}
+}
+
+// TestAdmit: who is not admitted is in nobody's view, as long as that is so.
+func TestAdmit(t *testing.T) {
+	var open atomic.Bool
+	inBubble(t, 0, 0, func(t *testing.T, c *crowd) {
+		c.admit = func(m fleet.Member, at netip.Addr) error {
+			if m.Name == "pi-3" && !open.Load() || !at.Is4() {
+				return errors.New("not in the map")
+			}
+			return nil
+		}
+		for _, name := range []string{"pi-1", "pi-2", "pi-3"} {
+			c.start(name, key)
+		}
+		time.Sleep(time.Minute)
+		if got := c.sees("pi-1", "pi-3"); got.Name != "" {
+			t.Errorf("pi-1 sees %+v", got)
+		}
+		if got := c.sees("pi-1", "pi-2").Liveness; got != fleet.Alive {
+			t.Errorf("pi-1 sees pi-2 %s", got)
+		}
+		open.Store(true)
+		t.Logf("admitted, and seen by all after %v", c.complete(time.Minute))
+	})
 }
 
 func Example() {

@@ -15,6 +15,7 @@ type metrics struct {
 	deaths  prometheus.Counter
 	flaps   prometheus.Counter
 	joins   prometheus.Counter
+	refused prometheus.Counter
 	health  prometheus.Gauge
 	rtt     prometheus.Histogram
 }
@@ -35,9 +36,10 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Name: "primespark_gossip_records_total",
 			Help: "Records that came in, by what they were worth.",
 		}, []string{"verdict"}),
-		deaths: counter("deaths_total", "Nodes that were declared dead."),
-		flaps:  counter("flaps_total", "Nodes that were alive again within a minute of their death."),
-		joins:  counter("joins_total", "Attempts to join a seed or a lost member."),
+		deaths:  counter("deaths_total", "Nodes that were declared dead."),
+		flaps:   counter("flaps_total", "Nodes that were alive again within a minute of their death."),
+		joins:   counter("joins_total", "Attempts to join a seed or a lost member."),
+		refused: counter("refused_total", "Times that a node was refused which is not in the mesh's map."),
 		health: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "primespark_gossip_health_score",
 			Help: "How late this node is itself: 0 is good, 7 the worst.",
@@ -48,7 +50,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}),
 	}
 	err := errors.Join(register(reg, &m.members), register(reg, &m.records), register(reg, &m.deaths),
-		register(reg, &m.flaps), register(reg, &m.joins), register(reg, &m.health), register(reg, &m.rtt))
+		register(reg, &m.flaps), register(reg, &m.joins), register(reg, &m.refused), register(reg, &m.health), register(reg, &m.rtt))
 	if err != nil {
 		return nil, fmt.Errorf("register gossip metrics: %w", err)
 	}

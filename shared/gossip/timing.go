@@ -43,6 +43,16 @@ func configure(cfg Config, addr netip.AddrPort, t memberlist.Transport, bridge *
 	return c
 }
 
+// stretch gives answers the time that they need on a slow network: four round
+// trips, as a hub in between and a lost packet may take.
+func stretch(c *memberlist.Config, rtt time.Duration) {
+	c.ProbeTimeout = min(max(c.ProbeTimeout, 4*rtt), slowestProbe)
+	c.ProbeInterval = max(c.ProbeInterval, c.ProbeTimeout*3/2)
+}
+
+// slowestProbe is the longest wait for an answer, whatever was measured.
+const slowestProbe = 5 * time.Second
+
 // quietAfter is how long a link may go without the answer to a probe before it
 // counts as down. A node is probed once in a round of all, in an order that is
 // shuffled, so two rounds may pass; the third is for a lost packet. A node that

@@ -83,6 +83,18 @@ const (
 	maxText      = 512
 )
 
+// Bounded is what of a report others believe: of links and sightings that are more
+// than a report has, the first. One that is strange all the same, as by a clock that
+// jumped, is replaced by a word about it: it goes along with the node's beats, which
+// must not be refused for it.
+func (r Report) Bounded() Report {
+	r.Links, r.Sightings = r.Links[:min(len(r.Links), MaxLinks)], r.Sightings[:min(len(r.Sightings), MaxSightings)]
+	if err := r.Check(); err != nil {
+		return Report{Version: r.Version, Facts: Facts{Fault: "the report of this node is not fit to be told"}}
+	}
+	return r
+}
+
 // Check reports why a report from another node is not believed.
 func (r Report) Check() error {
 	switch {
@@ -100,14 +112,22 @@ func (r Report) Check() error {
 		}
 	}
 	for _, s := range r.Sightings {
-		if _, err := netip.ParseAddrPort(s.Endpoint); err != nil || !fleet.ValidName(s.Node) {
-			return fmt.Errorf("a report of the mesh has a strange sighting of %.40q", s.Node)
+		if err := s.Check(); err != nil {
+			return err
 		}
 	}
 	for _, b := range r.Facts.Blocked {
 		if !fleet.ValidName(b) {
 			return fmt.Errorf("a report of the mesh names the hub %.40q", b)
 		}
+	}
+	return nil
+}
+
+// Check reports why a sighting is not believed.
+func (s Sighting) Check() error {
+	if _, err := netip.ParseAddrPort(s.Endpoint); err != nil || !fleet.ValidName(s.Node) {
+		return fmt.Errorf("a report of the mesh has a strange sighting of %.40q", s.Node)
 	}
 	return nil
 }

@@ -19,6 +19,13 @@ func TestReport(t *testing.T) {
 	if err := good().Check(); err != nil {
 		t.Error(err)
 	}
+	large := good()
+	for len(large.Links) < 2*mesh.MaxLinks {
+		large.Links = append(large.Links, large.Links...)
+	}
+	if b := large.Bounded(); len(b.Links) != mesh.MaxLinks || b.Hub != "c1" {
+		t.Errorf("%d links are left", len(b.Links))
+	}
 	for name, breakIt := range map[string]func(*mesh.Report){
 		"a hub that is a script":   func(r *mesh.Report) { r.Hub = "<script>" },
 		"a peer that is a script":  func(r *mesh.Report) { r.Links[0].Peer = "<script>" },
@@ -33,6 +40,9 @@ func TestReport(t *testing.T) {
 		breakIt(&r)
 		if r.Check() == nil {
 			t.Errorf("%s was believed", name)
+		}
+		if b := r.Bounded(); b.Check() != nil || b.Version != 7 {
+			t.Errorf("%s: bounded to %+v", name, b)
 		}
 	}
 }

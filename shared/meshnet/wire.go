@@ -64,11 +64,10 @@ func (w Wanted) Check() error {
 	if len(w.Sightings) > 2*mesh.MaxNodes {
 		return fmt.Errorf("%d sightings are more than %d", len(w.Sightings), 2*mesh.MaxNodes)
 	}
-	if err := (mesh.Report{Sightings: w.Sightings[:min(len(w.Sightings), mesh.MaxNodes)]}).Check(); err != nil {
-		return err
-	}
-	if err := (mesh.Report{Sightings: w.Sightings[min(len(w.Sightings), mesh.MaxNodes):]}).Check(); err != nil {
-		return err
+	for _, s := range w.Sightings {
+		if err := s.Check(); err != nil {
+			return err
+		}
 	}
 	if w.Map.Version == 0 && len(w.Map.Nodes) == 0 {
 		return nil // nothing is known yet, or this node is out of the mesh

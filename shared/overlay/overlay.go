@@ -124,7 +124,7 @@ func (m *Member) Report() mesh.Report {
 		r = (*t).Report()
 	}
 	r.Version = m.net.Get().Map.Version
-	return r
+	return r.Bounded()
 }
 
 func (m *Member) settled(generation uint64) bool {
