@@ -61,7 +61,7 @@ func Look(ctx context.Context, cfg config.Config, name, file string) (Sight, err
 func readImage(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, &problem.Error{Code: problem.NotFound, Err: err, Detail: fmt.Sprintf("The image %s cannot be read.", file), Remedy: "Give the path of a JPEG, PNG or WebP file."}
+		return nil, &problem.Error{Code: problem.NotFound, Err: err, Detail: fmt.Sprintf("The image %s cannot be read.", file), Remedy: "Give the path of a JPEG, PNG, WebP, BMP or TIFF file."}
 	}
 	defer f.Close()
 	image, err := io.ReadAll(io.LimitReader(f, maxImage+1))

@@ -9,7 +9,7 @@
 // request, however large, slow or broken, takes more memory than Config allows,
 // and none ends the process.
 //
-// For inference a body that is a JPEG, PNG or WebP is taken as the image even
+// For inference a body that is a JPEG, PNG, WebP, BMP or TIFF is taken as the image even
 // without the protocol's header for the raw form, so that
 // "curl --data-binary @cat.jpg" works as it is typed.
 package api

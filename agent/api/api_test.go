@@ -87,7 +87,7 @@ func (m *fakeModels) Infer(ctx context.Context, name, _ string, req infer.Reques
 			return out, problem.New(problem.Invalid, "Send an image.", "Input %q is no image.", in.Name)
 		}
 		if string(elements[0]) == "\xff\xd8\xffbroken" {
-			return out, problem.New(problem.BadMedia, "Send a whole JPEG, PNG or WebP.", "The JPEG ends too early.")
+			return out, problem.New(problem.BadMedia, "Send a whole JPEG, PNG, WebP, BMP or TIFF.", "The JPEG ends too early.")
 		}
 		if req.Postprocess != nil && !*req.Postprocess {
 			out.Outputs = []tensor.Tensor{tensor.FromFloat32s("boxes", []float32{1, 2, 3, 4}, 1, 4)}

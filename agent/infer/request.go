@@ -10,7 +10,7 @@ import (
 // context it comes with.
 type Request struct {
 	// Inputs are the model's tensors by name, or a single BYTES tensor of shape
-	// [1] that holds a JPEG, PNG or WebP, for a model that has a preprocess step.
+	// [1] that holds a JPEG, PNG, WebP, BMP or TIFF, for a model that has a preprocess step.
 	Inputs []tensor.Tensor
 	// Postprocess asks for labels and boxes instead of the raw outputs. Nil means
 	// yes if the input is an image.

@@ -119,7 +119,7 @@ func (l *live) photograph(req infer.Request) ([]byte, bool, error) {
 		return nil, false, &problem.Error{
 			Code: problem.Invalid, Err: err,
 			Detail: "The tensor " + t.Name + " does not hold one image.",
-			Remedy: "Send one JPEG, PNG or WebP as a BYTES tensor of shape [1].",
+			Remedy: "Send one JPEG, PNG, WebP, BMP or TIFF as a BYTES tensor of shape [1].",
 		}
 	}
 	return elements[0], true, nil

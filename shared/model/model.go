@@ -44,7 +44,7 @@ type Metadata struct {
 	Platform string        `json:"platform"` // "onnx_builtin"
 	Inputs   []tensor.Spec `json:"inputs"`
 	Outputs  []tensor.Spec `json:"outputs"`
-	// Image says that one JPEG, PNG or WebP in a BYTES tensor of shape [1] is
+	// Image says that one JPEG, PNG, WebP, BMP or TIFF in a BYTES tensor of shape [1] is
 	// taken too, and Postprocess names the output that then comes: "detections"
 	// or "classes".
 	Image       bool   `json:"image,omitempty"`

@@ -35,7 +35,7 @@ func NewRequest(ctx context.Context, base, name, version string, r *Request, bin
 func NewImageRequest(ctx context.Context, base, name, version string, image []byte) (*http.Request, error) {
 	r := &Request{Raw: image}
 	if len(image) == 0 {
-		return nil, invalid("Give a JPEG, PNG or WebP.", "The image is empty.")
+		return nil, invalid("Give a JPEG, PNG, WebP, BMP or TIFF.", "The image is empty.")
 	}
 	return NewRequest(ctx, base, name, version, r, nil)
 }

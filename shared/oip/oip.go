@@ -18,7 +18,7 @@
 //   - Members of an object that the protocol does not name are skipped, and
 //     parameters nobody knows are kept and have no effect. A member that the
 //     protocol names must come once.
-//   - A body that is a JPEG, PNG or WebP is the raw form of an image even without
+//   - A body that is a JPEG, PNG, WebP, BMP or TIFF is the raw form of an image even without
 //     the header that says so: no JSON begins like one (see IsImage).
 //
 // Decoding is safe on hostile bytes, and what it allocates is bounded by the

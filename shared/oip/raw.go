@@ -2,6 +2,7 @@ package oip
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,9 +11,14 @@ import (
 	"primespark/shared/tensor"
 )
 
-// IsImage reports whether body begins like a JPEG, a PNG or a WebP.
+// IsImage reports whether body begins like a JPEG, PNG, WebP, BMP or TIFF. Of a BMP, which
+// has two letters for a mark, the length has to be as its header says.
 func IsImage(body []byte) bool {
-	return bytes.HasPrefix(body, []byte("\xff\xd8\xff")) ||
+	if len(body) >= 14 && string(body[:2]) == "BM" {
+		return uint64(binary.LittleEndian.Uint32(body[2:])) == uint64(len(body))
+	}
+	return bytes.HasPrefix(body, []byte("II*\x00")) || bytes.HasPrefix(body, []byte("MM\x00*")) ||
+		bytes.HasPrefix(body, []byte("\xff\xd8\xff")) ||
 		bytes.HasPrefix(body, []byte("\x89PNG\r\n\x1a\n")) ||
 		len(body) >= 12 && string(body[:4]) == "RIFF" && string(body[8:12]) == "WEBP"
 }

@@ -51,7 +51,7 @@ func (s Spec) checkInput() error {
 	}
 	var in InferInput
 	if err := strict(s.Input, &in); err != nil || (len(in.Image) == 0) == (in.Object == nil) {
-		return problem.New(problem.Invalid, `Send {"image": "..."} with a JPEG, PNG or WebP in base64, or {"object": {"sha256": "...", "size": 1}} of one that was handed in before.`, "The input is not that of an inference.")
+		return problem.New(problem.Invalid, `Send {"image": "..."} with a JPEG, PNG, WebP, BMP or TIFF in base64, or {"object": {"sha256": "...", "size": 1}} of one that was handed in before.`, "The input is not that of an inference.")
 	}
 	if in.Object != nil {
 		if _, ok := InputObject(s.Kind, s.Input); !ok {

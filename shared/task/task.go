@@ -26,7 +26,7 @@ var Kinds = [...]Kind{Infer, Noop}
 // Valid reports whether k is one of the kinds.
 func (k Kind) Valid() bool { return k == Infer || k == Noop }
 
-// InferInput is the input of a task of kind Infer: a JPEG, PNG or WebP image,
+// InferInput is the input of a task of kind Infer: a JPEG, PNG, WebP, BMP or TIFF image,
 // either of the two.
 type InferInput struct {
 	Image  []byte  `json:"image,omitempty"`  // base64 in JSON

@@ -173,7 +173,7 @@ type InferAnswer struct {
 	Attempts int
 }
 
-// InferImage has a model look at a JPEG, PNG or WebP image. Header, which may
+// InferImage has a model look at a JPEG, PNG, WebP, BMP or TIFF image. Header, which may
 // be nil, adds request headers, such as HeaderDeadline.
 func (c *Client) InferImage(ctx context.Context, model string, image []byte, header http.Header) (InferAnswer, error) {
 	h := clone(header)

@@ -86,7 +86,7 @@ func checkCommand() *cobra.Command { return daemon.CheckCommand() }
 func inferCommand() *cobra.Command {
 	var model string
 	cmd := &cobra.Command{
-		Use: "infer IMAGE", Short: "Show what a model sees in a JPEG, PNG or WebP file", Args: cli.Words("IMAGE"),
+		Use: "infer IMAGE", Short: "Show what a model sees in a JPEG, PNG, WebP, BMP or TIFF file", Args: cli.Words("IMAGE"),
 		Long: `Runs a model of this node on an image file and prints what it finds. It asks the
 running agent; if none runs, it loads the model itself.`,
 		Example: "  prime-spark-agent infer photo.jpg --model blazeface",

@@ -15,6 +15,9 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/image/bmp"
+	"golang.org/x/image/tiff"
+
 	"primespark/agent/infer/image"
 	"primespark/shared/problem"
 	"primespark/shared/testphoto"
@@ -65,6 +68,15 @@ func pngBomb(width, height uint32, colorType, interlace byte, shade string) []by
 	return b
 }
 
+// bmpBomb is a BMP that says it has width × height pixels of 24 bits, and has none.
+func bmpBomb(width, height uint32) []byte {
+	b := append([]byte("BM"), make([]byte, 8)...)
+	for _, v := range []uint32{54, 40, width, height, 24<<16 | 1, 0, 0, 0, 0, 0, 0} {
+		b = binary.LittleEndian.AppendUint32(b, v)
+	}
+	return b
+}
+
 // withHead returns a JPEG with a segment right after its start.
 func withHead(photo []byte, marker byte, body string) []byte {
 	head := []byte{0xff, 0xd8, 0xff, marker}
@@ -79,6 +91,59 @@ func frameOf(marker byte, width, height uint16) []byte {
 	body = binary.BigEndian.AppendUint16(body, width)
 	body = append(body, 3, 1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1)
 	return withHead([]byte{0xff, 0xd8, 0xff, 0xda, 0, 2}, marker, string(body))
+}
+
+func bmpOf(t testing.TB, m stdimage.Image) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := bmp.Encode(&b, m); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func deflated(t testing.TB, m stdimage.Image) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := tiff.Encode(&b, m, &tiff.Options{Compression: tiff.Deflate, Predictor: true}); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// tiffOf is a TIFF of eight-bit gray pixels with one strip and more entries, in the order
+// of their tags: a tag and a number each. It says it has so many pixels, and has 1024.
+func tiffOf(width, height uint32, more ...uint32) []byte {
+	entries := []uint32{256, width, 257, height, 258, 8, 259, 1, 262, 1, 273, 0}
+	entries = append(append(entries, more...), 279, width*height)
+	if len(more) > 0 && more[0] >= 322 { // tiles
+		entries = append(entries[:len(entries)-2-len(more)], append([]uint32{279, 64}, more...)...)
+	}
+	n := len(entries) / 2
+	b := binary.LittleEndian.AppendUint32([]byte("II*\x00"), 8)
+	b = binary.LittleEndian.AppendUint16(b, uint16(n))
+	for i := 0; i < len(entries); i += 2 {
+		b = binary.LittleEndian.AppendUint16(b, uint16(entries[i]))
+		kind := uint16(4)
+		if entries[i] == 274 { // the orientation is a short number
+			kind = 3
+		}
+		b = binary.LittleEndian.AppendUint16(b, kind)
+		b = binary.LittleEndian.AppendUint32(b, 1)
+		if entries[i] == 273 {
+			entries[i+1] = uint32(8 + 2 + 12*n + 4)
+		}
+		b = binary.LittleEndian.AppendUint32(b, entries[i+1])
+	}
+	return append(b, make([]byte, 4+1024)...)
+}
+
+// A TIFF has its orientation in the directory that it begins with.
+func TestTurnedTIFF(t *testing.T) {
+	img, err := image.Default().Decode(tiffOf(33, 17, 274, 6))
+	if err != nil || img.Width != 17 || img.Height != 33 {
+		t.Errorf("a TIFF that is to be turned: error %v, or not 17 × 33 pixels", err)
+	}
 }
 
 func TestDecodeRefuses(t *testing.T) {
@@ -103,6 +168,13 @@ func TestDecodeRefuses(t *testing.T) {
 		"an empty 12 MP PNG":  {bomb(4000, 3000, 2), problem.Invalid, "The PNG is broken"},
 		"a progressive JPEG":  {frameOf(0xc2, 4000, 3000), problem.TooLarge, "would take 90 MB"},
 		"a baseline JPEG":     {frameOf(0xc0, 4000, 3000), problem.Invalid, "The JPEG is broken"},
+		"a cut-off BMP":       {bmpOf(t, stdimage.NewRGBA(stdimage.Rect(0, 0, 64, 64)))[:1000], problem.Invalid, "The BMP is broken"},
+		"a BMP bomb":          {bmpBomb(5000, 4000), problem.TooLarge, "would take 80 MB"},
+		"a cut-off TIFF":      {deflated(t, stdimage.NewRGBA(stdimage.Rect(0, 0, 64, 64)))[:100], problem.Invalid, "The TIFF is broken"},
+		"a TIFF bomb":         {tiffOf(20000, 20000), problem.TooLarge, "20000 × 20000 pixels"},
+		"a TIFF of 4 MP":      {tiffOf(2000, 2000), problem.TooLarge, "would take 100 MB"},
+		"a TIFF of crumbs":    {tiffOf(4000, 4000, 322, 8, 323, 8), problem.TooLarge, "cut into more than 16384 parts"},
+		"a TIFF of one tile":  {tiffOf(2000, 2000, 322, 2000, 323, 2000), problem.TooLarge, "would take 100 MB"},
 		"too many bytes":      {make([]byte, 16<<20+1), problem.TooLarge, "16777217 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -137,6 +209,16 @@ func TestDecodeTakes(t *testing.T) {
 		"lossy WebP":     read(t, "lossy.webp"),
 		"WebP and alpha": read(t, "alpha.webp"),
 		"CMYK JPEG":      read(t, "cmyk.jpg"),
+		"BMP":            bmpOf(t, stdimage.NewRGBA(r)),
+		"gray BMP":       bmpOf(t, stdimage.NewGray(r)),
+		"palette BMP":    bmpOf(t, stdimage.NewPaletted(r, color.Palette{color.Black, color.White})),
+		"alpha BMP":      bmpOf(t, stdimage.NewNRGBA(r)),
+		"TIFF":           deflated(t, stdimage.NewRGBA(r)),
+		"gray TIFF":      tiffOf(33, 17),
+		"16-bit TIFF":    deflated(t, stdimage.NewRGBA64(r)),
+		"gray16 TIFF":    deflated(t, stdimage.NewGray16(r)),
+		"alpha TIFF":     deflated(t, stdimage.NewNRGBA(r)),
+		"palette TIFF":   deflated(t, stdimage.NewPaletted(r, color.Palette{color.Black, color.White})),
 	} {
 		t.Run(name, func(t *testing.T) {
 			img, err := image.Default().Decode(data)
@@ -163,6 +245,11 @@ func FuzzDecode(f *testing.F) {
 	small := stdimage.NewRGBA(stdimage.Rect(0, 0, 8, 8))
 	f.Add(jpegOf(f, small))
 	f.Add(pngOf(f, small))
+	f.Add(bmpOf(f, small))
+	f.Add(deflated(f, small))
+	f.Add(tiffOf(33, 17, 274, 6))
+	f.Add(tiffOf(32, 32, 322, 16, 323, 16))
+	f.Add(bmpBomb(100, 100))
 	for _, name := range []string{"lossless.webp", "lossy.webp", "alpha.webp", "cmyk.jpg"} {
 		f.Add(read(f, name))
 	}
@@ -191,6 +278,8 @@ func TestCost(t *testing.T) {
 		"a PNG of 12 MP":      {bomb(4000, 3000, 2), 48e6},
 		"a baseline of 12 MP": {frameOf(0xc0, 4000, 3000), 18e6},
 		"a gray PNG":          {bomb(100, 100, 0), 1e4},
+		"a TIFF of one strip": {tiffOf(1000, 1000), 25e6},
+		"a TIFF of rows":      {tiffOf(1000, 1000, 278, 1), 1.024e6},
 	} {
 		if got := image.Default().Cost(test.data); got != test.want {
 			t.Errorf("%s costs %d, want %d", name, got, test.want)

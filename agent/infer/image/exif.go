@@ -19,14 +19,32 @@ func (o Orientation) mirrored() (columns, rows bool) {
 const (
 	tagOrientation = 0x0112
 	typeShort      = 3
+	typeLong       = 4
 	maxEntries     = 512 // of a directory; cameras write a few dozen
 )
 
 // orientation finds the orientation in an EXIF block, which is a TIFF header
 // and its first directory. Whatever is not as the standard says counts as upright.
 func orientation(tiff []byte) Orientation {
+	o := Orientation(1)
+	directory(tiff, func(tag, typ uint16, value uint32) bool {
+		if tag != tagOrientation {
+			return true
+		}
+		if typ == typeShort && value >= 1 && value <= 8 {
+			o = Orientation(value)
+		}
+		return false
+	})
+	return o
+}
+
+// directory walks the first directory of a TIFF (TIFF 6.0, section 2) until f returns
+// false. The value is the first one, if it stands in the entry itself and is of typeShort
+// or typeLong, and of no meaning otherwise.
+func directory(tiff []byte, f func(tag, typ uint16, value uint32) bool) {
 	if len(tiff) < 8 {
-		return 1
+		return
 	}
 	var order binary.ByteOrder
 	switch string(tiff[:4]) {
@@ -35,25 +53,24 @@ func orientation(tiff []byte) Orientation {
 	case "MM\x00*":
 		order = binary.BigEndian
 	default:
-		return 1
+		return
 	}
 	at := uint64(order.Uint32(tiff[4:]))
 	if at+2 > uint64(len(tiff)) {
-		return 1
+		return
 	}
 	entries := tiff[at+2:]
 	n := int(order.Uint16(tiff[at:]))
 	for i := 0; i < min(n, maxEntries) && len(entries) >= 12*(i+1); i++ {
 		e := entries[12*i:]
-		if order.Uint16(e) != tagOrientation {
-			continue
+		value := order.Uint32(e[8:])
+		if order.Uint16(e[2:]) == typeShort {
+			value = uint32(order.Uint16(e[8:]))
 		}
-		if o := Orientation(order.Uint16(e[8:])); order.Uint16(e[2:]) == typeShort && o >= 1 && o <= 8 {
-			return o
+		if !f(order.Uint16(e), order.Uint16(e[2:]), value) {
+			return
 		}
-		return 1
 	}
-	return 1
 }
 
 // segments walks the marker segments of a JPEG up to the image data (ITU T.81,

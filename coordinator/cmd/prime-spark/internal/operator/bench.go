@@ -65,7 +65,7 @@ request is given up after --timeout.`,
 	flags.IntVar(&plan.Connections, "connections", 16, "connections, each with one request at a time")
 	flags.DurationVar(&plan.Duration, "duration", 10*time.Second, "how long to measure")
 	flags.DurationVar(&plan.Warmup, "warmup", time.Second, "how long to send before, uncounted")
-	flags.StringVar(&image, "image", "", "send this JPEG, PNG or WebP; - for standard input")
+	flags.StringVar(&image, "image", "", "send this JPEG, PNG, WebP, BMP or TIFF; - for standard input")
 	flags.BoolVar(&tensors, "tensors", false, "send made-up tensors even if the model takes images")
 	cli.JSON(cmd)
 	return cmd

@@ -231,7 +231,7 @@ func infer(w http.ResponseWriter, r *http.Request) {
 	case r.PathValue("model") != "blazeface":
 		oip.WriteError(w, problem.New(problem.NotFound, "There is blazeface.", "There is no model %s.", r.PathValue("model")))
 	case !bytes.HasPrefix(body, []byte("\xff\xd8")):
-		oip.WriteError(w, problem.New(problem.BadMedia, "Send a JPEG, PNG or WebP.", "That is no image."))
+		oip.WriteError(w, problem.New(problem.BadMedia, "Send a JPEG, PNG, WebP, BMP or TIFF.", "That is no image."))
 	default:
 		face := []byte(`{"label":"face","score":0.918,"box":[180.4,62.1,268,174]}`)
 		answer := oip.Response{Model: "blazeface", Outputs: []tensor.Tensor{tensor.FromBytes("detections", face)}}

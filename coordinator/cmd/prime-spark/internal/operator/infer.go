@@ -25,7 +25,7 @@ func inferCommand(s *session) *cobra.Command {
 	var raw bool
 	cmd := &cobra.Command{
 		Use: "infer IMAGE | --json FILE", Short: "Have a model look at an image",
-		Long: `Have a model look at a JPEG, PNG or WebP image, somewhere in the fleet, and print
+		Long: `Have a model look at a JPEG, PNG, WebP, BMP or TIFF image, somewhere in the fleet, and print
 what it finds. Boxes are x1,y1 to x2,y2 in pixels of the image. With --json, send
 a request of the Open Inference Protocol as it is and print the answer as it comes.`,
 		Example: "  prime-spark infer photo.jpg\n  prime-spark infer photo.jpg --model blazeface --raw\n  prime-spark infer --json request.json --model mnist",

@@ -31,7 +31,7 @@ func tasksSubmitCommand(s *session) *cobra.Command {
 	var f submission
 	cmd := &cobra.Command{
 		Use: "submit IMAGE | --noop DURATION", Short: "Have a model look at an image, whenever a node has time",
-		Long: `Have a model look at a JPEG, PNG or WebP image, whenever a node has time, and as often
+		Long: `Have a model look at a JPEG, PNG, WebP, BMP or TIFF image, whenever a node has time, and as often
 as it takes. An image may have 32 MiB. Standard output has the task's id alone, or with --wait the task and
 what the model found. Times are given as one to come, as in 2026-03-01T12:00:00Z,
 or as a duration from now, as in 10m. With --noop a node only waits for that long:
