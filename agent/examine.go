@@ -36,6 +36,7 @@ func Examine(ctx context.Context, cfg config.Config) doctor.Report {
 	for _, part := range []interface{ Checks() []doctor.Check }{
 		running,
 		doctor.Host{},
+		upsOf(cfg, running),
 		doctor.State{Dir: cfg.StateDir},
 		doctor.Membership{Dir: identityDir(cfg), Listen: cfg.HTTP.Listen, Gossip: cfg.Gossip.Listen, Running: func(context.Context) bool { return running.err == nil }},
 		accelerator,
@@ -49,6 +50,21 @@ func Examine(ctx context.Context, cfg config.Config) doctor.Report {
 		r.Facts["agent"] = running.node
 	}
 	return r
+}
+
+// upsOf is the UPS board of a node, as the configuration and the running agent know it.
+func upsOf(cfg config.Config, running runner) doctor.UPS {
+	u := doctor.UPS{Source: cfg.Battery.Source, Line: -1, DryRun: cfg.Power.DryRun}
+	if lineOf(cfg.Battery) != nil && cfg.Battery.Line.Bias == "up" {
+		u.Line = cfg.Battery.Line.Offset
+	}
+	if p := running.node.Vital.Power; running.err == nil && p.State != "" {
+		u.Running = "The agent acts by the battery, now " + strings.ReplaceAll(string(p.State), "_", " ")
+		if p.Charge != nil {
+			u.Running += fmt.Sprintf(" at %.0f %%", 100**p.Charge)
+		}
+	}
+	return u
 }
 
 // A runner is the agent that runs on this host, as it describes itself.

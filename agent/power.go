@@ -31,7 +31,7 @@ func newPower(cfg config.Config, samples *watch.Value[battery.Sample], b *brakes
 	return power.New(power.Config{
 		Rules: powerRules(cfg), Plans: power.Plans{OnBattery: cfg.Power.Actions.OnBattery, Low: cfg.Power.Actions.Low, Critical: cfg.Power.Actions.Critical},
 		DryRun: cfg.Power.DryRun, Dir: cfg.StateDir, Book: book, Sense: sense(samples), Effects: effects(cfg, b, host),
-		Machine: host, Goodbye: goodbye, Conditions: conditions, Log: log,
+		Machine: host, Goodbye: goodbye, Cut: cutter(cfg), Conditions: conditions, Log: log,
 		Entered: func(m power.Mode) { b.shed(cfg.Power, m) },
 	})
 }

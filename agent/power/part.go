@@ -43,8 +43,9 @@ type Config struct {
 	// Entered is told of each mode as it begins; may be nil. It is told what is in
 	// force: with DryRun, and while everything is blind, another one.
 	Entered func(Mode)
-	// Cut tells the board to cut the power once the host is down; nil if it cannot.
-	Cut        func(ctx context.Context) error
+	// Cut tells the board to cut the power once the host is down, or takes that back,
+	// since after a boot anew it must not; nil if it cannot.
+	Cut        func(ctx context.Context, on bool) error
 	Conditions *health.Registry
 	Log        *slog.Logger
 }
@@ -123,7 +124,9 @@ func (p *Part) step(ctx context.Context) {
 		p.staged = stage
 		p.cfg.Entered(stage)
 	}
-	p.effects.reconcile(ctx, p.cfg.Plans.of(stage), p.memory.Mode)
+	if p.memory.Mode != ShuttingDown || p.cfg.DryRun {
+		p.effects.reconcile(ctx, p.cfg.Plans.of(stage), p.memory.Mode)
+	}
 	p.conditions()
 	p.show()
 }
@@ -173,11 +176,18 @@ func (p *Part) act(ctx context.Context, a Action) {
 			log.Warn("the node would shut down now, and power.dry_run keeps it up")
 			return
 		}
+		// Nothing more is taken, and what is frozen has to end as well.
+		p.effects.reconcile(ctx, slices.DeleteFunc(p.effects.taken(), func(name string) bool { return name == FreezeUnits }), ShuttingDown)
 		p.goDown(ctx)
 	case Restart:
 		p.write(Entry{Page: Restarted, Mode: ShuttingDown, Why: a.Why}, true)
 		if p.cfg.DryRun {
 			return
+		}
+		if p.cfg.Cut != nil {
+			if err := p.cfg.Cut(ctx, false); err != nil {
+				log.Warn("the board was told to cut the power, and that was not taken back", "err", err)
+			}
 		}
 		if err := p.cfg.Machine.Reboot(ctx); err != nil {
 			log.Warn("the host goes down and may stay so, though the mains are back", "err", err, "remedy", "switch it on by hand, or let the board do so: see power.restarts in the config")
@@ -217,7 +227,7 @@ func (p *Part) goDown(ctx context.Context) {
 			cancel()
 		}
 		if p.cfg.Cut != nil {
-			if err := p.cfg.Cut(ctx); err != nil {
+			if err := p.cfg.Cut(ctx, true); err != nil {
 				log.Warn("the board was not told to cut the power after the shutdown", "err", err, "remedy", "switch it off by hand, or the halted node drains the battery")
 			}
 		}

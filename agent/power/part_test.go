@@ -87,7 +87,7 @@ func play(t *testing.T, dir, boot string, change func(*power.Config), story func
 				return s.sample
 			},
 			Goodbye: func(context.Context) error { return s.host.note("goodbye") },
-			Cut:     func(context.Context) error { return s.host.note("cut") },
+			Cut:     func(_ context.Context, on bool) error { return s.host.note(fmt.Sprintf("cut %v", on)) },
 		}
 		if change != nil {
 			change(&cfg)
@@ -181,7 +181,7 @@ func TestGoesDown(t *testing.T) {
 		}
 		pass(2 * time.Minute)
 		s.mode(power.ShuttingDown)
-		if got := s.host.told(); !strings.HasSuffix(words(got), "freeze_units true, goodbye, cut, off, off!, ") {
+		if got := s.host.told(); !strings.HasSuffix(words(got), "freeze_units true, freeze_units false, goodbye, cut true, off, off!, ") {
 			t.Errorf("did %s, want a goodbye, the cut, and to be switched off, at last with force", got)
 		}
 		if got := s.part.Status().Get().Words; !strings.HasPrefix(got, "OB FSD") {
@@ -201,7 +201,7 @@ func TestGoesDown(t *testing.T) {
 		if e := told[0].Evidence; e.Charge == nil || *e.Charge > 0.1 || len(e.Samples) == 0 || e.AC != power.ACNo {
 			t.Errorf("evidence %+v", told[0].Evidence)
 		}
-		if got := words(s.host.told()); got != "cap_cpu false, freeze_units false, " {
+		if got := words(s.host.told()); got != "cap_cpu false, " {
 			t.Errorf("after the boot: %s", got)
 		}
 	})
@@ -214,7 +214,23 @@ func TestEmergencySaysNoGoodbye(t *testing.T) {
 		pass(10 * time.Second)
 		s.say(false, 0.5, 3.1)
 		pass(20 * time.Second)
-		if got := words(s.host.told()); !strings.HasSuffix(got, "cut, off!, ") || strings.Contains(got, "goodbye") {
+		if got := words(s.host.told()); !strings.HasSuffix(got, "cut true, off!, ") || strings.Contains(got, "goodbye") {
+			t.Errorf("did %s", got)
+		}
+	})
+}
+
+// TestMainsOnTheWayDown: they boot the node anew, and the board keeps the power on.
+func TestMainsOnTheWayDown(t *testing.T) {
+	play(t, t.TempDir(), "a", nil, func(s *scene) {
+		pass(5 * time.Minute)
+		s.say(false, 0.5, 3.3)
+		pass(10 * time.Second)
+		s.say(false, 0.5, 3.1)
+		pass(15 * time.Second)
+		s.say(true, 0.5, 3.4)
+		pass(10 * time.Second)
+		if got := words(s.host.told()); !strings.HasSuffix(got, "cut true, off!, cut false, reboot, ") {
 			t.Errorf("did %s", got)
 		}
 	})

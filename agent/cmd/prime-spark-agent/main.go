@@ -20,6 +20,6 @@ that belongs to no cluster yet serves its own host; prime-spark-agent join makes
 part of one.`)
 	root.Example = "  prime-spark-agent run\n  prime-spark-agent infer photo.jpg"
 	root.PersistentFlags().String("config", config.Path, "configuration `file`; may be absent at its usual place")
-	root.AddCommand(runCommand(), joinCommand(), checkCommand(), inferCommand(), doctorCommand(), detectCommand(), explainCommand(), hailoCommand())
+	root.AddCommand(runCommand(), joinCommand(), checkCommand(), inferCommand(), doctorCommand(), detectCommand(), explainCommand(), hailoCommand(), powerCutCommand())
 	return root
 }
