@@ -25,6 +25,12 @@ var readings = []reading{
 	{"battery", "Battery", telemetry.Battery, "state_of_charge", " * 100", 0, component{Class: "battery", StateClass: "measurement", Unit: "%"}},
 	{"battery_voltage", "Battery cell voltage", telemetry.Battery, "volts", "", 2, component{Class: "voltage", StateClass: "measurement", Unit: "V", Category: diagnostic}},
 	{"power", "Power draw", telemetry.Battery, "load_watts", "", 1, component{Class: "power", StateClass: "measurement", Unit: "W"}},
+	{"battery_current", "Battery current", telemetry.Battery, "current_amps", "", 2, component{Class: "current", StateClass: "measurement", Unit: "A", Category: diagnostic}},
+	{"battery_temperature", "Battery temperature", telemetry.Battery, "temperature_celsius", "", 0, component{Class: "temperature", StateClass: "measurement", Unit: "°C", Category: diagnostic}},
+	{"supply_voltage", "Supply voltage", telemetry.Power, "supply_volts", "", 2, component{Class: "voltage", StateClass: "measurement", Unit: "V", Category: diagnostic}},
+	{"board_power", "Board power", telemetry.Power, "board_watts", "", 1, component{Class: "power", StateClass: "measurement", Unit: "W", Category: diagnostic}},
+	{"fan", "Fan speed", telemetry.Cooling, "fan_rpm", "", 0, component{StateClass: "measurement", Unit: "rpm", Category: diagnostic, Icon: "mdi:fan"}},
+	{"nvme_temperature", "NVMe temperature", telemetry.Cooling, "nvme_celsius", "", 0, component{Class: "temperature", StateClass: "measurement", Unit: "°C", Category: diagnostic}},
 	{"temperature", "Processor temperature", telemetry.Temperature, "", "", 1, component{Class: "temperature", StateClass: "measurement", Unit: "°C", Category: diagnostic}},
 	{"cpu", "Processor use", telemetry.CPU, "used", " * 100", 0, component{StateClass: "measurement", Unit: "%", Category: diagnostic, Icon: "mdi:cpu-64-bit"}},
 	{"load", "Load", telemetry.CPU, "load_1m", "", 2, component{StateClass: "measurement", Category: diagnostic, Icon: "mdi:gauge"}},
@@ -92,6 +98,10 @@ func (n Node) binaries(all map[string]component) {
 	_, mains := n.Streams[telemetry.Power].Value.Field("mains") // a Pi without a battery tells of its supply there
 	if battery || mains {
 		yes("mains", "Mains power", "plug", "value_json.power.mains | int(0) == 1", component{})
+		// A line that cannot be read is no loss of the mains: None is unknown.
+		mains := all["mains"]
+		mains.Template = "{{ None if value_json.power.mains is not defined else " + strings.TrimPrefix(mains.Template, "{{ ")
+		all["mains"] = mains
 		left := component{
 			Platform: "sensor", Name: "Battery time left", Class: "duration", StateClass: "measurement", Unit: "min",
 			Template: "{{ value_json.self.minutes_left | round(0) if value_json.self.minutes_left is defined else None }}",

@@ -36,8 +36,9 @@ var bare = telemetry.Newest{
 
 func full() telemetry.Newest {
 	all := telemetry.Newest{
-		telemetry.Battery:     sample(telemetry.Fields(map[string]float64{"state_of_charge": 0.8, "volts": 3.9, "load_watts": 5})),
-		telemetry.Power:       sample(telemetry.Fields(map[string]float64{"mains": 1})),
+		telemetry.Battery:     sample(telemetry.Fields(map[string]float64{"state_of_charge": 0.8, "volts": 3.9, "load_watts": 5, "current_amps": -1, "temperature_celsius": 25})),
+		telemetry.Power:       sample(telemetry.Fields(map[string]float64{"mains": 1, "supply_volts": 4.9, "board_watts": 5})),
+		telemetry.Cooling:     sample(telemetry.Fields(map[string]float64{"fan_rpm": 3000, "nvme_celsius": 45})),
 		telemetry.Temperature: sample(telemetry.Number(51.5, "°C")),
 		telemetry.Disk:        sample(telemetry.Fields(map[string]float64{"used": 0.1, "free_bytes": 1e10})),
 		telemetry.Network:     sample(telemetry.Fields(map[string]float64{"received_bytes_per_second": 1, "sent_bytes_per_second": 2})),

@@ -2,18 +2,14 @@ package sensors_test
 
 import (
 	"bytes"
-	"context"
 	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"primespark/agent/sensors"
-	"primespark/shared/firmware"
-	"primespark/shared/logs"
 	"primespark/shared/telemetry"
 )
 
@@ -31,22 +27,7 @@ func onPi(t *testing.T, supplied bool, story func(board, *sensors.Monitor, sheet
 	b.write("sys/class/hwmon/hwmon3/pwm1", "51\n")
 	b.write("sys/class/hwmon/hwmon4/name", "rp1_adc\n")
 	b.write("sys/class/hwmon/hwmon4/temp1_input", "47123\n")
-	synctest.Test(t, func(t *testing.T) {
-		seen, log := sheet{}, new(bytes.Buffer)
-		m := sensors.New(sensors.Config{
-			Every: 10 * time.Second, Path: b.dir, Proc: filepath.Join(b.dir, "proc"), Sys: filepath.Join(b.dir, "sys"),
-			Firmware: firmware.Mailbox{Path: filepath.Join(b.dir, "vcio")}, Supplied: supplied,
-		}, seen, logs.New(log, logs.Options{}))
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- m.Run(ctx) }()
-		pass(time.Second)
-		story(b, m, seen, log)
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	b.inBubble(sensors.Config{Supplied: supplied}, story)
 }
 
 func TestPi(t *testing.T) {

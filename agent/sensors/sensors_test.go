@@ -99,13 +99,16 @@ func (s sheet) last(stream telemetry.Stream, field string) float64 {
 
 // inBubble runs a monitor over the board while the story is told.
 func inBubble(t *testing.T, story func(board, *sensors.Monitor, sheet, *bytes.Buffer)) {
-	b := newBoard(t)
-	synctest.Test(t, func(t *testing.T) {
+	newBoard(t).inBubble(sensors.Config{}, story)
+}
+
+func (b board) inBubble(c sensors.Config, story func(board, *sensors.Monitor, sheet, *bytes.Buffer)) {
+	c.Every, c.Path = 10*time.Second, b.dir
+	c.Proc, c.Sys = filepath.Join(b.dir, "proc"), filepath.Join(b.dir, "sys")
+	c.Firmware.Path = filepath.Join(b.dir, "vcio")
+	synctest.Test(b.t, func(t *testing.T) {
 		seen, log := sheet{}, new(bytes.Buffer)
-		m := sensors.New(sensors.Config{
-			Every: 10 * time.Second, Path: b.dir, Proc: filepath.Join(b.dir, "proc"),
-			Sys: filepath.Join(b.dir, "sys"),
-		}, seen, logs.New(log, logs.Options{}))
+		m := sensors.New(c, seen, logs.New(log, logs.Options{}))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- m.Run(ctx) }()
