@@ -83,15 +83,15 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	if err != nil {
 		return err
 	}
+	held := newBrakes()
 	registry, err := models.New(models.Config{
-		Backends: backends, Stock: stock.models(), Results: results.models(), Shelf: shelf, Load: load, Dir: cfg.Models.Dir, Memory: int64(cfg.Models.Memory), Queue: cfg.Infer.Queue,
+		Backends: backends, Stock: stock.models(), Results: results.models(), Hold: held.cold, Shelf: shelf, Load: load, Dir: cfg.Models.Dir, Memory: int64(cfg.Models.Memory), Queue: cfg.Infer.Queue,
 		Log: part(log, "models"), Metrics: metrics,
 	})
 	if err != nil {
 		return err
 	}
 	host := sensors.New(sensors.Config{Every: cfg.Telemetry.Every.D(), Path: cfg.StateDir, Supplied: cfg.Battery.Source != "none"}, recorder, part(log, "sensors"))
-	held := newBrakes()
 	parts := append([]run.Part{conditions}, chip.parts(cfg.Telemetry.Every.D(), held.chip, recorder, conditions, part(log, "hailo"))...)
 	parts = append(parts, results.parts(out.Log)...)
 	parts = append(parts,
@@ -226,7 +226,9 @@ func (n node) able() (models []string) {
 		return nil
 	}
 	for _, m := range n.registry.Serving() {
-		models = append(models, m.Name)
+		if !m.Cold { // a task would be given back
+			models = append(models, m.Name)
+		}
 	}
 	return models
 }

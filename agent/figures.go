@@ -58,6 +58,9 @@ func (p powerFigures) Collect(out chan<- prometheus.Metric) {
 	}
 	v := p.vital()
 	for _, m := range v.Models {
+		if m.Cold {
+			continue
+		}
 		tell(descModel, 1, m.Name, m.Version, m.Backend)
 		if m.Millis > 0 {
 			tell(descLatency, m.Millis/1000, m.Name)

@@ -27,6 +27,15 @@ func newBrakes() *brakes {
 	return b
 }
 
+// cold says why no model is loaded that is not resident; nil if it is.
+func (b *brakes) cold() error {
+	if !b.loads.Load() {
+		return nil
+	}
+	return problem.New(problem.NotReady, "Ask another node, or wait for the mains; power.actions in the config says what is held back.",
+		"This node runs on battery and loads no models.")
+}
+
 // A frugal registry refuses what the node's power does not allow.
 type frugal struct {
 	*models.Registry
@@ -45,9 +54,10 @@ func (f frugal) Infer(ctx context.Context, name, version string, req infer.Reque
 // Load loads a model, unless that has to wait for the mains. One that is resident
 // may be loaded anew.
 func (f frugal) Load(ctx context.Context, name string) error {
-	if f.brakes.loads.Load() && !f.Ready(name, "") {
-		return problem.New(problem.NotReady, "Ask another node, or wait for the mains; power.actions in the config says what is held back.",
-			"This node runs on battery and loads no models.")
+	if !f.Ready(name, "") {
+		if err := f.brakes.cold(); err != nil {
+			return err
+		}
 	}
 	return f.Registry.Load(ctx, name)
 }

@@ -12,6 +12,9 @@
 // may take 64 MiB and 16 times the size of its file, and never more than is left of
 // models.memory.
 //
+// A model for which there is no room is cold: the first request has it loaded, and is told
+// when to come back; the one that was used longest ago makes room.
+//
 // The manifest's resources.deadline is how long one inference may take on the device,
 // without the wait for its turn; a request's own deadline holds besides.
 //

@@ -24,8 +24,12 @@ const imageName = "image"
 func (r *Registry) Infer(ctx context.Context, name, version string, req infer.Request) (infer.Response, error) {
 	l, err := r.find(name, version)
 	if err != nil {
+		if w := r.wake(name); w != nil {
+			return infer.Response{}, w
+		}
 		return infer.Response{}, err
 	}
+	l.used.Store(time.Now().UnixNano())
 	if !l.users.enter() {
 		_, err := r.find(name, version)
 		if err == nil { // replaced in this very moment

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"primespark/agent/infer"
@@ -39,6 +40,7 @@ type live struct {
 	buffers   sync.Pool        // of *buffers
 
 	users users
+	used  atomic.Int64 // when somebody asked for it last, in ns since 1970
 
 	standby standby // of a device's model
 }
@@ -60,8 +62,12 @@ func (l *live) retire() <-chan error {
 // Load loads a model from its package, or again if the package has changed; while
 // that is under way, and if it goes wrong, the old one still answers. The error
 // is a *problem.Error: NotFound without a package, Conflict if the package is
-// refused, NoCapacity if the memory does not do.
-func (r *Registry) Load(ctx context.Context, name string) error {
+// refused, NoCapacity if the memory does not do, even without those models that nobody
+// is using just now, which make room.
+func (r *Registry) Load(ctx context.Context, name string) error { return r.loadRoom(ctx, name, 0) }
+
+// loadOnce is Load without making room.
+func (r *Registry) loadOnce(ctx context.Context, name string) error {
 	if err := r.lock(ctx); err != nil {
 		return err
 	}
@@ -139,7 +145,8 @@ func (r *Registry) replace(ctx context.Context, name string, from source, anew b
 		return err
 	}
 	p.photo = nil // it has done its service
-	r.ready(name, l, down)
+	l.used.Store(time.Now().UnixNano())
+	r.ready(name, l, down, time.Since(start))
 	r.cfg.Log.Info("model ready", "model", name, "version", m.Version, "engine", l.engine,
 		"load_ms", time.Since(start).Milliseconds(), "infer_ms", float64(l.mean.Value().Microseconds())/1e3)
 	if old != nil {
@@ -156,15 +163,20 @@ func (r *Registry) begin(name, version string) *live {
 	if e, ok := r.models[name]; ok && e.live != nil {
 		return e.live
 	}
-	r.models[name] = &entry{status: model.Status{Name: name, Version: version, State: model.Loading, Reason: "being loaded"}}
+	since := time.Now()
+	if e, ok := r.models[name]; ok && !e.since.IsZero() {
+		since = e.since // when somebody asked for it
+	}
+	r.models[name] = &entry{since: since, status: model.Status{Name: name, Version: version, State: model.Loading, Reason: "being loaded"}}
 	return nil
 }
 
 // ready notes that l answers from now on. Passed is why an engine that comes
 // before its own does not, if that is out of service.
-func (r *Registry) ready(name string, l *live, passed error) {
+func (r *Registry) ready(name string, l *live, passed error, took time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.took[name] = took
 	e := &entry{status: model.Status{Name: name, Version: l.Version, State: model.Ready}, live: l}
 	if passed != nil {
 		e.down, e.status.Reason = true, l.engine+" answers, since "+passed.Error()
@@ -185,6 +197,7 @@ func (r *Registry) refuse(name string, err error) {
 	next.down = next.down || errors.Is(err, infer.ErrDown)
 	if e.live == nil {
 		next.status.State = model.Unavailable
+		next.cold = problem.Is(err, problem.NoCapacity) && !errors.Is(err, errNever) && r.crowded()
 	} else {
 		next.status.Reason = "a newer package was refused: " + err.Error()
 	}
@@ -397,7 +410,23 @@ func (r *Registry) room(name string, need, left int64) error {
 	if need <= left {
 		return nil
 	}
+	if need > r.cfg.Memory {
+		return r.noRoom(name, whole(need).String(), left, errNever)
+	}
 	return r.noRoom(name, whole(need).String(), left, nil)
+}
+
+// errNever tells that a model would not fit if it were alone.
+var errNever = errors.New("it is larger than models.memory")
+
+// crowded reports whether models are resident. The lock is held.
+func (r *Registry) crowded() bool {
+	for _, e := range r.models {
+		if e.live != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // noRoom is the problem of a model that needs more memory than is left.

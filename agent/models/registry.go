@@ -40,6 +40,7 @@ type Config struct {
 	Memory   int64                 // for all models together, in bytes; 0: no bound
 	Queue    int                   // requests that wait for an engine; 0: 16
 	Images   image.Limits          // zero: image.Default
+	Hold     func() error          // why no model is loaded for a request now; nil: go ahead
 	Results  Results               // that were computed before; nil: none are kept
 	Log      *slog.Logger          // nil: none
 	Metrics  prometheus.Registerer // nil: none
@@ -56,9 +57,11 @@ type Registry struct {
 	decoders *infer.Queue            // bounds how many images are decoded at a time
 	changing chan struct{}           // holds a token while a model is loaded or unloaded
 	settled  chan struct{}
+	waking   chan string // models that somebody asked for, to be loaded
 
 	mu     sync.RWMutex
 	models map[string]*entry
+	took   map[string]time.Duration // to load a model, the last time
 }
 
 // An entry is what is known of one model.
@@ -68,6 +71,10 @@ type entry struct {
 	// down says that the engine of a variant that comes before the one that answers,
 	// or of all, was out of service when the model was loaded.
 	down bool
+	// cold says that the package is here and only memory was lacking: a request has it
+	// loaded. Since is when that, or another loading, began.
+	cold  bool
+	since time.Time
 }
 
 // New returns a registry that holds nothing yet.
@@ -93,7 +100,9 @@ func New(cfg Config) (*Registry, error) {
 		decoders: infer.NewQueue("the image decoder", min(2, runtime.GOMAXPROCS(0)), cfg.Queue),
 		changing: make(chan struct{}, 1),
 		settled:  make(chan struct{}),
+		waking:   make(chan string, wakeful),
 		models:   map[string]*entry{},
+		took:     map[string]time.Duration{},
 	}
 	for _, b := range cfg.Backends {
 		slots := 1
@@ -119,7 +128,7 @@ func (r *Registry) Run(ctx context.Context) error {
 			break
 		}
 		// The reason is in the index and in the log.
-		if err := r.Load(ctx, name); problem.Is(err, problem.NotFound) {
+		if err := r.loadOnce(ctx, name); problem.Is(err, problem.NotFound) {
 			r.miss(name)
 		}
 	}
@@ -259,13 +268,17 @@ func (r *Registry) shelved(name string) model.Status {
 	return model.Status{Name: name, Version: "1", State: model.Unavailable, Reason: "in " + r.cfg.Shelf.Dir + ", and not loaded"}
 }
 
-// Serving lists the models that can answer, by name.
+// Serving lists the models that can answer, by name, those among them that the first
+// request has loaded.
 func (r *Registry) Serving() []fleet.Serving {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	var all []fleet.Serving
 	for _, name := range slices.Sorted(maps.Keys(r.models)) {
-		if l := r.models[name].live.able(); l != nil {
+		e := r.models[name]
+		if e.cold {
+			all = append(all, fleet.Serving{Name: name, Version: e.status.Version, Cold: true})
+		} else if l := e.live.able(); l != nil {
 			all = append(all, fleet.Serving{
 				Name: name, Version: l.Version, Backend: l.engine,
 				Millis: float64(l.mean.Value()) / float64(time.Millisecond),
@@ -290,6 +303,9 @@ func (r *Registry) Ready(name, version string) bool {
 func (r *Registry) Metadata(name, version string) (model.Metadata, error) {
 	l, err := r.find(name, version)
 	if err != nil {
+		if w := r.wake(name); w != nil { // whoever asks is about to use it
+			return model.Metadata{}, w
+		}
 		return model.Metadata{}, err
 	}
 	return model.Metadata{

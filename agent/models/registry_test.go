@@ -439,14 +439,13 @@ func TestMemoryIsBounded(t *testing.T) {
 	metrics := prometheus.NewRegistry()
 	r := started(t, models.Config{
 		Backends: []infer.Backend{engine("")}, Memory: 15 << 20, Metrics: metrics,
-		Embedded: map[string]models.Files{"pets": pets(), "quiet": replaced("name: pets", "name: quiet")},
+		Embedded: map[string]models.Files{"pets": pets(), "quiet": replaced("name: pets", "name: quiet"), "vast": edited("model.yaml", func(b []byte) []byte {
+			return []byte(strings.NewReplacer("name: pets", "name: vast", "memory: 10MiB", "memory: 16MiB").Replace(string(b)))
+		})},
 	})
-	err := r.Load(t.Context(), "quiet")
-	if !problem.Is(err, problem.NoCapacity) || !strings.Contains(err.Error(), "needs 10MiB, and 5MiB of 15MiB are left") {
-		t.Errorf("Load = %v, want NoCapacity", err)
-	}
-	if err := r.Unload(t.Context(), "pets"); err != nil {
-		t.Fatal(err)
+	err := r.Load(t.Context(), "vast")
+	if !problem.Is(err, problem.NoCapacity) || !strings.Contains(err.Error(), "needs 16MiB, and 5MiB of 15MiB are left") || !r.Ready("pets", "") {
+		t.Errorf("Load = %v, want NoCapacity, and nobody unloaded for what never fits", err)
 	}
 	if err := r.Load(t.Context(), "quiet"); err != nil {
 		t.Errorf("Load = %v, want room for it now", err)

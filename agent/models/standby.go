@@ -216,7 +216,7 @@ func (r *Registry) follow(ctx context.Context) {
 			watching.Go(func() { r.attend(ctx, d) })
 		}
 	}
-	<-ctx.Done()
+	r.attendCold(ctx)
 }
 
 // attend follows one device.

@@ -21,6 +21,13 @@ func (u *users) enter() bool {
 	return true
 }
 
+// busy reports whether somebody is there.
+func (u *users) busy() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.n > 0
+}
+
 func (u *users) leave() {
 	u.mu.Lock()
 	u.n--

@@ -124,6 +124,9 @@ func (a *API) gossiped() []wire.ModelRow {
 			continue
 		}
 		for _, s := range n.Vital.Models {
+			if s.Cold { // the agent's own index has the reason
+				continue
+			}
 			rows = add(rows, n.Name, model.Status{Name: s.Name, Version: s.Version, State: model.Ready})
 		}
 	}

@@ -55,6 +55,7 @@ type Candidate struct {
 	Queue    int     // requests that the agent says are waiting
 	Sent     int     // requests that this coordinator has under way there
 	Millis   float64 // of one inference
+	Cold     bool    // it has the model on its disk, and loads it when it is asked
 	Assumed  bool    // Millis is that of the fastest agent: this one has not run the model yet
 	Supply   supply  // of power, which makes the score larger where it is short
 	Over     string  // the agent that lost the draw of two, for the first candidate
@@ -65,6 +66,9 @@ func (c Candidate) Explain() wire.Candidate {
 	reason := fmt.Sprintf("%d before this one, %.1f ms each", c.before(), c.Millis)
 	if c.Assumed {
 		reason += " (assumed, it has not run the model yet)"
+	}
+	if c.Cold {
+		reason += "; it has to load the model first"
 	}
 	if words := c.Supply.words(); words != "" {
 		reason += "; " + words
@@ -97,7 +101,7 @@ func Choose(r Request) Choice {
 			continue
 		}
 		c.Candidates = append(c.Candidates, Candidate{
-			Node: n.Name, API: n.API, Millis: serving.Millis,
+			Node: n.Name, API: n.API, Millis: serving.Millis, Cold: serving.Cold,
 			InFlight: n.Vital.InFlight, Queue: n.Vital.Queue, Sent: r.Sent[n.Name], Supply: supplyOf(n.Vital.Power),
 		})
 	}
@@ -108,8 +112,18 @@ func Choose(r Request) Choice {
 	}
 	slices.SortFunc(c.Rejected, func(a, b wire.Rejected) int { return strings.Compare(a.Node, b.Node) })
 	score(c.Candidates)
-	order(c.Candidates, r.Draw)
+	warm := len(slices.DeleteFunc(slices.Clone(c.Candidates), func(c Candidate) bool { return c.Cold }))
+	slices.SortStableFunc(c.Candidates, func(a, b Candidate) int { return cmp.Compare(rank(a), rank(b)) })
+	order(c.Candidates[:warm], r.Draw) // those that have to load it come after all others
+	order(c.Candidates[warm:], r.Draw)
 	return c
+}
+
+func rank(c Candidate) int {
+	if c.Cold {
+		return 1
+	}
+	return 0
 }
 
 // able returns how n serves the model, or why it cannot.
