@@ -122,3 +122,31 @@ func TestGRPCStreamAtTheGateway(t *testing.T) {
 		t.Errorf("the stream ends with %v, want UNAVAILABLE", err)
 	}
 }
+
+// A node's certificate opens gRPC as it opens REST, for as long as the node is a member.
+func TestGRPCByCertificate(t *testing.T) {
+	for name, test := range map[string]struct {
+		who   string
+		major int
+		http  int
+		rpc   string
+	}{
+		"a member":             {"agent/pi-1", 2, 200, "0"},
+		"one not yet approved": {"agent/pi-2", 2, 200, "7"},
+		"a stranger":           {"agent/pi-9", 2, 200, "7"},
+		"nobody":               {"", 2, 200, "16"},
+		"over HTTP/1.1":        {"agent/pi-1", 1, 505, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			r := l.as(test.who, "POST", rpctest.Service+"ServerLive", "\x00\x00\x00\x00\x00")
+			r.Header.Set("Content-Type", "application/grpc")
+			r.ProtoMajor = test.major
+			res := l.do(r).Result()
+			defer res.Body.Close()
+			if got := res.Trailer.Get("Grpc-Status"); res.StatusCode != test.http || got != test.rpc {
+				t.Errorf("%d, status %q %s, want %d, %q", res.StatusCode, got, res.Trailer.Get("Grpc-Message"), test.http, test.rpc)
+			}
+		})
+	}
+}
