@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"primespark/shared/rig"
+	"primespark/shared/rigtest"
 )
 
 // TestPrometheusScrapes has a real Prometheus scrape a coordinator and an agent that
@@ -32,7 +33,7 @@ func TestPrometheusScrapes(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
-	r := realFleet(ctx, t)
+	r := rigtest.Start(ctx, t, rig.Options{Coordinators: 1, Agents: 1, MQTT: "sparkplug"})
 	server := startPrometheus(ctx, t, program, map[string]string{"coordinator": r.Coordinators[0].Loopback, "agent": r.Agents[0].Loopback})
 	for _, want := range []string{
 		`up{job="coordinator"} == 1`,
@@ -43,29 +44,6 @@ func TestPrometheusScrapes(t *testing.T) {
 	} {
 		server.until(ctx, t, want)
 	}
-}
-
-// realFleet builds the daemons and runs one of each.
-func realFleet(ctx context.Context, t *testing.T) *rig.Rig {
-	t.Helper()
-	bin := t.TempDir()
-	build := exec.CommandContext(ctx, "go", "build", "-o", bin+"/", "primespark/agent/cmd/prime-spark-agent", "primespark/coordinator/cmd/prime-spark-coordinator")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the daemons: %v\n%s", err, out)
-	}
-	r, err := rig.New(rig.Options{Bin: bin, Coordinators: 1, Agents: 1, MQTT: "sparkplug", Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := r.Start(ctx, func(string) {}); err != nil {
-		t.Fatal(err)
-	}
-	return r
 }
 
 // A scraper is a Prometheus that runs.

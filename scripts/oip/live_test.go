@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"primespark/shared/rig"
+	"primespark/shared/rigtest"
 	"primespark/shared/testphoto"
 )
 
@@ -32,7 +33,10 @@ func TestIndependentClient(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	dir := install(ctx, t)
-	r := daemons(ctx, t)
+	r := rigtest.Start(ctx, t, rig.Options{Coordinators: 1, Agents: 1})
+	if _, err := r.Healthy(ctx, blazeface); err != nil {
+		t.Fatal(err)
+	}
 	token, ca := r.Access()
 	write(t, filepath.Join(dir, "token"), []byte(token))
 	write(t, filepath.Join(dir, "ca.pem"), ca)
@@ -86,30 +90,4 @@ func write(t *testing.T, path string, b []byte) {
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// daemons builds the programs and runs one of each.
-func daemons(ctx context.Context, t *testing.T) *rig.Rig {
-	t.Helper()
-	bin := t.TempDir()
-	build := exec.CommandContext(ctx, "go", "build", "-o", bin+"/", "primespark/agent/cmd/prime-spark-agent", "primespark/coordinator/cmd/prime-spark-coordinator")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the daemons: %v\n%s", err, out)
-	}
-	r, err := rig.New(rig.Options{Bin: bin, Coordinators: 1, Agents: 1, Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := r.Start(ctx, func(string) {}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := r.Healthy(ctx, blazeface); err != nil {
-		t.Fatal(err)
-	}
-	return r
 }
