@@ -54,6 +54,7 @@ func BenchmarkAgainstNode(b *testing.B) {
 	}
 	header := http.Header{}
 	body.SetHeaders(header)
+	header.Set("Cache-Control", "no-store") // the same tensor each time
 	agent := sender{url: "http://" + ours + oip.InferPath(blazeface.Name, ""), header: header, body: body.Bytes}
 	node := sender{url: "http://" + address, body: raw}
 	for _, clients := range []int{1, 8, 64} {

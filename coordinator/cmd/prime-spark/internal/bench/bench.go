@@ -35,6 +35,7 @@ type Job struct {
 	Model   string
 	Body    oip.Body      // of each request
 	Timeout time.Duration // of one request; it travels along as its deadline
+	Cached  bool          // results of before will do; otherwise each is computed
 	Plan    Plan
 }
 
@@ -48,6 +49,7 @@ type Report struct {
 	Sent        uint64             `json:"sent"`
 	Unsent      uint64             `json:"unsent"` // due, and never sent for want of a free connection
 	Good        uint64             `json:"good"`
+	Cached      uint64             `json:"cached"` // of the good: results of before
 	Failed      map[string]uint64  `json:"failed"` // by the code of the problem
 	Throughput  float64            `json:"good_per_s"`
 	Latency     Spread             `json:"latency_ms"` // of the good, from when each was due
@@ -138,6 +140,9 @@ func Run(ctx context.Context, client *http.Client, j Job) (*Report, error) {
 	r.Seconds = math.Round(result.Took.Seconds()*1000) / 1000
 	r.Sent, r.Unsent, r.Good, r.Failed = result.Sent, result.Unsent, result.Service.Count(), result.Failed
 	r.Throughput = math.Round(result.Throughput()*100) / 100
+	if run.answered > 0 { // the warm-up has its share
+		r.Cached = uint64(math.Round(float64(run.hits) * float64(r.Good) / float64(run.answered)))
+	}
 	r.Latency, r.Service = spread(&result.Latency), spread(&result.Service)
 	for step, sum := range r.Steps {
 		r.Steps[step] = math.Round(1000*sum/float64(run.answered)) / 1000
@@ -181,6 +186,7 @@ type running struct {
 	mu       sync.Mutex
 	report   Report
 	answered uint64 // good answers, those of the warm-up included
+	hits     uint64 // of them, results of before
 	last     error  // of a request that failed
 }
 
@@ -194,6 +200,9 @@ func (r *running) send(ctx context.Context, worker int) error {
 	}
 	r.answered++
 	r.report.Nodes[res.Get(wire.HeaderNode)]++
+	if res.Get(wire.HeaderCache) == "hit" {
+		r.hits++
+	}
 	for _, timing := range res.Values(wire.HeaderTiming) {
 		for step, ms := range steps(timing) {
 			r.report.Steps[step] += ms
@@ -210,6 +219,9 @@ func (r *running) ask(ctx context.Context, client *http.Client) (http.Header, er
 	}
 	r.Body.SetHeaders(req.Header)
 	req.Header.Set(wire.HeaderDeadline, strconv.FormatInt(max(1, r.Timeout.Milliseconds()), 10))
+	if !r.Cached {
+		req.Header.Set("Cache-Control", "no-store")
+	}
 	if r.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+r.Token)
 	}

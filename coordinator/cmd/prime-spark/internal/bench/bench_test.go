@@ -57,7 +57,7 @@ func TestRun(t *testing.T) {
 	peers, n := map[string]bool{}, 0
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
-		if err != nil || string(body) != "photo" || r.Header.Get(oip.HeaderLength) != "0" || r.Header.Get("Authorization") != "Bearer t" || r.Header.Get(wire.HeaderDeadline) != "2000" {
+		if err != nil || string(body) != "photo" || r.Header.Get(oip.HeaderLength) != "0" || r.Header.Get("Authorization") != "Bearer t" || r.Header.Get(wire.HeaderDeadline) != "2000" || r.Header.Get("Cache-Control") != "no-store" {
 			t.Errorf("got %q, %v, %v", body, r.Header, err)
 		}
 		mu.Lock()
@@ -89,7 +89,7 @@ func TestRun(t *testing.T) {
 	if !maps.Equal(r.Steps, map[string]float64{"queue": 1, "infer": 3.5, "gateway": 2}) {
 		t.Errorf("steps %v", r.Steps)
 	}
-	if len(peers) != 3 {
+	if len(peers) < 3 { // one that breaks is made anew
 		t.Errorf("%d connections, want 3", len(peers))
 	}
 	if r.Latency.P50 <= 0 || r.Latency.Max < r.Latency.P999 || r.Throughput <= 0 {

@@ -13,7 +13,6 @@ import (
 	"primespark/coordinator/cmd/prime-spark/internal/bench"
 	"primespark/shared/cli"
 	"primespark/shared/model"
-	"primespark/shared/oip"
 	"primespark/shared/testphoto"
 	"primespark/shared/wire"
 )
@@ -28,7 +27,7 @@ const (
 func benchCommand(s *session) *cobra.Command {
 	plan := bench.Plan{}
 	var image string
-	var tensors bool
+	var tensors, cached bool
 	cmd := &cobra.Command{
 		Use: "bench MODEL", Short: "Measure how fast a model answers, under a load of your choice",
 		Long: `Measure how fast a model answers, through the gateway or, with --server, an agent.
@@ -57,7 +56,7 @@ request is given up after --timeout.`,
 			case tensors && image != "":
 				return cli.Misuse(cmd, "--tensors and --image say two things; give one of them.")
 			}
-			return benchModel(cmd, s, args[0], image, tensors, plan)
+			return benchModel(cmd, s, image, tensors, bench.Job{Model: args[0], Cached: cached, Timeout: s.timeout, Plan: plan})
 		},
 	}
 	flags := cmd.Flags()
@@ -66,6 +65,7 @@ request is given up after --timeout.`,
 	flags.DurationVar(&plan.Duration, "duration", 10*time.Second, "how long to measure")
 	flags.DurationVar(&plan.Warmup, "warmup", time.Second, "how long to send before, uncounted")
 	flags.StringVar(&image, "image", "", "send this JPEG, PNG, WebP, BMP or TIFF; - for standard input")
+	flags.BoolVar(&cached, "cached", false, "let results of before answer; otherwise each is computed")
 	flags.BoolVar(&tensors, "tensors", false, "send made-up tensors even if the model takes images")
 	cli.JSON(cmd)
 	return cmd
@@ -77,7 +77,7 @@ type target struct {
 	meta   model.Metadata
 }
 
-func benchModel(cmd *cobra.Command, s *session, name, image string, tensors bool, plan bench.Plan) error {
+func benchModel(cmd *cobra.Command, s *session, image string, tensors bool, job bench.Job) error {
 	var photo []byte
 	if image != "" {
 		var err error
@@ -86,31 +86,29 @@ func benchModel(cmd *cobra.Command, s *session, name, image string, tensors bool
 		}
 	}
 	at, err := ask(cmd, s, "asking for the model", func(ctx context.Context, c *wire.Client) (target, error) {
-		m, err := c.Model(ctx, name)
+		m, err := c.Model(ctx, job.Model)
 		return target{c, m}, err
 	})
 	if err != nil {
 		return err
 	}
-	var body oip.Body
 	switch {
 	case photo != nil:
-		body = bench.Photo(photo)
+		job.Body = bench.Photo(photo)
 	case at.meta.Image && !tensors:
-		body = bench.Photo(testphoto.Astronaut())
+		job.Body = bench.Photo(testphoto.Astronaut())
 	default:
-		if body, err = bench.Tensors(at.meta); err != nil {
+		if job.Body, err = bench.Tensors(at.meta); err != nil {
 			return err
 		}
 	}
 	pace := "as fast as possible"
-	if plan.Rate > 0 {
-		pace = fmt.Sprintf("%g requests a second", plan.Rate)
+	if job.Plan.Rate > 0 {
+		pace = fmt.Sprintf("%g requests a second", job.Plan.Rate)
 	}
-	stop := cli.Progress(cmd, fmt.Sprintf("sending %s for %v", pace, plan.Warmup+plan.Duration))
-	report, err := bench.Run(cmd.Context(), at.client.HTTP, bench.Job{
-		Server: at.client.Base(), Token: at.client.Token, Model: name, Body: body, Timeout: s.timeout, Plan: plan,
-	})
+	stop := cli.Progress(cmd, fmt.Sprintf("sending %s for %v", pace, job.Plan.Warmup+job.Plan.Duration))
+	job.Server, job.Token = at.client.Base(), at.client.Token
+	report, err := bench.Run(cmd.Context(), at.client.HTTP, job)
 	stop()
 	if err != nil {
 		return err
@@ -129,6 +127,9 @@ func showReport(out *cli.Out, r *bench.Report) {
 	}
 	out.Line("%s at %s: %d connections, %s, for %.1f s", r.Model, r.Server, r.Connections, pace, r.Seconds)
 	out.Line("%d answered well, %.1f a second; %d failed", r.Good, r.Throughput, r.Sent-r.Good)
+	if r.Cached > 0 {
+		out.Line("%d of them by results of before", r.Cached)
+	}
 	if r.Unsent > 0 {
 		out.Line("%s", cli.Warn(fmt.Sprintf("%d were due and never sent: the server does not keep up with this rate.", r.Unsent)))
 	}
