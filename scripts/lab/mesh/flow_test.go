@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -209,11 +210,27 @@ func (l *lab) child(t *testing.T, host, env string) {
 	start(t, l.command(t, host, env))
 }
 
+// parent does things on one thread that lives as long as this process: the kernel
+// sends a child its death signal when the thread ends that started it (prctl(2),
+// PR_SET_PDEATHSIG), and threads of Go end when a goroutine that has locked one does.
+var parent = sync.OnceValue(func() chan<- func() {
+	work := make(chan func())
+	go func() { // ends with the process
+		runtime.LockOSThread()
+		for f := range work {
+			f()
+		}
+	}()
+	return work
+})
+
 // start starts a process that ends with the test, and with this process.
 func start(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	started := make(chan error)
+	parent() <- func() { started <- cmd.Start() }
+	if err := <-started; err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -1,6 +1,7 @@
 package mesh_test
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"os/exec"
@@ -60,7 +61,7 @@ func TestKernel(t *testing.T) {
 	}
 	for _, script := range []string{
 		"cd /tmp && CI=true PRIME_SPARK_TEST_WIREGUARD=kernel /lab/device.test -test.v 2>&1",
-		"cd /tmp && CI=true " + labEnv + "=short " + programEnv + "=/lab/prime-spark-mesh " + backendEnv + "=kernel /lab/mesh.test -test.v -test.parallel 1 -test.timeout 20m 2>&1",
+		"cd /tmp && CI=true " + labEnv + "=short " + programEnv + "=/lab/prime-spark-mesh " + backendEnv + "=kernel /lab/mesh.test -test.v -test.run '" + cmp.Or(os.Getenv("KERNEL_TESTS"), ".") + "' -test.parallel 1 -test.timeout 20m 2>&1",
 	} {
 		out, err := m.Sh(ctx, script)
 		t.Log(out)

@@ -220,3 +220,16 @@ func TestDirect(t *testing.T) {
 		})
 	}
 }
+
+// TestUse has a node leave the hub that it prefers, to change its key there: it is
+// not gone back to before its time.
+func TestUse(t *testing.T) {
+	a, b := choice.Hub{Name: "a", Priority: 2}, choice.Hub{Name: "b", Priority: 1}
+	s := newScene(10*time.Second, a, b)
+	s.play(5*time.Minute, "ab", "ab")
+	s.c.Use("b", s.now)
+	s.play(2*time.Minute, "ab", "ab")
+	if got := strings.Join(s.log, "; "); got != "0s a: the first to answer; 6m10s a: preferred, and stable again" {
+		t.Error(got)
+	}
+}

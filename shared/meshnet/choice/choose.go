@@ -258,8 +258,16 @@ func (c *Chooser) Alone() bool {
 // Active is the hub that was chosen last.
 func (c *Chooser) Active() string { return c.active }
 
-// Use makes hub the active one, for a node that changes its key there last.
-func (c *Chooser) Use(hub string) { c.active = hub }
+// Use makes hub the active one, for a node that changes its keys. The others have to
+// be stable for their time again before one of them takes over.
+func (c *Chooser) Use(hub string, now time.Time) {
+	c.active = hub
+	for _, p := range c.paths {
+		if !p.good.IsZero() {
+			p.good = now
+		}
+	}
+}
 
 // answer notes how a probe ended.
 func (p *Path) answer(sent time.Time, rtt time.Duration, ok bool, misses int) {

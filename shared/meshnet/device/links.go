@@ -211,6 +211,9 @@ func (m *Manager) configure(want Link) error {
 			c.Peers, changed = append(c.Peers, one), true
 		}
 	}
+	// Addresses go from one peer to another one in one step if the one that gets them
+	// comes first.
+	slices.SortStableFunc(c.Peers, func(a, b wgtypes.PeerConfig) int { return len(b.AllowedIPs) - len(a.AllowedIPs) })
 	for key := range peers {
 		c.Peers, changed = append(c.Peers, wgtypes.PeerConfig{PublicKey: key, Remove: true}), true
 	}

@@ -306,11 +306,19 @@ func (h *Helper) round(ctx context.Context, now time.Time) {
 	}
 	if !now.Before(h.due.observe) {
 		h.due.observe = now.Add(observeEvery)
+		if h.changing(now) {
+			h.due.observe = now // a hub lets a new key in as soon as it was used
+		}
 		h.observe(now)
 	}
 	h.decide(now)
 	h.probe(ctx, now)
 	h.tell(now)
+}
+
+// changing reports whether some node has two keys that count.
+func (h *Helper) changing(now time.Time) bool {
+	return slices.ContainsFunc(h.wanted.Map.Nodes, func(n mesh.Node) bool { return len(n.Keys) > 1 && len(n.Good(now)) > 1 })
 }
 
 // decide draws the consequences of what is known.

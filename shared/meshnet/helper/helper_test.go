@@ -384,7 +384,7 @@ func TestNewKey(t *testing.T) {
 		w.mu.Lock()
 		w.shake = true
 		w.mu.Unlock()
-		time.Sleep(5 * time.Second)
+		time.Sleep(7 * time.Second)
 		if !key("psm0") || w.by() != "psm1" {
 			t.Errorf("new key at the hub that counted: %v, packets by %q", key("psm0"), w.by())
 		}

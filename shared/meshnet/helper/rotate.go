@@ -19,6 +19,7 @@ type rotation struct {
 	since time.Time
 	link  string    // the one that got the new key last
 	moved time.Time // when
+	left  time.Time // when packets were taken off the last link with the old key
 }
 
 // usable is the newest generation that both this node and the map have; 0 if none.
@@ -81,6 +82,9 @@ func (h *Helper) rotate(now time.Time) {
 		}
 		return
 	}
+	if now.Sub(h.rotating.left) < observeEvery {
+		return
+	}
 	active := n.HubLink(h.chooser.Active())
 	if l := h.rotating.link; l != "" && l != n.DirectLink() && !h.works(n, l) && now.Sub(h.rotating.moved) < time.Minute {
 		return // until the hub has accepted the new key there
@@ -98,7 +102,8 @@ func (h *Helper) rotate(now time.Time) {
 	if old(active) {
 		for hub := range h.index {
 			if l := n.HubLink(hub); l != active && h.works(n, l) {
-				h.chooser.Use(hub) // its turn comes in the next round, when the routes have changed
+				h.chooser.Use(hub, now)
+				h.rotating.left = now // its turn comes when the packets under way have arrived
 				return
 			}
 		}
