@@ -35,6 +35,11 @@ func told(results []doctor.Result) string {
 	return b.String()
 }
 
+// adc is what a Pi's power chip measures, some of it.
+func adc(volts float64) string {
+	return fmt.Sprintf("VDD_CORE_A current(7)=2.0A\nVDD_CORE_V volt(15)=1.0V\nEXT5V_V volt(24)=%.2fV\n", volts)
+}
+
 // TestHost goes through what a board may be like.
 func TestHost(t *testing.T) {
 	pi := hosttest.Good().With("proc/device-tree/model", "Raspberry Pi 5 Model B Rev 1.0\x00",
@@ -52,6 +57,10 @@ func TestHost(t *testing.T) {
 		"undervoltage since":     {tree: pi.With(throttled, "0x50000\n")},
 		"only the voltage alarm": {tree: pi.Without(throttled).With("sys/class/hwmon/hwmon2/in0_lcrit_alarm", "1\n")},
 		"voltage alarm, fine":    {tree: pi.Without(throttled)},
+		"the firmware's mailbox": {tree: pi.Without(throttled).With("dev/vcio/get_throttled", "throttled=0x5\n", "dev/vcio/pmic_read_adc", adc(4.95))},
+		"weak input":             {tree: pi.With("dev/vcio/pmic_read_adc", adc(4.76))},
+		"bad input":              {tree: pi.With("dev/vcio/pmic_read_adc", adc(4.6))},
+		"input not told":         {tree: pi.With("dev/vcio/pmic_read_adc", "much")},
 		"warm":                   {tree: pi.With("sys/class/thermal/thermal_zone0/temp", "81200\n")},
 		"hot":                    {tree: pi.With("sys/class/thermal/thermal_zone0/temp", "86000\n")},
 		"nonsense":               {tree: pi.With("sys/class/thermal/thermal_zone0/temp", "warm\n", throttled, "no\n").Without("sys/class/hwmon")},

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"primespark/shared/firmware"
 )
 
 // A Host is where the checks of the host look. Tests give a tree of their own.
@@ -44,6 +47,7 @@ func (h Host) Checks() []Check {
 		{"host", "machine", h.machine},
 		{"host", "temperature", h.temperature},
 		{"power", "supply and throttling", h.throttled},
+		{"power", "input", h.supply},
 		{"time", "clock", h.clock},
 	}
 }
@@ -90,31 +94,61 @@ func (h Host) temperature(context.Context) []Result {
 	return one(OK, fmt.Sprintf("The processor has %.0f °C", hottest), "")
 }
 
-// The bits of get_throttled; the same 16 bits higher up say that it happened
-// since boot (Raspberry Pi documentation, vcgencmd).
-var throttleBits = []struct {
-	bit  uint64
-	now  string
-	then string
-}{
-	{1 << 0, "the supply voltage is too low", "the supply voltage was too low"},
-	{1 << 1, "the processor's speed is capped", "the processor's speed was capped"},
-	{1 << 2, "the processor is throttled", "the processor was throttled"},
-	{1 << 3, "the soft temperature limit is active", "the soft temperature limit was active"},
+// What the firmware's flags mean, in the order of their bits.
+var throttleBits = []struct{ now, then string }{
+	{"the supply voltage is too low", "the supply voltage was too low"},
+	{"the processor's speed is capped", "the processor's speed was capped"},
+	{"the processor is throttled", "the processor was throttled"},
+	{"the soft temperature limit is active", "the soft temperature limit was active"},
+}
+
+// word is what the firmware says of throttling, by the kernel where it shows it, else
+// by the mailbox.
+func (h Host) word() (firmware.Throttle, error) {
+	for _, path := range h.glob("sys/devices/platform/*/*firmware/get_throttled") {
+		if w, err := firmware.ParseThrottle(h.line(path)); err == nil {
+			return w, nil
+		}
+	}
+	return h.firmware().Throttled()
+}
+
+func (h Host) firmware() firmware.Mailbox {
+	return firmware.Mailbox{Path: filepath.Join("/", h.Root, firmware.Device)}
+}
+
+// Limits of the voltage at the input of a Pi 5. A good supply gives 4.9 V and more; at
+// 4.63 V the firmware throttles.
+const (
+	weakVolts = 4.80
+	badVolts  = 4.70
+)
+
+// supply asks the power chip, which a Pi 5 has.
+func (h Host) supply(context.Context) []Result {
+	s, err := h.firmware().Supply()
+	const remedy = "Use the 27 W USB-C supply (5 V, 5 A) and a short cable. On a UPS board: charge it, and look at the contacts of its pogo pins."
+	switch {
+	case errors.Is(err, firmware.ErrNone):
+		return nil
+	case err != nil:
+		return one(Info, "The firmware does not tell about the supply: "+err.Error()+".", "Run it with sudo.")
+	case s.Volts < badVolts:
+		return one(Fault, fmt.Sprintf("The 5 V input has %.2f V, and the board draws %.1f W.", s.Volts, s.Watts), remedy)
+	case s.Volts < weakVolts:
+		return one(Warning, fmt.Sprintf("The 5 V input has %.2f V, and the board draws %.1f W.", s.Volts, s.Watts), remedy)
+	}
+	return one(OK, fmt.Sprintf("The 5 V input has %.2f V, and the board draws %.1f W", s.Volts, s.Watts), "")
 }
 
 func (h Host) throttled(context.Context) []Result {
 	const remedy = "Use the 27 W USB-C supply (5 V, 5 A) and a short cable; look at the temperature, too."
-	for _, path := range h.glob("sys/devices/platform/*/*firmware/get_throttled") {
-		bits, err := strconv.ParseUint(strings.TrimPrefix(h.line(path), "0x"), 16, 64)
-		if err != nil {
-			continue
-		}
+	if w, err := h.word(); err == nil {
 		var now, then []string
-		for _, t := range throttleBits {
-			if bits&t.bit != 0 {
+		for bit, t := range throttleBits {
+			if w.Now(bit) {
 				now = append(now, t.now)
-			} else if bits&(t.bit<<16) != 0 {
+			} else if w.SinceBoot(bit) {
 				then = append(then, t.then)
 			}
 		}

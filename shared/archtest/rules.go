@@ -101,6 +101,7 @@ var PrimeSpark = Rules{
 		"github.com/spf13/cobra":              {"shared/cli", "agent/cmd", "coordinator/cmd", "shared/meshnet/cmd"},
 		"github.com/spf13/pflag":              {"shared/cli"},
 		"golang.org/x/term":                   {"shared/cli"},
+		"rsc.io/qr":                           {"coordinator/cmd/prime-spark/internal/qrcode"},
 		"github.com/zeebo/xxh3":               {"hailo/hef"},
 		"golang.org/x/image":                  {"agent/infer/image"},
 		"periph.io/x/conn":                    {"agent/battery/i2cdev"},

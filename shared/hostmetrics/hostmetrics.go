@@ -1,6 +1,7 @@
 // Package hostmetrics tells Prometheus how the host fares: processor, memory,
-// disks, file systems, network, temperature, throttling and clock. It covers
-// what people use of node_exporter, so that a Pi needs no second agent.
+// disks, file systems, network, temperature, throttling and clock, and of a
+// Raspberry Pi the supply and the fan. It covers what people use of node_exporter,
+// so that a Pi needs no second agent.
 //
 // It reads Linux's /proc and /sys when it is scraped and keeps nothing. What a
 // host does not have, as most virtual machines have no thermal sensor, is left
@@ -14,17 +15,22 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/procfs"
+
+	"primespark/shared/firmware"
 )
 
 // Config says where to read. The zero value reads the real host.
 type Config struct {
 	Proc string // in place of /proc
 	Sys  string // in place of /sys
+
+	Firmware firmware.Mailbox // of a Raspberry Pi
 }
 
 // A Collector reads the host at each scrape. It is safe to share.
 type Collector struct {
 	proc, sys string
+	firmware  firmware.Mailbox
 	fs        procfs.FS
 	disks     Disks
 }
@@ -47,7 +53,7 @@ func New(c Config) (*Collector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Collector{c.Proc, c.Sys, fs, disks}, nil
+	return &Collector{c.Proc, c.Sys, c.Firmware, fs, disks}, nil
 }
 
 // readers are what there is to read, by the name that readable bears.
@@ -64,6 +70,8 @@ var readers = []struct {
 	{"network", (*Collector).network},
 	{"temperature", (*Collector).temperature},
 	{"throttle", (*Collector).throttle},
+	{"supply", (*Collector).supply},
+	{"fan", (*Collector).fan},
 	{"time", (*Collector).time},
 	{"info", (*Collector).info},
 }

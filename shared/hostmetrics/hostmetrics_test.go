@@ -49,6 +49,10 @@ func TestPi(t *testing.T) {
 		`primespark_host_throttled{reason="throttled"} 0`,
 		`primespark_host_throttled_since_boot{reason="throttled"} 1`,
 		`primespark_host_throttled_since_boot{reason="frequency_capped"} 0`,
+		`primespark_host_under_voltage 1`,
+		`primespark_host_supply_volts 4.95`,
+		`primespark_host_board_watts 2.8781`,
+		`primespark_host_fan_rpm{sensor="pwmfan"} 3012`,
 		`primespark_host_filesystem_readonly{device="/dev/mmcblk0p2",fstype="ext4",mountpoint="/"} 0`,
 		`model="Raspberry Pi 5 Model B Rev 1.0"`,
 		`primespark_host_readable{part="cpu"} 1`,
@@ -71,10 +75,25 @@ func TestPi(t *testing.T) {
 func TestDamaged(t *testing.T) {
 	files := hostmetricstest.Pi()
 	files["proc/meminfo"] = "MemTotal: many\n"
-	files["sys/devices/platform/soc/soc:firmware/get_throttled"] = "what\n"
+	files["dev/vcio/get_throttled"] = "what\n"
+	files["dev/vcio/pmic_read_adc"] = "much\n"
 	delete(files, "proc/net/dev")
 	got := scrape(t, hostmetricstest.Write(t, files))
-	for _, want := range []string{`readable{part="memory"} 0`, `readable{part="throttle"} 0`, `readable{part="network"} 0`, `readable{part="cpu"} 1`, "primespark_host_load1 0.5"} {
+	for _, want := range []string{`readable{part="memory"} 0`, `readable{part="throttle"} 0`, `readable{part="supply"} 0`, `readable{part="fan"} 1`, `readable{part="network"} 0`, `readable{part="cpu"} 1`, "primespark_host_load1 0.5"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%s is missing in\n%s", want, got)
+		}
+	}
+}
+
+// TestOlderPi: a kernel that shows the firmware's word spares asking for it.
+func TestOlderPi(t *testing.T) {
+	files := hostmetricstest.Pi()
+	delete(files, "dev/vcio/get_throttled")
+	delete(files, "dev/vcio/pmic_read_adc")
+	files["sys/devices/platform/soc/soc:firmware/get_throttled"] = "20004\n"
+	got := scrape(t, hostmetricstest.Write(t, files))
+	for _, want := range []string{`host_throttled{reason="throttled"} 1`, `host_throttled_since_boot{reason="frequency_capped"} 1`, `readable{part="supply"} 1`} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%s is missing in\n%s", want, got)
 		}

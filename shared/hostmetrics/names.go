@@ -69,6 +69,11 @@ var (
 	throttled    = gauge("throttled", "1 while the Pi's firmware holds the processor back, by reason.", "reason")
 	wasThrottled = gauge("throttled_since_boot", "1 if it has done so since the boot, by reason.", "reason")
 
+	underVoltage = gauge("under_voltage", "1 while the kernel's alarm of a Raspberry Pi's supply is on.")
+	supplyVolts  = gauge("supply_volts", "Voltage at the 5 V input of a Raspberry Pi 5.")
+	boardWatts   = gauge("board_watts", "What a Raspberry Pi 5 draws, reckoned from its rails.")
+	fanRPM       = gauge("fan_rpm", "Turns of a fan in a minute.", "sensor")
+
 	bootTime = gauge("boot_time_seconds", "When the host was booted, Unix time.")
 	now      = gauge("time_seconds", "The host's clock, Unix time.")
 	synced   = gauge("clock_synchronized", "1 if the kernel holds the clock for synchronized (adjtimex).")

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"primespark/shared/firmware"
 )
 
 func (c *Collector) frequency(send emit) error {
@@ -75,28 +77,89 @@ func (c *Collector) temperature(send emit) error {
 	return nil
 }
 
-// What the bits of the firmware's word mean; 16 higher, that it was so since the
-// boot (raspberrypi.com/documentation, "vcgencmd get_throttled").
-var reasons = []string{"under_voltage", "frequency_capped", "throttled", "soft_temperature_limit"}
-
-// throttle reads the word of a Raspberry Pi's firmware; there is none elsewhere.
+// throttle reads the word of a Raspberry Pi's firmware, from /sys where the kernel shows
+// it, which it does not on a Pi 5, and else from the mailbox; and the kernel's own alarm.
 func (c *Collector) throttle(send emit) error {
+	w, err := c.throttled()
+	switch {
+	case err == nil:
+		for i, reason := range firmware.Flags {
+			send(throttled, is(w.Now(i)), reason)
+			send(wasThrottled, is(w.SinceBoot(i)), reason)
+		}
+	case errors.Is(err, firmware.ErrNone):
+		err = nil
+	}
+	alarms, failed := c.monitors("rpi_volt", "in0_lcrit_alarm")
+	for _, f := range alarms {
+		n, alarm := number(f, 10)
+		if failed = errors.Join(failed, alarm); alarm == nil {
+			send(underVoltage, float64(n))
+		}
+	}
+	return errors.Join(err, failed)
+}
+
+func (c *Collector) throttled() (firmware.Throttle, error) {
 	files, err := c.under("devices/platform/*/*firmware/get_throttled")
 	if err == nil && len(files) == 0 {
 		files, err = c.under("devices/platform/*firmware/get_throttled")
 	}
 	if err != nil || len(files) == 0 {
-		return err
+		return c.firmware.Throttled()
 	}
-	bits, err := number(files[0], 16)
+	text, err := os.ReadFile(files[0])
+	if err != nil {
+		return 0, err
+	}
+	return firmware.ParseThrottle(string(text))
+}
+
+// supply asks the power chip of a Raspberry Pi 5; there is none elsewhere.
+func (c *Collector) supply(send emit) error {
+	s, err := c.firmware.Supply()
+	if errors.Is(err, firmware.ErrNone) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	for i, reason := range reasons {
-		send(throttled, float64(bits>>i&1), reason)
-		send(wasThrottled, float64(bits>>(16+i)&1), reason)
+	send(supplyVolts, s.Volts)
+	send(boardWatts, s.Watts)
+	return nil
+}
+
+// fan reads the fans that can tell how fast they turn.
+func (c *Collector) fan(send emit) error {
+	files, err := c.under("class/hwmon/hwmon*/fan*_input")
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(files, natural)
+	seen := map[string]int{}
+	for _, f := range files {
+		n, err := number(f, 10)
+		if err != nil {
+			continue // a fan that is not fitted
+		}
+		name := word(filepath.Join(filepath.Dir(f), "name"))
+		if seen[name]++; seen[name] > 1 {
+			name = fmt.Sprintf("%s-%d", name, seen[name])
+		}
+		send(fanRPM, float64(n), name)
 	}
 	return nil
+}
+
+// monitors lists a file of the hardware monitors of that name.
+func (c *Collector) monitors(name, file string) (files []string, err error) {
+	names, err := c.under("class/hwmon/hwmon*/name")
+	for _, f := range names {
+		if word(f) == name {
+			files = append(files, filepath.Join(filepath.Dir(f), file))
+		}
+	}
+	return files, err
 }
 
 // number reads the one number of a small file.

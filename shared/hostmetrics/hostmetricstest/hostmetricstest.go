@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"primespark/shared/firmware"
 	"primespark/shared/hostmetrics"
 )
 
@@ -35,7 +36,12 @@ func Pi() map[string]string {
 		"sys/class/hwmon/hwmon2/name":                          "asleep\n",
 		"sys/class/hwmon/hwmon2/temp1_input":                   "0\n",
 		"sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": "2400000\n",
-		"sys/devices/platform/soc/soc:firmware/get_throttled":  "50001\n",
+		"sys/class/hwmon/hwmon3/name":                          "rpi_volt\n",
+		"sys/class/hwmon/hwmon3/in0_lcrit_alarm":               "1\n",
+		"sys/class/hwmon/hwmon4/name":                          "pwmfan\n",
+		"sys/class/hwmon/hwmon4/fan1_input":                    "3012\n",
+		"dev/vcio/get_throttled":                               "throttled=0x50001\n", // a folder in place of the mailbox
+		"dev/vcio/pmic_read_adc":                               "VDD_CORE_A current(7)=2.0A\nVDD_CORE_V volt(15)=1.0V\nEXT5V_V volt(24)=4.95V\n",
 		"sys/firmware/devicetree/base/model":                   "Raspberry Pi 5 Model B Rev 1.0\x00",
 	}
 }
@@ -53,5 +59,7 @@ func Write(t testing.TB, files map[string]string) hostmetrics.Config {
 			t.Fatal(err)
 		}
 	}
-	return hostmetrics.Config{Proc: filepath.Join(dir, "proc"), Sys: filepath.Join(dir, "sys")}
+	return hostmetrics.Config{
+		Proc: filepath.Join(dir, "proc"), Sys: filepath.Join(dir, "sys"), Firmware: firmware.Mailbox{Path: filepath.Join(dir, "dev/vcio")},
+	}
 }

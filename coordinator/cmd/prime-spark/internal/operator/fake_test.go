@@ -149,6 +149,7 @@ func coordinator() http.Handler {
 	answer("POST /v1/gossip-key:rotate", func(*http.Request) (any, error) {
 		return wire.GossipKeyBody{Generation: 1, Target: 2, Step: wire.GossipInstall, Changed: at, Reason: "asked for by token:ada"}, nil
 	})
+	answerMesh(answer, at)
 	mux.HandleFunc("POST /v1/backup", func(w http.ResponseWriter, r *http.Request) {
 		var q wire.BackupRequest
 		if err := json.NewDecoder(r.Body).Decode(&q); err != nil || q.Recipient == "" {

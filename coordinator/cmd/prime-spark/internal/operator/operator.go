@@ -43,6 +43,7 @@ are kept in ~/.config/prime-spark by "prime-spark login"; flags go before them.`
 		eventsCommand(&s), alertsCommand(&s), loginCommand(&s),
 		cli.Group("token", "Let people and programs in", tokenCommand(&s), tokenListCommand(&s), tokenRevokeCommand(&s)),
 		cli.Group("gossip-key", "Change the key of the gossip", gossipRotateCommand(&s), gossipStatusCommand(&s)),
+		meshCommand(&s),
 		backupCommand(&s), restoreCommand(), upgradeCommand(&s),
 	)
 	return root
