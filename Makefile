@@ -81,6 +81,11 @@ golden: need-go ## rewrite the golden files; review the diff like code
 	go test $$(grep -rlE --include='*_test.go' 'flag\.Bool\("update"' . | xargs -n1 dirname | sort -u) -update
 	@git status --short -- '*/testdata/*' || true
 
+.PHONY: pictures
+pictures: need-go ## take the pictures of the page for the README anew; needs chromium
+	go test -count=1 -timeout 10m -run TestFleet ./coordinator/systest/browser -pictures
+	@ls -l docs/*.png | awk '{ printf "  %s %d KB\n", $$NF, $$5 / 1000 }'
+
 .PHONY: bench
 bench: build ## the figures: engine, gateway hop, failover, memory, sizes
 	@scripts/bench.sh

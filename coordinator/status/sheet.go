@@ -83,11 +83,13 @@ func (p *pieces) since(old *pieces) string {
 		switch {
 		case html == old.sections[i]:
 		case sections[i] == "agents" && sameNames(p.names, old.names):
+			b.WriteString("<table>\n") // outside of one, a browser drops rows
 			for i, row := range p.rows {
 				if row != old.rows[i] {
 					b.WriteString(row)
 				}
 			}
+			b.WriteString("</table>\n")
 		default:
 			b.WriteString(html)
 		}

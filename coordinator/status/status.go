@@ -126,6 +126,8 @@ func (m Member) Contact() string {
 	switch {
 	case m.Role == wire.RoleLeader || m.LastContactMS == nil:
 		return "–"
+	case *m.LastContactMS < 1:
+		return "now" // less than what the others round to
 	case *m.LastContactMS < 1000:
 		return fmt.Sprintf("%d ms ago", *m.LastContactMS)
 	}

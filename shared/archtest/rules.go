@@ -120,6 +120,8 @@ var PrimeSpark = Rules{
 	TestLibraries: []string{
 		"github.com/anishathalye/porcupine",
 		"github.com/bufbuild/protocompile",
+		"github.com/chromedp/chromedp", // and its protocol: a real browser looks at the page
+		"github.com/chromedp/cdproto",
 		"github.com/google/go-cmp",
 		"github.com/rogpeppe/go-internal",
 		"github.com/santhosh-tekuri/jsonschema",

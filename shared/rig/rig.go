@@ -180,6 +180,9 @@ func (r *Rig) Client(coordinators ...*Node) *wire.Client {
 // certificate of the cluster's authority in PEM. It is there after Start.
 func (r *Rig) Access() (token string, ca []byte) { return r.token, r.ca }
 
+// Token is the admin's.
+func (r *Rig) Token() string { return r.token }
+
 // Healthy waits until every coordinator votes, has what the leader had and sees
 // the whole fleet, and every agent is ready with the model.
 func (r *Rig) Healthy(ctx context.Context, model string) (wire.StatusBody, error) {

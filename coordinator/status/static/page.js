@@ -12,14 +12,17 @@ let stream;
 function place(html) {
   const fresh = document.createElement("template");
   fresh.innerHTML = html;
-  for (const part of [...fresh.content.children]) {
+  // Rows by themselves come in a table that is not shown.
+  const parts = [...fresh.content.children].flatMap((e) => (e.tagName === "TABLE" ? [...e.rows] : [e]));
+  for (const part of parts) {
     const old = document.getElementById(part.id);
     if (!old) continue;
     const at = document.activeElement;
     const link = old.contains(at) ? at.getAttribute("href") : null;
+    const focusVisible = at.matches(":focus-visible");
     old.replaceWith(part);
     if (link !== null) {
-      for (const a of part.querySelectorAll("a")) if (a.getAttribute("href") === link) a.focus({ preventScroll: true });
+      for (const a of part.querySelectorAll("a")) if (a.getAttribute("href") === link) a.focus({ preventScroll: true, focusVisible });
     }
   }
 }
