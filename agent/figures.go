@@ -34,6 +34,8 @@ var (
 	descLeft    = prometheus.NewDesc("primespark_battery_remaining_seconds", "Time until the battery is empty, by its present load.", nil, nil)
 	descVolts   = prometheus.NewDesc("primespark_battery_cell_volts", "Voltage across one cell.", nil, nil)
 	descLoad    = prometheus.NewDesc("primespark_power_load_watts", "What the node draws.", nil, nil)
+	descAmps    = prometheus.NewDesc("primespark_battery_current_amperes", "Current into the battery; below 0 while it discharges.", nil, nil)
+	descCelsius = prometheus.NewDesc("primespark_battery_temperature_celsius", "Temperature of the battery or of its board.", nil, nil)
 	descModel   = prometheus.NewDesc("primespark_model_info", "1 for each resident model.", []string{"model", "version", "backend"}, nil)
 	descLatency = prometheus.NewDesc("primespark_model_latency_seconds", "Moving mean of one inference.", []string{"model"}, nil)
 )
@@ -46,7 +48,7 @@ type powerFigures struct {
 
 // Describe tells the names.
 func (powerFigures) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descMains, descCharge, descLeft, descVolts, descLoad, descModel, descLatency} {
+	for _, d := range []*prometheus.Desc{descMains, descCharge, descLeft, descVolts, descLoad, descAmps, descCelsius, descModel, descLatency} {
 		out <- d
 	}
 }
@@ -66,14 +68,16 @@ func (p powerFigures) Collect(out chan<- prometheus.Metric) {
 			tell(descLatency, m.Millis/1000, m.Name)
 		}
 	}
-	if v.Power.Source == fleet.PowerUnknown {
-		return // what was last read may be long past
+	switch v.Power.Source {
+	case fleet.Mains:
+		tell(descMains, 1)
+	case fleet.Battery:
+		tell(descMains, 0)
+	default:
+		if v.Power.Charge == nil {
+			return // nothing answers, and what was last read may be long past
+		}
 	}
-	mains := 0.0
-	if v.Power.Source == fleet.Mains {
-		mains = 1
-	}
-	tell(descMains, mains)
 	if v.Power.Charge != nil {
 		tell(descCharge, *v.Power.Charge)
 	}
@@ -81,10 +85,9 @@ func (p powerFigures) Collect(out chan<- prometheus.Metric) {
 		tell(descLeft, *v.Power.Minutes*time.Minute.Seconds())
 	}
 	sample := p.newest()[telemetry.Battery].Value
-	if volts, ok := sample.Field("volts"); ok {
-		tell(descVolts, volts)
-	}
-	if watts, ok := sample.Field("load_watts"); ok {
-		tell(descLoad, watts)
+	for field, d := range map[string]*prometheus.Desc{"volts": descVolts, "load_watts": descLoad, "current_amps": descAmps, "temperature_celsius": descCelsius} {
+		if x, ok := sample.Field(field); ok {
+			tell(d, x)
+		}
 	}
 }

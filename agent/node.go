@@ -25,7 +25,7 @@ type node struct {
 	host       func() sensors.Figures
 	power      func() fleet.Power
 	state      *watch.Value[power.Status] // nil without a battery
-	newest     func() telemetry.Newest // that was measured
+	newest     func() telemetry.Newest    // that was measured
 	conditions *health.Registry
 	vital      *watch.Value[fleet.Vital] // the newest that was collected
 	addresses  func() map[string]string  // by what they serve
