@@ -195,6 +195,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	}
 	front, err := api.New(api.Config{Node: cfg.Name, MaxBody: int64(cfg.HTTP.MaxBody), Deadline: cfg.Infer.Deadline.D(), Notice: notice}, api.Outside{
 		Models: frugal{registry, held}, Health: conditions, Self: self.describe, Metrics: metrics, Log: part(log, "api"), Serve: doors,
+		Power: func() (float64, int) { return drawn(recorder.Newest().Get(), time.Now()), registry.InFlight() },
 	})
 	if err != nil {
 		return err

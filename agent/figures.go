@@ -91,3 +91,16 @@ func (p powerFigures) Collect(out chan<- prometheus.Metric) {
 		}
 	}
 }
+
+// freshPower is how old a sample of the power may be and still tell of now.
+const freshPower = time.Minute
+
+// drawn is what the node draws, in watts, by the newest sample; 0 if none tells.
+func drawn(newest telemetry.Newest, now time.Time) float64 {
+	sample := newest[telemetry.Battery]
+	watts, ok := sample.Value.Field("load_watts")
+	if !ok || now.Sub(sample.At) > freshPower {
+		return 0
+	}
+	return watts
+}

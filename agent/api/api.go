@@ -115,6 +115,9 @@ type Outside struct {
 	Metrics *prometheus.Registry // shown at /metrics; the API's own go there too
 	Log     *slog.Logger
 	Serve   []Listener
+	// Power is what the node draws, in watts, 0 if that is not known, and how many
+	// inferences are at work; nil: it is never known.
+	Power func() (watts float64, working int)
 }
 
 // API is the node's HTTP server. It is a run.Part.
@@ -138,6 +141,9 @@ func New(cfg Config, out Outside) (*API, error) {
 	}
 	if out.Metrics == nil {
 		out.Metrics = prometheus.NewRegistry()
+	}
+	if out.Power == nil {
+		out.Power = func() (float64, int) { return 0, 0 }
 	}
 	for _, l := range out.Serve {
 		if err := l.check(); err != nil {

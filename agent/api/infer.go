@@ -63,6 +63,9 @@ func (c *call) do(w http.ResponseWriter, r *http.Request) error {
 	if c.meta, err = c.api.out.Models.Metadata(name, version); err != nil {
 		return err
 	}
+	working := c.api.metrics.working.WithLabelValues(c.meta.Name)
+	working.Inc()
+	defer working.Dec()
 	c.version = version
 	if version == "" && len(c.meta.Versions) > 0 {
 		c.version = c.meta.Versions[0]

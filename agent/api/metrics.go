@@ -11,6 +11,9 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	inFlight prometheus.Gauge
 	kept     *prometheus.CounterVec
+	working  *prometheus.GaugeVec
+	batch    *prometheus.HistogramVec
+	joules   *prometheus.CounterVec
 	seconds  map[string]*prometheus.HistogramVec // by step
 }
 
@@ -31,9 +34,19 @@ func newMetrics(to prometheus.Registerer) (*metrics, error) {
 			Name: "primespark_inference_cache_requests_total",
 			Help: "Inference requests that looked for a result of before, by model and by what came of it: hit or miss.",
 		}, []string{"model", "result"}),
+		working: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "primespark_model_in_flight", Help: "Inference requests of a model being answered, those waiting in a queue included.",
+		}, []string{"model"}),
+		batch: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "primespark_inference_batch_size", Help: "Inferences of one request.", Buckets: []float64{1, 2, 4, 8, 16, 32, 64},
+		}, []string{"model"}),
+		joules: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "primespark_inference_node_joules_total",
+			Help: "Energy that the whole node drew while it worked on a request (decode, infer, post), by its newest power sample and shared among those at work; only where power is measured.",
+		}, []string{"model"}),
 		seconds: map[string]*prometheus.HistogramVec{},
 	}
-	all := []prometheus.Collector{m.requests, m.inFlight, m.kept}
+	all := []prometheus.Collector{m.requests, m.inFlight, m.kept, m.working, m.batch, m.joules}
 	for step, help := range map[string]string{
 		"queue":  "Time that requests waited for the device.",
 		"decode": "Time from image to tensor.",
@@ -58,6 +71,14 @@ func (m *metrics) observe(model string, t infer.Timing) {
 	m.seconds["decode"].WithLabelValues(model).Observe(t.Decode.Seconds())
 	m.seconds["infer"].WithLabelValues(model).Observe(t.Infer.Seconds())
 	m.seconds["post"].WithLabelValues(model).Observe(t.Post.Seconds())
+}
+
+// spent counts the energy of a request on which a node that draws so many watts worked
+// beside others. Nothing is counted while the draw is not known.
+func (m *metrics) spent(model string, t infer.Timing, watts float64, others int) {
+	if watts > 0 {
+		m.joules.WithLabelValues(model).Add(watts * (t.Decode + t.Infer + t.Post).Seconds() / float64(1+max(0, others)))
+	}
 }
 
 func (m *metrics) cached(model string, kept infer.Kept) {

@@ -23,6 +23,9 @@ func (a *API) count(c *call, code string, t *infer.Timing) {
 	a.metrics.cached(c.meta.Name, c.answer.Cache)
 	if t != nil && c.answer.Cache != infer.Hit {
 		a.metrics.observe(c.meta.Name, *t)
+		a.metrics.batch.WithLabelValues(c.meta.Name).Observe(float64(c.batchSize()))
+		watts, others := a.out.Power()
+		a.metrics.spent(c.meta.Name, *t, watts, others)
 	}
 	a.stats.add(modelKey{c.meta.Name, c.version}, time.Since(c.start), c.batchSize(), c.answer.Cache, t)
 }

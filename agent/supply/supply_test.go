@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -130,6 +131,13 @@ func (l *lab) Expect(s model.Status) {
 	l.loaded = append(l.loaded, fmt.Sprintf("%s %s: %s", s.Name, s.State, s.Reason))
 }
 
+// count is how many objects were fetched so far.
+func (l *lab) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.fetched)
+}
+
 // happened is what happened to the models since it was asked last.
 func (l *lab) happened() string {
 	l.mu.Lock()
@@ -218,8 +226,8 @@ func TestSupply(t *testing.T) {
 		if got := l.inForce("net.onnx"); got != "one" || !strings.HasSuffix(l.happened(), "load pets: <nil>") || len(s.Notes()) != 0 {
 			t.Errorf("in force: %q, notes %+v", got, s.Notes())
 		}
-		if l.inForce("net.hef") != "" || len(l.fetched) != 3 {
-			t.Errorf("%d objects were fetched, and of the accelerator's network %q", len(l.fetched), l.inForce("net.hef"))
+		if l.inForce("net.hef") != "" || l.count() != 3 {
+			t.Errorf("%d objects were fetched, and of the accelerator's network %q", l.count(), l.inForce("net.hef"))
 		}
 		l.want(l.give("2", small("two")))
 		if got := l.inForce("net.onnx"); got != "two" || !strings.HasSuffix(l.happened(), "load pets: <nil>") {
@@ -289,13 +297,13 @@ func TestBrokenOff(t *testing.T) {
 				appendTo(t, path, "what never reached the disk whole")
 			}
 		}
-		before := len(l.fetched)
+		before := l.count()
 		l.broken = -1
 		_, stop = l.start()
 		if l.inForce("net.onnx") != large()["net.onnx"] {
 			t.Error("the network is not whole")
 		}
-		if n := len(l.fetched) - before; n != 2 { // the bill, and the last part
+		if n := l.count() - before; n != 2 { // the bill, and the last part
 			t.Errorf("%d objects were fetched for the rest, want 2", n)
 		}
 		stop()
@@ -318,9 +326,10 @@ func appendTo(t *testing.T, path, text string) {
 // not displace the one before it.
 func TestRefused(t *testing.T) {
 	story(t, func(t *testing.T, l *lab) {
-		bad := true
+		var bad atomic.Bool
+		bad.Store(true)
 		l.loadErr = func(text string) error {
-			if bad && strings.Contains(text, `version: "2"`) {
+			if bad.Load() && strings.Contains(text, `version: "2"`) {
 				return problem.New(problem.Conflict, "Mend it.", "The selftest finds no dog.")
 			}
 			return nil
@@ -331,8 +340,9 @@ func TestRefused(t *testing.T) {
 		if n := s.Notes(); l.inForce("net.onnx") != "one" || len(n) != 1 || n[0].State != wire.ModelRefused || n[0].Detail != "The selftest finds no dog." {
 			t.Errorf("in force: %q, notes: %+v", l.inForce("net.onnx"), n)
 		}
-		bad = false
+		bad.Store(false)
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if n := s.Notes(); l.inForce("net.onnx") != "two" || len(n) != 0 {
 			t.Errorf("once it passes: %q, notes: %+v", l.inForce("net.onnx"), n)
 		}
@@ -380,9 +390,10 @@ func TestCannot(t *testing.T) {
 				if did := l.happened(); l.inForce("model.yaml") != "" || strings.Contains(did, "load") {
 					t.Errorf("it is in force: %s", did)
 				}
-				tries := len(l.fetched)
+				tries := l.count()
 				time.Sleep(time.Hour)
-				if more := len(l.fetched) - tries; more > 60 {
+				synctest.Wait()
+				if more := l.count() - tries; more > 60 {
 					t.Errorf("%d tries in an hour", more)
 				}
 				l.want()
@@ -452,9 +463,9 @@ func TestDamagedBill(t *testing.T) {
 		if names := l.store.Names(); len(names) != 0 {
 			t.Errorf("in force: %v", names)
 		}
-		before := len(l.fetched)
+		before := l.count()
 		l.want(m)
-		if n := len(l.fetched) - before; l.inForce("net.onnx") != "one" || n != 1 {
+		if n := l.count() - before; l.inForce("net.onnx") != "one" || n != 1 {
 			t.Errorf("in force: %q, after %d objects; the bill alone was to be fetched", l.inForce("net.onnx"), n)
 		}
 		stop()
