@@ -3,6 +3,7 @@ package builtin
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"primespark/agent/infer/builtin/onnx"
 )
@@ -60,11 +61,15 @@ func (d *draft) output(name string) *draft {
 
 // floats adds a constant of which every element is v.
 func (d *draft) floats(name string, v float32, dims ...int) *draft {
+	return d.constant(name, slices.Repeat([]float32{v}, product(dims)), dims...)
+}
+
+func (d *draft) constant(name string, elements []float32, dims ...int) *draft {
 	t := message(8, name, 2, int(onnx.Float))
 	for _, n := range dims {
 		t = append(t, message(1, n)...)
 	}
-	for range product(dims) {
+	for _, v := range elements {
 		t = append(t, message(4, v)...)
 	}
 	d.graph = append(d.graph, message(5, t)...)

@@ -313,10 +313,15 @@ func (c *compiler) fold(k *call) (bool, error) {
 	for _, v := range n.out {
 		cost += v.len()
 	}
-	if n.macs > 0 || n.heavy || n.temp != nil || c.folded+cost > foldLimit {
+	if n.macs > 0 || n.heavy || n.temp != nil {
 		return false, nil
 	}
-	c.folded += cost
+	if !n.weights { // those are bounded by the memory that they are charged
+		if c.folded+cost > foldLimit {
+			return false, nil
+		}
+		c.folded += cost
+	}
 	for _, v := range n.out {
 		if err := c.chargeConstant(v); err != nil {
 			return false, err

@@ -215,12 +215,48 @@ func opPow(c *call) error {
 	}
 	a, b := c.in[0], c.in[1]
 	if !a.isFloat() || !b.isFloat() {
-		return errors.New("a power of integers is not supported")
+		return c.powInts(a, b)
 	}
 	if b.constant && b.len() == 1 && len(b.shape) <= len(a.shape) && b.f[0] == 2 {
 		return c.zip(kernel.Mul, a, a)
 	}
 	return zipFloats(c, a, b, a.typ, floatFunc(math.Pow))
+}
+
+// powInts is a power of which one or both are integers. The result is of a's type.
+func (c *call) powInts(a, b *value) error {
+	shape, err := joinShapes(a.shape, b.shape)
+	if err != nil {
+		return err
+	}
+	y, err := c.give(0, a.typ, shape...)
+	if err != nil {
+		return err
+	}
+	number := func(v *value, i int) float64 {
+		if v.isFloat() {
+			return float64(v.f[i])
+		}
+		return float64(v.i[i])
+	}
+	c.emit(func() []step {
+		w := newWalk(shape, strides(shape), spread(a.shape, shape), spread(b.shape, shape))
+		return w.share(func(run, from, to int) {
+			oy, oa, ob := w.start(0, run), w.start(1, run), w.start(2, run)
+			for i := from; i < to; i++ {
+				v := math.Pow(number(a, oa+i*w.along(1)), number(b, ob+i*w.along(2)))
+				switch {
+				case y.isFloat():
+					y.f[oy+i] = float32(v)
+				case v != v:
+					y.i[oy+i] = 0
+				default:
+					y.i[oy+i] = cut(y.typ, int64(min(max(v, -1<<62), 1<<62)))
+				}
+			}
+		})
+	})
+	return nil
 }
 
 func opMod(c *call) error {

@@ -20,15 +20,16 @@ func asIs(acc float64, _ int) float64 { return acc }
 func plus(acc, x float64) float64     { return acc + x }
 
 var (
-	sumOf     = reduction{0, plus, asIs}
-	meanOf    = reduction{0, plus, func(acc float64, n int) float64 { return acc / float64(n) }}
-	maxOf     = reduction{math.Inf(-1), math.Max, asIs}
-	minOf     = reduction{math.Inf(1), math.Min, asIs}
-	prodOf    = reduction{1, func(acc, x float64) float64 { return acc * x }, asIs}
-	l1Of      = reduction{0, func(acc, x float64) float64 { return acc + math.Abs(x) }, asIs}
-	squaresOf = reduction{0, func(acc, x float64) float64 { return acc + x*x }, asIs}
-	l2Of      = reduction{0, func(acc, x float64) float64 { return acc + x*x }, func(acc float64, _ int) float64 { return math.Sqrt(acc) }}
-	logSumOf  = reduction{0, plus, func(acc float64, _ int) float64 { return math.Log(acc) }}
+	sumOf       = reduction{0, plus, asIs}
+	meanOf      = reduction{0, plus, func(acc float64, n int) float64 { return acc / float64(n) }}
+	maxOf       = reduction{math.Inf(-1), math.Max, asIs}
+	minOf       = reduction{math.Inf(1), math.Min, asIs}
+	prodOf      = reduction{1, func(acc, x float64) float64 { return acc * x }, asIs}
+	l1Of        = reduction{0, func(acc, x float64) float64 { return acc + math.Abs(x) }, asIs}
+	squaresOf   = reduction{0, func(acc, x float64) float64 { return acc + x*x }, asIs}
+	l2Of        = reduction{0, func(acc, x float64) float64 { return acc + x*x }, func(acc float64, _ int) float64 { return math.Sqrt(acc) }}
+	logSumExpOf = reduction{0, func(acc, x float64) float64 { return acc + math.Exp(x) }, func(acc float64, _ int) float64 { return math.Log(acc) }}
+	logSumOf    = reduction{0, plus, func(acc float64, _ int) float64 { return math.Log(acc) }}
 )
 
 // folding is a tensor seen as kept dimensions, and reduced ones within.

@@ -188,6 +188,33 @@ func (c *call) unaryInts(f func(int64) int64) error {
 	return nil
 }
 
+// test emits a function of floats that holds or does not.
+func (c *call) test(f func(float32) bool) error {
+	if err := c.needFloats(1, 1); err != nil {
+		return err
+	}
+	x := c.in[0]
+	y, err := c.give(0, onnx.Bool, x.shape...)
+	if err != nil {
+		return err
+	}
+	c.emit(func() []step {
+		return chunked(y.len(), func(from, to int) {
+			for i := from; i < to; i++ {
+				y.i[i] = truth(f(x.f[i]))
+			}
+		})
+	})
+	return nil
+}
+
+func opIsNaN(c *call) error { return c.test(func(v float32) bool { return v != v }) }
+
+func opIsInf(c *call) error {
+	above, below := c.int("detect_positive", 1) != 0, c.int("detect_negative", 1) != 0
+	return c.test(func(v float32) bool { return above && v == inf || below && v == -inf })
+}
+
 func opNot(c *call) error {
 	if c.input(0) != nil && c.in[0].typ != onnx.Bool {
 		return errors.New("an operand that is not bool")

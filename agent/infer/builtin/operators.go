@@ -47,6 +47,10 @@ var operators = map[string]opFunc{
 	"ReduceProd": reduce(prodOf), "ReduceL1": reduce(l1Of), "ReduceL2": reduce(l2Of), "ReduceSumSquare": reduce(squaresOf),
 	"ReduceLogSum": reduce(logSumOf), "ArgMax": opArg, "ArgMin": opArg,
 
+	"ReduceLogSumExp": reduce(logSumExpOf), "TopK": opTopK, "GatherElements": opGatherElements, "CumSum": opCumSum, "Trilu": opTrilu,
+	"LayerNormalization": opLayerNorm, "QuantizeLinear": opQuantize, "DequantizeLinear": opDequantize,
+	"IsNaN": opIsNaN, "IsInf": opIsInf,
+
 	"LSTM": opLSTM, "GRU": opGRU, "RNN": opRNN,
 }
 

@@ -82,6 +82,7 @@ type node struct {
 	gather  bool     // the inputs may live inside of the first output, one behind the other
 	keeps   int64    // bytes of packed weights and tables that bind makes
 	heavy   bool     // costs more than its elements tell: never worked out while compiling
+	weights bool     // turns weights of the file into others: worked out while compiling, however many
 	macs    int64    // multiplications with addition
 	work    int64    // operations, where they are more than macs and elements read and written
 	fuse    fusable
