@@ -112,7 +112,7 @@ mesh-lab: need-go ## the mesh in namespaces, as root: hubs that fail, partitions
 
 .PHONY: mesh-kernel
 mesh-kernel: need-go ## the short mesh lab on the kernel's WireGuard, in a Debian machine (user-mode Linux), as root
-	PRIME_SPARK_MACHINES=1 go test -count=1 -v -run 'TestKernel$$' -timeout 40m ./scripts/lab/mesh
+	PRIME_SPARK_MACHINES=1 go test -count=1 -v -run 'TestKernel$$|TestUnit$$' -timeout 40m ./scripts/lab/mesh
 
 .PHONY: machines
 machines: need-go ## the packages on whole Debian machines (user-mode Linux), as root: install, join, cut, reboot, upgrade, purge

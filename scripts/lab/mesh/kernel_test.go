@@ -12,11 +12,16 @@ import (
 
 	"primespark/scripts/lab/guest"
 	"primespark/scripts/lab/machine"
+	"primespark/shared/fleet"
+	"primespark/shared/identity"
+	"primespark/shared/identity/identitytest"
+	"primespark/shared/mesh"
+	"primespark/shared/meshnet"
 )
 
-// TestKernel runs this lab, and the test that a teardown leaves nothing, in a machine
-// whose kernel has WireGuard, with the namespaces inside of it.
-func TestKernel(t *testing.T) {
+// machineOf boots a machine whose kernel has WireGuard.
+func machineOf(t *testing.T, ctx context.Context) (*machine.Run, *guest.Machine) {
+	t.Helper()
 	if os.Getenv("PRIME_SPARK_MACHINES") == "" {
 		t.Skip("machines are booted by make mesh-kernel")
 	}
@@ -24,27 +29,70 @@ func TestKernel(t *testing.T) {
 		t.Skipf("not here: %s", strings.Join(missing, "; "))
 	}
 	run, err := theRun()
-	if err != nil {
-		t.Fatal(err)
+	must(t, err)
+	lan, err := guest.NewLAN(ctx, run, "bookworm")
+	must(t, err)
+	t.Cleanup(lan.Close)
+	m, err := lan.Machine("m1")
+	must(t, err)
+	must(t, m.Boot(ctx))
+	return run, m
+}
+
+// TestUnit installs the package: the unit runs with its sandbox, makes an interface
+// of the kernel when it is told to, and removing the package leaves nothing of it.
+func TestUnit(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	run, m := machineOf(t, ctx)
+	out := filepath.Join(run.Dir, "deb")
+	cmd := exec.CommandContext(ctx, "../../../packaging/build.sh", "amd64")
+	cmd.Env = append(os.Environ(), "VERSION=0.0.1", "OUT="+out)
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build the packages: %v\n%s", err, text)
 	}
-	path, err := program()
-	if err != nil {
-		t.Fatal(err)
+	files, err := filepath.Glob(filepath.Join(out, "prime-spark-mesh_*_amd64.deb"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%v: %v", files, err)
 	}
+	must(t, m.Put(files[0], "mesh.deb"))
+	w := meshnet.Wanted{Self: "pi-1", Ring: mesh.Ring{}, Map: mesh.Map{Version: 1, Cluster: "home"}}
+	cluster := identitytest.New(t, "home")
+	w.Ring, err = mesh.NewRing()
+	must(t, err)
+	w.Map.Prefix = mesh.Prefix(identity.CAHash(cluster.CA))
+	id := mesh.URI("home", fleet.Agent, "pi-1")
+	w.Map.Nodes = []mesh.Node{{Name: "pi-1", ID: id, Role: fleet.Agent, Address: mesh.NodeHost(fleet.Agent, id).In(w.Map.Prefix), Keys: w.Ring.Public()}}
+	f, err := os.Create(filepath.Join(run.Dir, "wanted"))
+	must(t, err)
+	must(t, meshnet.Write(f, meshnet.Frame{Wanted: &w}))
+	must(t, f.Close())
+	must(t, m.Put(f.Name(), "wanted"))
+	for _, step := range []string{
+		"ip -o link >/tmp/before; ip rule >>/tmp/before; ip -6 rule >>/tmp/before; nft list tables >>/tmp/before",
+		"dpkg -i /lab/mesh.deb && systemctl is-active prime-spark-mesh",
+		`perl -MIO::Socket::UNIX -e 'my $s = IO::Socket::UNIX->new("/run/prime-spark-mesh/mesh.sock") or die $!; open my $f, "<", "/lab/wanted"; print $s $_ while <$f>; $s->flush; for (1..8) { print scalar <$s> }'`,
+		"ip -d link show psmd | grep wireguard && nft list table inet prime-spark-mesh | grep -c drop && systemctl status prime-spark-mesh | grep Status",
+		"apt-get purge -y prime-spark-mesh >/dev/null 2>&1 || dpkg --purge prime-spark-mesh",
+		"ip -o link >/tmp/after; ip rule >>/tmp/after; ip -6 rule >>/tmp/after; nft list tables >>/tmp/after; diff /tmp/before /tmp/after && ! ls -d /var/lib/prime-spark-mesh",
+	} {
+		text, err := m.Sh(ctx, step)
+		t.Logf("%s\n%s", step, text)
+		if err != nil {
+			why, _ := m.Sh(ctx, "journalctl -u prime-spark-mesh --no-pager | tail -20") // may say why
+			t.Fatalf("%v\n%s", err, why)
+		}
+	}
+}
+
+// TestKernel runs this lab, and the test that a teardown leaves nothing, in a machine
+// whose kernel has WireGuard, with the namespaces inside of it.
+func TestKernel(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 25*time.Minute)
 	defer cancel()
-	lan, err := guest.NewLAN(ctx, run, "bookworm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lan.Close()
-	m, err := lan.Machine("m1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := m.Boot(ctx); err != nil {
-		t.Fatal(err)
-	}
+	run, m := machineOf(t, ctx)
+	path, err := program()
+	must(t, err)
 	for name, pkg := range map[string]string{"mesh.test": ".", "device.test": "../../../shared/meshnet/device"} {
 		binary := filepath.Join(run.Dir, name)
 		cmd := exec.CommandContext(ctx, "go", "test", "-c", "-o", binary, pkg)

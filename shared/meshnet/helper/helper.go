@@ -304,7 +304,8 @@ func (h *Helper) round(ctx context.Context, now time.Time) {
 		h.due.examine = now.Add(examineEvery)
 		h.examine(h.node(now))
 	}
-	if !now.Before(h.due.observe) {
+	news := !now.Before(h.due.observe)
+	if news {
 		h.due.observe = now.Add(observeEvery)
 		if h.changing(now) {
 			h.due.observe = now // a hub lets a new key in as soon as it was used
@@ -313,7 +314,9 @@ func (h *Helper) round(ctx context.Context, now time.Time) {
 	}
 	h.decide(now)
 	h.probe(ctx, now)
-	h.tell(now)
+	if news {
+		h.tell(now)
+	}
 }
 
 // changing reports whether some node has two keys that count.
