@@ -118,5 +118,5 @@ func (a *API) confirmPage(w http.ResponseWriter, r *call, d status.Deed) error {
 			"No coordinator leads, as %s sees it, so nothing can be changed now.", a.cfg.Self)
 	}
 	d.Reader = reader(r.who)
-	return status.Show(w, http.StatusOK, func(b io.Writer) error { return status.RenderDeed(b, d) })
+	return status.Show(w, r.Request, http.StatusOK, func(b io.Writer) error { return status.RenderDeed(b, d) })
 }

@@ -17,7 +17,7 @@ var docsText string
 var docsPage = template.Must(template.New("docs").Parse(docsText))
 
 // docs shows the table to a person.
-func (a *API) docs(w http.ResponseWriter, _ *call) error {
+func (a *API) docs(w http.ResponseWriter, r *call) error {
 	var b bytes.Buffer
 	type row struct {
 		Route
@@ -34,5 +34,5 @@ func (a *API) docs(w http.ResponseWriter, _ *call) error {
 	if err := docsPage.Execute(&b, rows); err != nil {
 		return fmt.Errorf("render docs: %w", err)
 	}
-	return status.Show(w, http.StatusOK, func(out io.Writer) error { _, err := out.Write(b.Bytes()); return err })
+	return status.Show(w, r.Request, http.StatusOK, func(out io.Writer) error { _, err := out.Write(b.Bytes()); return err })
 }

@@ -244,7 +244,7 @@ func (a *API) failPage(w http.ResponseWriter, r *http.Request, e *problem.Error)
 		return
 	}
 	problem.Header(w, e)
-	err := status.Show(w, e.Code.Status(), func(b io.Writer) error {
+	err := status.Show(w, r, e.Code.Status(), func(b io.Writer) error {
 		return status.RenderProblem(b, status.Problem{Title: http.StatusText(e.Code.Status()), Detail: e.Detail, Remedy: e.Remedy})
 	})
 	if err != nil && !errors.Is(err, status.ErrGone) {

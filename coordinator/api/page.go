@@ -16,7 +16,7 @@ import (
 // showPage shows the fleet as this coordinator knows it; it never waits for a quorum.
 func (a *API) showPage(w http.ResponseWriter, r *call) error {
 	sheet := a.sheet(time.Now())
-	return status.Show(w, http.StatusOK, func(b io.Writer) error { return status.Render(b, sheet, reader(r.who)) })
+	return status.Show(w, r.Request, http.StatusOK, func(b io.Writer) error { return status.Render(b, sheet, reader(r.who)) })
 }
 
 // reader is who looks at a page, as the page has it.
@@ -59,7 +59,7 @@ func (a *API) showNode(w http.ResponseWriter, r *call) error {
 			return err
 		}
 	}
-	return status.Show(w, http.StatusOK, func(b io.Writer) error { return status.RenderNode(b, v, reader(r.who)) })
+	return status.Show(w, r.Request, http.StatusOK, func(b io.Writer) error { return status.RenderNode(b, v, reader(r.who)) })
 }
 
 // recall reads what the charts of a page show. That it cannot be read is said on

@@ -69,8 +69,8 @@ func (a *API) bySession(state fsm.State, cookie string, now time.Time) (Principa
 	return Principal{Actor: "token:" + t.Name, Role: Role(t.Access), Ambient: true, Session: true}, ok
 }
 
-func (a *API) showLogin(w http.ResponseWriter, _ *call) error {
-	return status.Show(w, http.StatusOK, func(b io.Writer) error { return status.RenderLogin(b, "") })
+func (a *API) showLogin(w http.ResponseWriter, r *call) error {
+	return status.Show(w, r.Request, http.StatusOK, func(b io.Writer) error { return status.RenderLogin(b, "") })
 }
 
 func (a *API) login(w http.ResponseWriter, r *call) error {
@@ -91,7 +91,7 @@ func (a *API) login(w http.ResponseWriter, r *call) error {
 		return blank()
 	}
 	if _, _, ok := state.Authenticate(text); !ok {
-		return status.Show(w, http.StatusUnauthorized, func(b io.Writer) error {
+		return status.Show(w, r.Request, http.StatusUnauthorized, func(b io.Writer) error {
 			return status.RenderLogin(b, "This token is not valid in this cluster.")
 		})
 	}

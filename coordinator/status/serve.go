@@ -2,12 +2,15 @@ package status
 
 import (
 	"bytes"
+	"compress/gzip"
 	"embed"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"primespark/shared/watch"
@@ -34,13 +37,23 @@ func Static() http.Handler {
 	})
 }
 
-// Show answers with a page that render makes.
-func Show(w http.ResponseWriter, code int, render func(io.Writer) error) error {
+// Show answers r with a page that render makes, packed for a browser that can unpack
+// it. That is safe, since no page holds a secret that a length could tell of.
+func Show(w http.ResponseWriter, r *http.Request, code int, render func(io.Writer) error) error {
 	var b bytes.Buffer
 	if err := render(&b); err != nil {
 		return err
 	}
 	h := w.Header()
+	h.Set("Vary", "Accept-Encoding")
+	if b.Len() > packFrom && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		packed, err := pack(b.Bytes())
+		if err != nil {
+			return err
+		}
+		b = packed
+		h.Set("Content-Encoding", "gzip")
+	}
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", Policy)
 	h.Set("Cache-Control", "no-store")
@@ -50,6 +63,30 @@ func Show(w http.ResponseWriter, code int, render func(io.Writer) error) error {
 		return fmt.Errorf("%w: %w", ErrGone, err)
 	}
 	return nil
+}
+
+// packFrom is the size in bytes from which a page is packed: less fits into a few
+// packets as it is.
+const packFrom = 4 << 10
+
+// packers are those that are not in use; each holds a good part of a MiB.
+var packers = sync.Pool{New: func() any {
+	z, err := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed)
+	if err != nil {
+		panic(err) // the level is one of gzip's
+	}
+	return z
+}}
+
+func pack(page []byte) (b bytes.Buffer, err error) {
+	z := packers.Get().(*gzip.Writer)
+	defer packers.Put(z)
+	z.Reset(&b)
+	_, err = z.Write(page)
+	if err = errors.Join(err, z.Close()); err != nil {
+		return b, fmt.Errorf("pack a page: %w", err)
+	}
+	return b, nil
 }
 
 // ErrGone means that the browser went away: nothing to answer, and no fault.

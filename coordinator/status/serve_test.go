@@ -2,6 +2,8 @@ package status
 
 import (
 	"bufio"
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"io"
@@ -101,7 +103,41 @@ func TestStatic(t *testing.T) {
 func TestShowSendsNoHalfPage(t *testing.T) {
 	w := httptest.NewRecorder()
 	broken := errors.New("broken")
-	if err := Show(w, 200, func(b io.Writer) error { io.WriteString(b, "half"); return broken }); !errors.Is(err, broken) || w.Body.Len() != 0 {
+	if err := Show(w, httptest.NewRequest("GET", "/", nil), 200, func(b io.Writer) error { io.WriteString(b, "half"); return broken }); !errors.Is(err, broken) || w.Body.Len() != 0 {
 		t.Errorf("got %v and %q", err, w.Body)
+	}
+}
+
+// TestFirstLoad: the page of a thousand agents, its stylesheet and its scripts come to
+// a browser in 100 KB.
+func TestFirstLoad(t *testing.T) {
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("Accept-Encoding", "gzip, br")
+	w := httptest.NewRecorder()
+	sheet := NewSheet(crowd(1000, noon))
+	if err := Show(w, r, 200, func(b io.Writer) error { return Render(b, sheet, ada) }); err != nil {
+		t.Fatal(err)
+	}
+	size := w.Body.Len()
+	var plain bytes.Buffer
+	z, err := gzip.NewReader(w.Body)
+	if err != nil || w.Header().Get("Content-Encoding") != "gzip" {
+		t.Fatalf("not packed: %v %v", err, w.Header())
+	}
+	var unpacked bytes.Buffer
+	if _, err := unpacked.ReadFrom(z); err != nil {
+		t.Fatal(err)
+	}
+	if err := Render(&plain, sheet, ada); err != nil || plain.String() != unpacked.String() {
+		t.Errorf("what is unpacked is another page, %v", err)
+	}
+	for _, file := range []string{"page.css", "page.js", "try.js", "icon.svg"} {
+		w := httptest.NewRecorder()
+		Static().ServeHTTP(w, httptest.NewRequest("GET", "/static/"+file, nil))
+		size += w.Body.Len()
+	}
+	t.Logf("%d bytes, of which the page has %d unpacked", size, plain.Len())
+	if size > 100_000 {
+		t.Errorf("%d bytes", size)
 	}
 }

@@ -210,4 +210,3 @@ func (b *tab) takePictures(r *rig.Rig, at *rig.Node) {
 	take("node.png", 1200, 1000, "light", 1)
 	b.do(chromedp.EmulateViewport(1280, 900))
 }
-

@@ -35,8 +35,8 @@ func play(t *testing.T, v status.View) *stage {
 	s := &stage{now: watch.New(status.NewSheet(v)), reader: operator}
 	mux := http.NewServeMux()
 	show := func(render func(io.Writer) error) http.HandlerFunc {
-		return func(w http.ResponseWriter, _ *http.Request) {
-			if err := status.Show(w, http.StatusOK, render); err != nil {
+		return func(w http.ResponseWriter, r *http.Request) {
+			if err := status.Show(w, r, http.StatusOK, render); err != nil {
 				t.Error(err)
 			}
 		}
