@@ -195,11 +195,15 @@ func (h *Helper) post(ctx context.Context, f func()) {
 	}
 }
 
-// Want is what a daemon wants from now on; it may be called from anywhere.
+// Want is what a daemon wants from now on; it may be called from anywhere. One that
+// has no map yet wants nothing else than there is.
 func (h *Helper) Want(ctx context.Context, w meshnet.Wanted) {
 	h.post(ctx, func() {
+		if w.Map.Version == 0 {
+			return
+		}
 		now := h.wanted
-		if w.Self == now.Self && w.Map.Cluster == now.Map.Cluster && w.Map.Version < now.Map.Version && w.Map.Version != 0 {
+		if w.Self == now.Self && w.Map.Cluster == now.Map.Cluster && w.Map.Version < now.Map.Version {
 			h.refused = fmt.Sprintf("The map is of version %d, older than the one in force, %d.", w.Map.Version, now.Map.Version)
 			return
 		}

@@ -288,6 +288,12 @@ func TestWishes(t *testing.T) {
 			t.Errorf("an older map: %+v", f)
 		}
 
+		h.Want(t.Context(), meshnet.Wanted{Self: "pi-1", Ring: wanted.Ring}) // of a daemon that lost its map
+		time.Sleep(2 * time.Second)
+		if s := w.state(); len(s.Links) == 0 {
+			t.Error("a daemon without a map took the mesh down")
+		}
+
 		out := wanted
 		out.Map.Version = 6
 		out.Map.Nodes = slices.DeleteFunc(slices.Clone(out.Map.Nodes), func(n mesh.Node) bool { return n.Name == "pi-1" })
