@@ -24,7 +24,7 @@ echo "== a fleet of 3 coordinators and 3 agents on this machine"
 bin/prime-spark fleet-figures --rounds "$rounds" --photos "$photos"
 
 echo
-echo "== a group of 3 coordinators: against etcd, failover, a full queue, 1000 agents, samples"
+echo "== a group of 3 coordinators: against etcd, failover, a full queue, 1000 agents, samples; a fleet on battery"
 # Each measures for itself, once. Against etcd is left out, with a reason, where
 # Debian's etcd-server is not installed.
 PRIME_SPARK_BIN=$PWD/bin PATH="$PATH:/usr/sbin" go test -run '^$' -bench . -benchtime 1x -timeout 20m -v ./scripts/figures
