@@ -113,10 +113,13 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 			return err
 		}
 		defer release()
-		watcher := newPower(cfg, monitor.Samples(), held, self.goodbye, end, out, conditions, part(log, "power"))
+		watcher := newPower(cfg, monitor.Samples(), held, func() fleet.View { return self.view() }, self.goodbye, end, out, conditions, part(log, "power"))
 		self.power, self.state = powerOf(monitor.Power().Get, watcher.Status()), watcher.Status()
 		sensed.get.Store(&self.power)
 		parts = append(parts, run.Restart(monitor, part(log, "battery")), watcher)
+		if before := watcher.Before(); id != nil && len(before) > 0 {
+			parts = append(parts, comeBack(before, func() fleet.View { return self.view() }, conditions))
+		}
 		if realHost(cfg, out) {
 			parts = append(parts, logind.Delay{Goodbye: self.goodbye, Log: part(log, "power")})
 		}

@@ -22,7 +22,7 @@ import (
 
 // newPower makes the part that acts by the battery. goodbye is called before the
 // node goes down by itself.
-func newPower(cfg config.Config, samples *watch.Value[battery.Sample], b *brakes, goodbye func(context.Context) error, end func(), out Outside, conditions *health.Registry, log *slog.Logger) *power.Part {
+func newPower(cfg config.Config, samples *watch.Value[battery.Sample], b *brakes, view func() fleet.View, goodbye func(context.Context) error, end func(), out Outside, conditions *health.Registry, log *slog.Logger) *power.Part {
 	book, err := power.OpenBook(cfg.StateDir, bootID())
 	if err != nil {
 		log.Warn("why the node went down before cannot be told any more", "err", err)
@@ -30,9 +30,53 @@ func newPower(cfg config.Config, samples *watch.Value[battery.Sample], b *brakes
 	host := machine(cfg, end, out)
 	return power.New(power.Config{
 		Rules: powerRules(cfg), Plans: power.Plans{OnBattery: cfg.Power.Actions.OnBattery, Low: cfg.Power.Actions.Low, Critical: cfg.Power.Actions.Critical},
-		DryRun: cfg.Power.DryRun, Dir: cfg.StateDir, Book: book, Sense: sense(samples), Effects: effects(cfg, b, host),
+		DryRun: cfg.Power.DryRun, Dir: cfg.StateDir, Book: book, Sense: sense(samples), Order: siteOrder(cfg, view), Effects: effects(cfg, b, host),
 		Machine: host, Goodbye: goodbye, Cut: cutter(cfg), Conditions: conditions, Log: log,
 		Entered: func(m power.Mode) { b.shed(cfg.Power, m) },
+	})
+}
+
+// siteOrder is what the nodes of the site, as gossip shows them, mean for this one.
+// Each reckons for itself, so that it works with the coordinators gone, too.
+func siteOrder(cfg config.Config, view func() fleet.View) func() (power.Order, []string) {
+	if cfg.Site == "" {
+		return nil
+	}
+	return func() (power.Order, []string) {
+		down, after := view().SiteTurn(cfg.Site, cfg.Name)
+		if down {
+			return power.SiteOrder, after
+		}
+		return power.NoOrder, after
+	}
+}
+
+// returnTime is how long a node waits at most for those of its site who come back
+// before it: they may be broken.
+const returnTime = 5 * time.Minute
+
+// comeBack keeps a node that the site shut down from taking work before those that
+// are worth more are back, so that not all of them draw on mains that have just
+// returned.
+func comeBack(before []string, view func() fleet.View, conditions *health.Registry) run.Part {
+	back := func(name string) bool {
+		n, _ := view().Find(name)
+		return n.Liveness == fleet.Alive
+	}
+	return run.Func("return of the site", func(ctx context.Context) error {
+		for end := time.Now().Add(returnTime); time.Now().Before(end); {
+			i := slices.IndexFunc(before, func(name string) bool { return !back(name) })
+			if i < 0 {
+				break
+			}
+			conditions.Set(health.Waiting, health.Unready, "This node waits for "+before[i]+" of its site to come back first.", "Wait for some minutes.")
+			if !run.Sleep(ctx, pulse) {
+				return nil
+			}
+		}
+		conditions.Clear(health.Waiting)
+		<-ctx.Done()
+		return nil
 	})
 }
 

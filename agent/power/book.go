@@ -47,6 +47,7 @@ type Entry struct {
 	Why      string    `json:"why,omitempty"`
 	By       string    `json:"by,omitempty"` // of a halt: battery, operator or site
 	Dry      bool      `json:"dry_run,omitempty"`
+	After    []string  `json:"after,omitempty"` // of a halt by the site: who comes back before this node
 	Evidence Evidence  `json:"evidence,omitzero"`
 }
 
@@ -208,6 +209,22 @@ func (b *Book) Looping(now time.Time) bool {
 		}
 	}
 	return n >= maxLooks
+}
+
+// Before are those of its site who come back before this node, if it was the site that
+// shut it down the last time.
+func (b *Book) Before() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := len(b.all) - 1; i >= 0; i-- {
+		switch e := b.all[i]; {
+		case e.Page == Halted && !e.Dry:
+			return slices.Clone(e.After)
+		case e.Page == Moved && e.Mode == Mains:
+			return nil // it has been up since then
+		}
+	}
+	return nil
 }
 
 // Who shuts a node down.

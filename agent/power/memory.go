@@ -54,7 +54,8 @@ type Memory struct {
 
 	low, critical, emergency, well held
 	overload                       held
-	goods                          int // good readings of the voltage while an emergency looms
+	order                          held // of the site to go down
+	goods                          int  // good readings of the voltage while an emergency looms
 	until                          time.Duration
 	counting                       bool
 	restart                        bool // told already
@@ -114,7 +115,7 @@ func (m *Memory) alarmed(a Alarm) bool { return m.alarms&(1<<slices.Index(Alarms
 
 // later moves every dwell to now: what happened in a gap is not known.
 func (m *Memory) later(now time.Duration) {
-	for _, h := range []*held{&m.acFor, &m.acNo, &m.clash, &m.battNo, &m.differ, &m.low, &m.critical, &m.emergency, &m.well, &m.overload, &m.blind} {
+	for _, h := range []*held{&m.acFor, &m.acNo, &m.clash, &m.battNo, &m.differ, &m.low, &m.critical, &m.emergency, &m.well, &m.overload, &m.order, &m.blind} {
 		if h.On {
 			h.Since = now
 		}

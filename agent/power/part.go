@@ -28,13 +28,15 @@ type Machine interface {
 
 // A Config is what a Part works with.
 type Config struct {
-	Rules   Rules
-	Plans   Plans
-	DryRun  bool // everything is decided and told, and nothing is done
-	Dir     string
-	Book    *Book
-	Sense   func() Sample // the newest; what was given once is not tried again
-	Order   func() Order  // nil: nobody orders
+	Rules  Rules
+	Plans  Plans
+	DryRun bool // everything is decided and told, and nothing is done
+	Dir    string
+	Book   *Book
+	Sense  func() Sample // the newest; what was given once is not tried again
+	// Order is what somebody wishes, and who of the site comes back before this node
+	// when that has gone down by it; nil: nobody does.
+	Order   func() (Order, []string)
 	Effects []Effect
 	Machine Machine
 	// Goodbye gives away what others can do better, and puts on disk what must not be
@@ -58,6 +60,7 @@ type Part struct {
 	last    []Sample
 	base    time.Time
 	memory  Memory
+	after   []string  // who of the site comes back first
 	staged  Mode      // that was told of
 	blind   time.Time // since when nothing is known
 	kept    Mode      // before that
@@ -77,6 +80,9 @@ func (*Part) String() string { return "power" }
 
 // Status is what is known and done at the moment.
 func (p *Part) Status() *watch.Value[Status] { return p.status }
+
+// Before are those of its site who come back before this node.
+func (p *Part) Before() []string { return p.cfg.Book.Before() }
 
 // Run decides once a second until ctx ends.
 func (p *Part) Run(ctx context.Context) error {
@@ -106,7 +112,7 @@ func (p *Part) Run(ctx context.Context) error {
 func (p *Part) step(ctx context.Context) {
 	s := p.cfg.Sense()
 	if p.cfg.Order != nil {
-		s.Order = p.cfg.Order()
+		s.Order, p.after = p.cfg.Order()
 	}
 	if s.Gauge.Tried || s.Line.Tried {
 		p.last = append(p.last, s)
@@ -170,7 +176,11 @@ func (p *Part) act(ctx context.Context, a Action) {
 	case Clear:
 		log.Info("power alarm over", "alarm", string(a.Alarm))
 	case Halt:
-		p.write(Entry{Page: Halted, Mode: ShuttingDown, Why: a.Why, By: p.by()}, true)
+		e := Entry{Page: Halted, Mode: ShuttingDown, Why: a.Why, By: a.By}
+		if a.By == BySite {
+			e.After = p.after
+		}
+		p.write(e, true)
 		p.halt, p.halting = a, time.Now()
 		if p.cfg.DryRun {
 			log.Warn("the node would shut down now, and power.dry_run keeps it up")
@@ -193,20 +203,6 @@ func (p *Part) act(ctx context.Context, a Action) {
 			log.Warn("the host goes down and may stay so, though the mains are back", "err", err, "remedy", "switch it on by hand, or let the board do so: see power.restarts in the config")
 		}
 	}
-}
-
-// by tells whose shutdown it is.
-func (p *Part) by() string {
-	if len(p.last) == 0 {
-		return ByBattery
-	}
-	switch p.last[len(p.last)-1].Order {
-	case OperatorOrder:
-		return ByOperator
-	case SiteOrder:
-		return BySite
-	}
-	return ByBattery
 }
 
 // goDown says goodbye and switches the host off, beside the loop, which goes on

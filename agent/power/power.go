@@ -108,6 +108,7 @@ type Action struct {
 	Alarm Alarm
 	Why   string        // one sentence
 	At    time.Duration // Count: when it is over
+	By    string        // Halt: battery, operator or site
 	Force bool          // Halt: what others hold against it is ignored
 }
 

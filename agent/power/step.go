@@ -1,6 +1,7 @@
 package power
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -30,6 +31,7 @@ type turn struct {
 	m   Memory
 	s   Sample
 	now time.Duration
+	by  string // who halts it, if that is not the battery
 	out []Action
 }
 
@@ -54,7 +56,7 @@ func (t *turn) enter(mode Mode, why string, args ...any) {
 // halt goes down for good. what is forced waits for nobody.
 func (t *turn) halt(force bool, why string, args ...any) {
 	t.enter(ShuttingDown, why, args...)
-	t.do(Action{Kind: Halt, Mode: ShuttingDown, Why: t.m.Why, Force: force})
+	t.do(Action{Kind: Halt, Mode: ShuttingDown, Why: t.m.Why, Force: force, By: cmp.Or(t.by, ByBattery)})
 }
 
 // mode moves to another mode, if there is reason to.
@@ -175,10 +177,14 @@ func (t *turn) level() string {
 
 // ordered does what somebody else wishes.
 func (t *turn) ordered() bool {
+	m := &t.m
+	lasts := m.order.is(t.now, t.s.Order == SiteOrder)
 	switch {
 	case t.s.Order == OperatorOrder:
+		t.by = ByOperator
 		t.halt(false, "An operator shuts the node down.")
-	case t.s.Order == SiteOrder && t.m.Mode.onBattery() && t.m.acNo.On && t.now >= t.m.grace && !t.m.charging(t.now):
+	case lasts >= t.r.Dwell && m.Mode.onBattery() && m.acNo.On && t.now >= m.grace && !m.charging(t.now):
+		t.by = BySite
 		t.halt(false, "The whole site is on battery, and it is this node's turn to go down.")
 	default:
 		return false

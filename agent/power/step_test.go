@@ -164,8 +164,12 @@ func TestStep(t *testing.T) {
 			legs: []leg{settled, {d: min, line: "on", charge: .9, volts: 4.05, order: power.SiteOrder}}, want: "1s mains",
 		},
 		"the site, on battery": {
-			legs: []leg{settled, {d: 6 * min, line: "off", charge: .85, volts: 3.95}, {d: sec, line: "off", charge: .85, volts: 3.95, order: power.SiteOrder}},
-			want: "1s mains, 10m4s on_battery, 16m1s shutting_down, 16m1s halt",
+			legs: []leg{settled, {d: 6 * min, line: "off", charge: .85, volts: 3.95}, {d: 40 * sec, line: "off", charge: .85, volts: 3.95, order: power.SiteOrder}},
+			want: "1s mains, 10m4s on_battery, 16m31s shutting_down, 16m31s halt",
+		},
+		"the site, for a moment": {
+			legs: []leg{settled, {d: 6 * min, line: "off", charge: .85, volts: 3.95}, {d: 20 * sec, line: "off", charge: .85, volts: 3.95, order: power.SiteOrder}},
+			want: "1s mains, 10m4s on_battery",
 		},
 		"latched, and booted anew": {
 			legs: []leg{settled, {d: sec, line: "off", charge: .9, volts: 4, order: power.OperatorOrder}, {d: min, line: "on", charge: .9, volts: 4}},

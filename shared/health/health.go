@@ -32,6 +32,7 @@ const (
 	Draining      Code = "draining" // asked to finish its work and take no more
 	LowBattery    Code = "low_battery"
 	GoingDown     Code = "going_down"   // the host is being switched off
+	Waiting       Code = "waiting"      // for others of the site to come back first
 	NoModels      Code = "no_models"    // an agent that can infer nothing
 	DiskStalled   Code = "disk_stalled" // the disk under the state does not answer
 	Removed       Code = "removed"      // a coordinator that the others do not count any more
