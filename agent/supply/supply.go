@@ -47,9 +47,6 @@ type Config struct {
 	Models  Models
 	Engines []string // of this node
 	Memory  int64    // for all models together, in bytes; 0: no bound
-	// Hold says why nothing is to be fetched now, such as a battery that runs low; nil:
-	// go ahead. It is asked before each part.
-	Hold    func() error
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 }
@@ -241,18 +238,13 @@ func (s *Supply) bring(ctx context.Context, m wire.PlanModel, changed <-chan str
 	return b, s.enforce(ctx, b, text, old, had && !same)
 }
 
-// getter is Fetch with an eye on the plan, and on whether it is to be done now.
+// getter is Fetch with an eye on the plan.
 func (s *Supply) getter(changed <-chan struct{}) fetcher {
 	return func(ctx context.Context, o task.Object) ([]byte, error) {
 		select {
 		case <-changed:
 			return nil, errChanged
 		default:
-		}
-		if s.cfg.Hold != nil {
-			if err := s.cfg.Hold(); err != nil {
-				return nil, err
-			}
 		}
 		data, err := s.cfg.Fetch(ctx, o)
 		s.fetched.Add(float64(len(data)))

@@ -42,7 +42,7 @@ type lab struct {
 	dir     string
 	plan    *watch.Value[wish]
 	memory  int64
-	hold    error
+	fault   error                   // of each fetch
 	loadErr func(text string) error // by the manifest that is in force
 
 	mu      sync.Mutex
@@ -97,6 +97,9 @@ func (l *lab) give(version string, files map[string]string) wire.PlanModel {
 func (l *lab) fetch(ctx context.Context, o task.Object) ([]byte, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.fault != nil {
+		return nil, l.fault
+	}
 	if l.broken == 0 {
 		return nil, problem.New(problem.Unreachable, "Try again.", "No coordinator answers.")
 	}
@@ -175,7 +178,6 @@ func (l *lab) start() (s *Supply, stop func()) {
 	}
 	s, err = New(Config{
 		Store: l.store, Fetch: l.fetch, Models: l, Engines: []string{"builtin"}, Memory: l.memory, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
-		Hold: func() error { return l.hold },
 		Wanted: func() ([]wire.PlanModel, bool, <-chan struct{}) {
 			w, changed := l.plan.Load()
 			return w.list, w.known, changed
@@ -361,9 +363,9 @@ func TestCannot(t *testing.T) {
 			l.edit(m, "engine: builtin", "engine: another")
 		}, wire.ModelUnfit, "it wants the engine hailo or another"},
 		"too large": {func(l *lab, _ *wire.PlanModel) { l.memory = 50 << 20 }, wire.ModelUnfit, "it needs 100MiB, and models.memory is 50MiB"},
-		"on battery": {func(l *lab, _ *wire.PlanModel) {
-			l.hold = problem.New(problem.NotReady, "Wait.", "The battery runs low.")
-		}, wire.ModelFetching, "waits: The battery runs low."},
+		"no coordinator that is ready": {func(l *lab, _ *wire.PlanModel) {
+			l.fault = problem.New(problem.NotReady, "Wait.", "It starts.")
+		}, wire.ModelFetching, "waits: It starts."},
 		"a part that lacks": {func(l *lab, _ *wire.PlanModel) {
 			delete(l.objects, task.ObjectOf([]byte("one")).SHA256)
 		}, wire.ModelFetching, "There is no such object"},
@@ -498,7 +500,7 @@ func TestNotesAreBounded(t *testing.T) {
 		for i := range 100 {
 			list = append(list, wire.PlanModel{Name: fmt.Sprint("m", i), Bill: task.ObjectOf([]byte(strings.Repeat("x", i+1)))})
 		}
-		l.hold = errors.New(strings.Repeat("é", 200))
+		l.fault = errors.New(strings.Repeat("é", 200))
 		l.want(list...)
 		notes := s.Notes()
 		if len(notes) != fleet.MaxNotes || slices.ContainsFunc(notes, func(n fleet.Note) bool { return len(n.Detail) > fleet.MaxNote }) {
