@@ -149,6 +149,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		if err != nil {
 			log.Error("this node takes no part in the mesh", "err", err) // and serves all the same
 		}
+		self.mesh = member
 		if tunnels != nil {
 			parts = append(parts, run.Restart(member, part(log, "mesh")), run.Restart(tunnels, part(log, "mesh")))
 		}

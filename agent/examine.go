@@ -39,6 +39,7 @@ func Examine(ctx context.Context, cfg config.Config) doctor.Report {
 		upsOf(cfg, running),
 		doctor.State{Dir: cfg.StateDir},
 		doctor.Membership{Dir: identityDir(cfg), Listen: cfg.HTTP.Listen, Gossip: cfg.Gossip.Listen, Running: func(context.Context) bool { return running.err == nil }},
+		meshOf(cfg, running.node.Mesh),
 		accelerator,
 		shelved{cfg.Hailo},
 	} {

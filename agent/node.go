@@ -11,6 +11,7 @@ import (
 	"primespark/agent/sensors"
 	"primespark/shared/fleet"
 	"primespark/shared/health"
+	"primespark/shared/overlay"
 	"primespark/shared/telemetry"
 	"primespark/shared/watch"
 )
@@ -31,6 +32,7 @@ type node struct {
 	addresses  func() map[string]string  // by what they serve
 	outbox     func() *api.Outbox        // nil on a node that has not joined
 	chip       *accelerator              // nil if it is switched off
+	mesh       *overlay.Member           // nil if the node takes no part in it
 }
 
 func noView() fleet.View    { return nil }
@@ -74,6 +76,9 @@ func (n node) describe() api.Self {
 	}
 	if n.outbox != nil {
 		s.Outbox = n.outbox()
+	}
+	if n.mesh != nil {
+		s.Mesh = new(n.mesh.Report())
 	}
 	return s
 }

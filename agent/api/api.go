@@ -28,6 +28,7 @@ import (
 	"primespark/hailo"
 	"primespark/shared/fleet"
 	"primespark/shared/health"
+	"primespark/shared/mesh"
 	"primespark/shared/model"
 	"primespark/shared/oip"
 	"primespark/shared/oip/rpc"
@@ -63,6 +64,7 @@ type Self struct {
 	Outbox    *Outbox           `json:"outbox,omitempty"`
 	Hailo     *Accelerator      `json:"hailo,omitempty"`
 	Power     any               `json:"power,omitempty"` // power.Status, of a node with a battery
+	Mesh      *mesh.Report      `json:"mesh,omitempty"`  // nil: it takes no part
 }
 
 // Outbox is what waits to be stored elsewhere, and what the disk bears for it.

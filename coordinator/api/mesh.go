@@ -2,15 +2,18 @@ package api
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"strconv"
 	"time"
 
 	"primespark/coordinator/fsm"
+	"primespark/coordinator/status"
 	"primespark/shared/fleet"
 	"primespark/shared/identity"
 	"primespark/shared/mesh"
 	"primespark/shared/problem"
+	"primespark/shared/version"
 	"primespark/shared/wire"
 )
 
@@ -37,7 +40,7 @@ func meshRoutes() []Route {
 
 // mesh hands out the map. The first look is linearizable, as for a plan.
 func (a *API) mesh(w http.ResponseWriter, r *call) error {
-	version, sum, wait, err := meshQuery(r)
+	newest, sum, wait, err := meshQuery(r)
 	if err != nil {
 		return err
 	}
@@ -58,17 +61,17 @@ func (a *API) mesh(w http.ResponseWriter, r *call) error {
 	ctx, cancel = context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(a.open, cancel)()
-	b, err := a.cfg.Atlas.Mesh(ctx, version, sum, wait)
+	b, err := a.cfg.Atlas.Mesh(ctx, newest, sum, wait)
 	if err != nil || r.Context().Err() != nil {
 		return err
 	}
 	return answer(w, b)
 }
 
-func meshQuery(r *call) (version uint64, sum string, wait time.Duration, err error) {
+func meshQuery(r *call) (newest uint64, sum string, wait time.Duration, err error) {
 	q := r.URL.Query()
 	if text := q.Get("version"); text != "" {
-		if version, err = strconv.ParseUint(text, 10, 64); err != nil {
+		if newest, err = strconv.ParseUint(text, 10, 64); err != nil {
 			return 0, "", 0, problem.New(problem.Invalid, "Give the version of the last answer.", "The version is %.32q.", text)
 		}
 	}
@@ -77,7 +80,7 @@ func meshQuery(r *call) (version uint64, sum string, wait time.Duration, err err
 			return 0, "", 0, problem.New(problem.Invalid, "Give a duration up to 60s.", "The wait is %.32q.", text)
 		}
 	}
-	return version, q.Get("sum"), wait, nil
+	return newest, q.Get("sum"), wait, nil
 }
 
 func (a *API) meshView(w http.ResponseWriter, r *call) error {
@@ -157,4 +160,15 @@ func (a *API) expelFromMesh(w http.ResponseWriter, r *call) error {
 		return err
 	}
 	return answer(w, out)
+}
+
+// showMesh shows the mesh as this coordinator knows it.
+func (a *API) showMesh(w http.ResponseWriter, r *call) error {
+	s := a.readStale(w)
+	if s.Cluster.Name == "" {
+		return blank()
+	}
+	now := time.Now()
+	v := status.MeshView{Self: a.cfg.Self, At: now.UTC(), Version: version.Number, Cluster: s.Cluster.Name, Mesh: a.cfg.Atlas.View(s, a.cfg.Views.Get(), now)}
+	return status.Show(w, r.Request, http.StatusOK, func(b io.Writer) error { return status.RenderMesh(b, v, reader(r.who)) })
 }

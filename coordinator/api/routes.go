@@ -74,6 +74,7 @@ func routes() []Route {
 		{"POST", "/v2/repository/models/{model}/unload", Operate, "model.unload", "Have all agents that have the model unload it, or the one that parameters.node names. The body may be empty.", nil, oip.LoadRequest{}, controlled{}, control("unload")},
 		{"GET", "/v2/models/stats", View, "", "The counts of all models, summed over the agents that answered.", nil, nil, oip.Stats{}, (*API).stats},
 		{"GET", "/", View, "", "The status page.", nil, nil, nil, (*API).showPage},
+		{"GET", "/mesh", View, "", "The page of the mesh: who reaches whom, drawn and in words. It never waits for a quorum.", nil, nil, nil, (*API).showMesh},
 		{"GET", "/nodes/{name}", View, "", "The page of one node, with charts of what it measured. It never waits for a quorum.", []Param{{"range", "how far back: 1h, 24h or 30d; 1h if not given"}}, nil, nil, (*API).showNode},
 		{"GET", "/page/stream", View, "", "The changing part of the page, as server-sent events.", nil, nil, nil, (*API).pageStream},
 		{"GET", "/openapi.json", View, "", "This table as OpenAPI 3.1.", nil, nil, nil, (*API).openAPI},

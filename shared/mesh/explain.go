@@ -17,11 +17,11 @@ func Explain(f Facts) (all []Explanation) {
 		all = append(all, Explanation{code, bad, detail, remedy})
 	}
 	if f.Fault != "" {
-		add("mesh_fault", true, "There is no interface of the mesh: "+strings.TrimSuffix(f.Fault, ".")+".",
+		add("fault", true, "There is no interface of the mesh: "+strings.TrimSuffix(f.Fault, ".")+".",
 			"See systemctl status prime-spark-mesh, and that the package is installed whole.")
 	}
 	if f.Clash != "" {
-		add("mesh_clash", true, f.Clash, "Two networks of the same addresses cannot be told apart: change the other one.")
+		add("clash", true, f.Clash, "Two networks of the same addresses cannot be told apart: change the other one.")
 	}
 	if len(f.Blocked) > 0 {
 		add("udp_blocked", true, "UDP does not get through to the hub "+strings.Join(f.Blocked, ", ")+", whose API answers.",
