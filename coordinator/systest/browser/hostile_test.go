@@ -84,19 +84,20 @@ func TestHostileNames(t *testing.T) {
 	dialogues := watchDialogues(b)
 	for i, x := range payloads {
 		s.now.Store(status.NewSheet(poison(x)))
-		s.node = nodePage(poison(x).Nodes[0])
-		s.node.Self, s.node.Cluster, s.node.Version, s.node.Trouble = x, x, x, x
-		s.reader = status.Reader{Name: x, Role: x, Session: true, Operate: true}
+		node := nodePage(poison(x).Nodes[0])
+		node.Self, node.Cluster, node.Version, node.Trouble = x, x, x, x
+		s.node.Store(node)
+		s.reader.Store(status.Reader{Name: x, Role: x, Session: true, Operate: true})
 		object, err := json.Marshal(map[string]any{"label": x, "score": 0.9, "box": []int{1, 1, 50, 50}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.answer = answered(string(object))
+		s.answer.Store(answered(string(object)))
 		if i%2 == 1 { // or an error of the gateway, in the words of a model
-			s.answer = func(w http.ResponseWriter, _ *http.Request) {
+			s.answer.Store(func(w http.ResponseWriter, _ *http.Request) {
 				w.WriteHeader(http.StatusInternalServerError)
 				_ = json.NewEncoder(w).Encode(map[string]string{"error": x})
-			}
+			})
 		}
 		where := fmt.Sprintf("payload %d, %q", i, x)
 		b.navigate(s.URL + "/nodes/x")

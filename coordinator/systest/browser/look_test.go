@@ -24,8 +24,8 @@ var pages = []string{"/", "/nodes/pi-1", "/login", "/problem", "/deed"}
 func TestAccessible(t *testing.T) {
 	s := play(t, troubled())
 	v := troubled()
-	s.node = nodePage(v.Nodes[1])
-	s.answer = answered(`{"label":"face","score":0.9,"box":[10,10,90,90]}`)
+	s.node.Store(nodePage(v.Nodes[1]))
+	s.answer.Store(answered(`{"label":"face","score":0.9,"box":[10,10,90,90]}`))
 	b := open(t)
 	for _, scheme := range []string{"light", "dark"} {
 		b.scheme(scheme)
@@ -77,7 +77,7 @@ func TestPhone(t *testing.T) {
 	long := strings.Repeat("averylongword", 30)
 	v.Alerts[0].Detail, v.Events[1].Detail, v.Queue.Dead[0].Error, v.Nodes[0].Accelerator.Detail = long, long, long, long
 	s := play(t, v)
-	s.node = nodePage(v.Nodes[0])
+	s.node.Store(nodePage(v.Nodes[0]))
 	b := open(t)
 	b.do(chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile))
 	for _, page := range pages {
@@ -129,7 +129,7 @@ func TestBrokenStream(t *testing.T) {
 func TestKeyboard(t *testing.T) {
 	v := troubled()
 	s := play(t, v)
-	s.node = nodePage(v.Nodes[0])
+	s.node.Store(nodePage(v.Nodes[0]))
 	b := open(t)
 	b.navigate(s.URL + "/")
 	b.until(`!document.getElementById("try").hidden`)
@@ -152,6 +152,7 @@ func TestKeyboard(t *testing.T) {
 	}
 
 	eval[bool](b, `document.querySelector('a[href="/nodes/pi-1"]').focus(); true`)
+	v.Nodes = slices.Clone(v.Nodes)
 	v.Nodes[0].CPU, v.At = 0.77, v.At.Add(time.Second)
 	s.now.Store(status.NewSheet(v))
 	b.until(`document.getElementById("node-pi-1").textContent.includes("77 %")`)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"primespark/coordinator/status"
 	"primespark/shared/wire"
 )
 
@@ -80,7 +81,7 @@ func (b *tab) pixel(x, y int) string {
 // went.
 func TestTryIt(t *testing.T) {
 	s := play(t, troubled())
-	s.answer = answered(`{"label":"face","score":0.93,"box":[200,150,400,300]}`, `{"label":"cat","score":0.5,"box":[10,200,100,290]}`, `not JSON`, `{"label":"whole picture","score":0.7}`)
+	s.answer.Store(answered(`{"label":"face","score":0.93,"box":[200,150,400,300]}`, `{"label":"cat","score":0.5,"box":[10,200,100,290]}`, `not JSON`, `{"label":"whole picture","score":0.7}`))
 	b := open(t)
 	b.navigate(s.URL + "/")
 	b.photo(800, 600)
@@ -99,10 +100,10 @@ func TestTryIt(t *testing.T) {
 	b.file([]byte("this is no picture"))
 	b.until(`document.getElementById("said").className === "bad"`)
 	b.has("This is no picture that your browser knows.")
-	s.answer = func(w http.ResponseWriter, _ *http.Request) {
+	s.answer.Store(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusTooManyRequests)
 		fmt.Fprint(w, `{"error":"The queue is full. Try again in a second."}`)
-	}
+	})
 	b.photo(80, 60)
 	b.until(`document.getElementById("said").textContent.startsWith("The queue is full.")`)
 }
@@ -110,7 +111,7 @@ func TestTryIt(t *testing.T) {
 // TestTryItIsForOperators: who may not infer has no form.
 func TestTryItIsForOperators(t *testing.T) {
 	s := play(t, troubled())
-	s.reader.Operate, s.reader.Role = false, "viewer"
+	s.reader.Store(status.Reader{Name: "ada", Role: "viewer", Session: true})
 	b := open(t)
 	b.navigate(s.URL + "/")
 	if text := b.text(); strings.Contains(text, "TRY IT") || strings.Contains(text, "Requeue") || !strings.Contains(text, "ada, viewer") {

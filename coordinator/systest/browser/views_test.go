@@ -22,9 +22,9 @@ import (
 type stage struct {
 	*httptest.Server
 	now    *watch.Value[*status.Sheet]
-	reader status.Reader
-	node   status.NodeView
-	answer http.HandlerFunc // of the gateway
+	reader *watch.Value[status.Reader]
+	node   *watch.Value[status.NodeView]
+	answer *watch.Value[http.HandlerFunc] // of the gateway
 }
 
 var operator = status.Reader{Name: "ada", Role: "operator", Session: true, Operate: true}
@@ -32,7 +32,9 @@ var operator = status.Reader{Name: "ada", Role: "operator", Session: true, Opera
 // play puts a view on a stage.
 func play(t *testing.T, v status.View) *stage {
 	t.Helper()
-	s := &stage{now: watch.New(status.NewSheet(v)), reader: operator}
+	s := &stage{
+		now: watch.New(status.NewSheet(v)), reader: watch.New(operator), node: watch.New(status.NodeView{}), answer: watch.New(http.HandlerFunc(http.NotFound)),
+	}
 	mux := http.NewServeMux()
 	show := func(render func(io.Writer) error) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
@@ -41,8 +43,8 @@ func play(t *testing.T, v status.View) *stage {
 			}
 		}
 	}
-	mux.HandleFunc("GET /{$}", show(func(w io.Writer) error { return status.Render(w, s.now.Get(), s.reader) }))
-	mux.HandleFunc("GET /nodes/{name}", show(func(w io.Writer) error { return status.RenderNode(w, s.node, s.reader) }))
+	mux.HandleFunc("GET /{$}", show(func(w io.Writer) error { return status.Render(w, s.now.Get(), s.reader.Get()) }))
+	mux.HandleFunc("GET /nodes/{name}", show(func(w io.Writer) error { return status.RenderNode(w, s.node.Get(), s.reader.Get()) }))
 	mux.HandleFunc("GET /login", show(func(w io.Writer) error {
 		return status.RenderLogin(w, "This token is not valid in this cluster.")
 	}))
@@ -50,14 +52,14 @@ func play(t *testing.T, v status.View) *stage {
 		return status.RenderProblem(w, status.Problem{Title: "Not Found", Detail: "There is nothing here.", Remedy: "Go back."})
 	}))
 	mux.HandleFunc("GET /deed", show(func(w io.Writer) error {
-		return status.RenderDeed(w, status.Deed{Reader: s.reader, Title: "Drain pi-1?", Now: "It is approved.", Means: "It gets no new work.", Button: "Drain", Path: "/nodes/pi-1/drain", Back: "/"})
+		return status.RenderDeed(w, status.Deed{Reader: s.reader.Get(), Title: "Drain pi-1?", Now: "It is approved.", Means: "It gets no new work.", Button: "Drain", Path: "/nodes/pi-1/drain", Back: "/"})
 	}))
 	mux.Handle("GET /static/", status.Static())
 	done := make(chan struct{})
 	mux.HandleFunc("GET /page/stream", func(w http.ResponseWriter, r *http.Request) {
-		status.Stream(done, w, r, s.now, s.reader.Operate, func() bool { return true })
+		status.Stream(done, w, r, s.now, s.reader.Get().Operate, func() bool { return true })
 	})
-	mux.HandleFunc("POST /v2/models/{model}/infer", func(w http.ResponseWriter, r *http.Request) { s.answer(w, r) })
+	mux.HandleFunc("POST /v2/models/{model}/infer", func(w http.ResponseWriter, r *http.Request) { s.answer.Get()(w, r) })
 	s.Server = httptest.NewServer(mux)
 	t.Cleanup(func() {
 		close(done)
