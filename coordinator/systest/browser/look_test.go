@@ -146,7 +146,7 @@ func TestKeyboard(t *testing.T) {
 			t.Errorf("nobody sees where the keyboard is: %s", at)
 		}
 	}
-	want := "#live / /docs Log out /nodes/pi-1 /nodes/pi-2 /nodes/pi-3 /nodes/pi-4 /nodes/pi-4/approve /nodes/pi-5 /nodes/c1 /nodes/c2 /tasks/0000000000000000000000dead/requeue photo model"
+	want := "#live / /mesh /docs Log out /nodes/pi-1 /nodes/pi-2 /nodes/pi-3 /nodes/pi-4 /nodes/pi-4/approve /nodes/pi-5 /nodes/c1 /nodes/c2 /tasks/0000000000000000000000dead/requeue photo model"
 	if got := strings.Join(seen, " "); got != want {
 		t.Errorf("the walk is\n%s, want\n%s", got, want)
 	}
