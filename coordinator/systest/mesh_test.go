@@ -92,23 +92,23 @@ func TestMeshOfAHundred(t *testing.T) {
 	systest.Test(t, 3, 0, func(t *testing.T, f *systest.Fleet) {
 		f.Mesh()
 		f.WaitHealthy(3, 0)
-		crowd := f.Crowd(100)
-		defer crowd.Stop()
+		many := f.Crowd(crowd)
+		defer many.Stop()
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 		defer cancel()
-		took, err := crowd.Wait(ctx, func(m mesh.Map) bool { return len(m.Nodes) == 103 })
+		took, err := many.Wait(ctx, func(m mesh.Map) bool { return len(m.Nodes) == crowd+3 })
 		if err != nil {
-			t.Fatalf("not all of 100 take part: %v", err)
+			t.Fatalf("not all of %d take part: %v", crowd, err)
 		}
-		t.Logf("100 nodes that came at once knew each other within %v", took)
+		t.Logf("%d nodes that came at once knew each other within %v", crowd, took)
 		c := f.Via("c1", "c2", "c3")
 		defer c.Close()
 		change := func(what string, change func() error) {
-			before, begin := crowd.Members[0].Net().Get().Map.Version, time.Now()
+			before, begin := many.Members[0].Net().Get().Map.Version, time.Now()
 			if err := change(); err != nil {
 				t.Fatal(err)
 			}
-			_, err := crowd.Wait(ctx, func(m mesh.Map) bool { return m.Version > before })
+			_, err := many.Wait(ctx, func(m mesh.Map) bool { return m.Version > before })
 			took := time.Since(begin)
 			t.Logf("%s: in force on all within %v", what, took)
 			if err != nil || took > 5*time.Second {
@@ -119,7 +119,7 @@ func TestMeshOfAHundred(t *testing.T) {
 			_, err := c.AdmitToMesh(ctx, wire.MeshClientRequest{Name: "phone", Public: mesh.PublicKey{1, 31: 1}, TTL: "24h"})
 			return err
 		})
-		crowd.Members = append(crowd.Members[:6:6], crowd.Members[7:]...)
+		many.Members = append(many.Members[:6:6], many.Members[7:]...)
 		change("x-7 is revoked", func() error { _, err := c.NodeAction(ctx, "x-7", wire.Revoke); return err })
 	})
 }

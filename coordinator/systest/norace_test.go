@@ -1,0 +1,6 @@
+//go:build !race
+
+package systest_test
+
+// crowd is how many nodes follow the mesh at once.
+const crowd = 100

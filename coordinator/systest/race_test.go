@@ -1,0 +1,7 @@
+//go:build race
+
+package systest_test
+
+// crowd is how many nodes follow the mesh at once: under the race detector fewer,
+// since their handshakes take ten times as long.
+const crowd = 25
