@@ -18,7 +18,7 @@ func TestStatusTellsWhoIsBehind(t *testing.T) {
 		}
 		return append(all, fleet.Node{Member: fleet.Member{Name: "stranger", Version: "9.0.0"}, Liveness: fleet.Alive})
 	})
-	const want = `"behind":["c2"],"newest":"1.10.0"`
+	const want = `"outdated":["c2"],"newest":"1.10.0"`
 	if body := l.do(l.as("viewer", "GET", wire.PathStatus, "")).Body.String(); !strings.Contains(body, want) {
 		t.Errorf("%s, want %s", body, want)
 	}

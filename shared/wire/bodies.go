@@ -27,7 +27,7 @@ type StatusBody struct {
 	Removed bool `json:"removed,omitempty"`
 	// Behind are the nodes that are alive and run an older version than others do; Newest
 	// is what those run.
-	Behind []string `json:"behind,omitempty"`
+	Behind []string `json:"outdated,omitempty"`
 	Newest string   `json:"newest,omitempty"`
 }
 
