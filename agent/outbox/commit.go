@@ -63,7 +63,7 @@ func (b *Box) Run(ctx context.Context) error {
 // try commits, and tells of a disk that does not take it.
 func (b *Box) try() (done bool) {
 	err := b.commit(0)
-	if err != nil && b.memory() >= memoryMost/2 { // waiting has not helped: the oldest make room
+	if err != nil && b.memory() >= b.cfg.Memory/2 { // waiting has not helped: the oldest make room
 		err = b.commit(b.size() / trimPart)
 	}
 	b.shed()
@@ -281,11 +281,11 @@ func (b *Box) forget(newest uint64) {
 func (b *Box) shed() {
 	b.queue.Lock()
 	defer b.queue.Unlock()
-	over := len(b.pending) - memoryMost
+	over := len(b.pending) - b.cfg.Memory
 	if over <= 0 {
 		return
 	}
-	over += memoryMost / trimPart
+	over += b.cfg.Memory / trimPart
 	gaps := map[life]*remnant{}
 	var order []life
 	for _, s := range b.pending[:over] {

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"primespark/agent/outbox"
 	"primespark/shared/health"
 )
 
@@ -74,7 +75,7 @@ func TestDiskFull(t *testing.T) {
 	d := newDisk(t, 8<<20)
 	filler := filepath.Join(d.at, "somebody's film")
 	bubble(t, func(t *testing.T) {
-		l := open(t, d.at)
+		l := open(t, d.at, func(c *outbox.Config) { c.Memory = 2000 })
 		defer l.stop()
 		l.keep(1, "cpu", 100)
 		time.Sleep(2 * time.Second)
@@ -112,7 +113,7 @@ func TestDiskFull(t *testing.T) {
 			t.Fatalf("the disk is not full: %v", err)
 		}
 		for range 6 { // more than memory takes
-			l.keep(1, "cpu", 8000)
+			l.keep(1, "cpu", 800)
 			time.Sleep(40 * time.Second)
 		}
 		if err := os.Remove(filler); err != nil {

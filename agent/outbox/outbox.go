@@ -37,6 +37,7 @@ type Config struct {
 	MaxSize    int64                // bytes of samples on disk
 	MaxAge     time.Duration        // of a sample
 	Every      func() time.Duration // from a sample to its commit, at most
+	Memory     int                  // samples that wait in memory for a disk with room; 0: half an hour of ten a second
 	Conditions *health.Registry     // told of a full disk and of damage
 	Log        *slog.Logger
 	Metrics    prometheus.Registerer // nil: none
@@ -48,7 +49,7 @@ const (
 	bucketGaps = "gaps" // boot u64, stream -> the sample that tells the gap
 
 	commitMost = 200     // samples that wait for a commit
-	memoryMost = 20_000  // samples that wait for a disk with room: half an hour of ten a second
+	memoryMost = 20_000  // the default of Config.Memory
 	recordCost = 16 + 12 // bytes that a record takes besides its content: in its page, key and checksum
 )
 
@@ -95,6 +96,9 @@ var _ run.Part = (*Box)(nil)
 // Open opens the box in a directory, or makes one.
 func Open(cfg Config) (*Box, error) {
 	b := &Box{cfg: cfg, last: watch.New(uint64(0)), wake: make(chan struct{}, 1), failed: make(chan error, 1), lives: map[life]*remnant{}}
+	if b.cfg.Memory == 0 {
+		b.cfg.Memory = memoryMost
+	}
 	var err error
 	if b.metrics, err = newMetrics(cfg.Metrics); err != nil {
 		return nil, err
