@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,21 +27,32 @@ import (
 type desk struct {
 	cluster *identitytest.Cluster
 	chart   *watch.Value[mesh.Map]
-	hints   []mesh.Hint
-	sum     string
-	down    error
-	refuse  func(mesh.Announcement) error
-	told    []mesh.Announcement
-	forger  *identitytest.Cluster // signs instead, if there is one
+
+	mu     sync.Mutex // what follows: stories change it while a member asks
+	hints  []mesh.Hint
+	sum    string
+	down   error
+	refuse func(mesh.Announcement) error
+	told   []mesh.Announcement
+	forger *identitytest.Cluster // signs instead, if there is one
 }
 
 func (d *desk) Mesh(ctx context.Context, version uint64, sum string, wait time.Duration) (wire.MeshBody, error) {
-	if d.down != nil {
-		return wire.MeshBody{}, d.down
+	d.mu.Lock()
+	down := d.down
+	d.mu.Unlock()
+	if down != nil {
+		return wire.MeshBody{}, down
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	m, _ := d.chart.Until(ctx, func(m mesh.Map) bool { return m.Version > version || m.Version > 0 && sum != d.sum })
+	m, _ := d.chart.Until(ctx, func(m mesh.Map) bool {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return m.Version > version || m.Version > 0 && sum != d.sum
+	})
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	signer := d.cluster
 	if d.forger != nil {
 		signer = d.forger
@@ -54,17 +66,36 @@ func (d *desk) Mesh(ctx context.Context, version uint64, sum string, wait time.D
 }
 
 func (d *desk) AnnounceMesh(_ context.Context, a mesh.Announcement) error {
-	d.told = append(d.told, a)
-	if d.down != nil {
-		return d.down
-	}
-	if d.refuse != nil {
-		if err := d.refuse(a); err != nil {
-			return err
-		}
+	if err := d.hear(a); err != nil {
+		return err
 	}
 	d.set(func(m *mesh.Map) { d.put(m, "pi-1", a) })
 	return nil
+}
+
+// hear notes an announcement, and says what is against it.
+func (d *desk) hear(a mesh.Announcement) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.told = append(d.told, a)
+	if d.down != nil || d.refuse == nil {
+		return d.down
+	}
+	return d.refuse(a)
+}
+
+// times is how often the member has announced itself.
+func (d *desk) times() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.told)
+}
+
+// change changes what the coordinators do.
+func (d *desk) change(how func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	how()
 }
 
 // set changes the map, and its version.
@@ -90,8 +121,26 @@ type lab struct {
 	*desk
 	t   *testing.T
 	dir string
-	log bytes.Buffer
-	own []mesh.Endpoint
+	log journal
+	own []mesh.Endpoint // read with the desk's lock
+}
+
+// A journal is a log that is read while it is written.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(b []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(b)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
 }
 
 func story(t *testing.T, tell func(*testing.T, *lab)) {
@@ -104,12 +153,17 @@ func story(t *testing.T, tell func(*testing.T, *lab)) {
 	})
 }
 
+func (l *lab) endpoints() (all []mesh.Endpoint) {
+	l.change(func() { all = l.own })
+	return all
+}
+
 // start makes the member, as a process that has just begun, and runs it.
 func (l *lab) start() (m *Member, stop func()) {
 	l.t.Helper()
 	m, err := New(Config{
 		Self: identity.ID{Cluster: "home", Role: fleet.Agent, Name: "pi-1"}, Authority: l.cluster.CA, Dir: l.dir, KeyDir: l.dir,
-		Source: l.desk, Endpoints: func() []mesh.Endpoint { return l.own }, Log: slog.New(slog.NewTextHandler(&l.log, nil)),
+		Source: l.desk, Endpoints: l.endpoints, Log: slog.New(slog.NewTextHandler(&l.log, nil)),
 	})
 	if err != nil {
 		l.t.Fatal(err)
@@ -133,27 +187,27 @@ func TestBoot(t *testing.T) {
 		time.Sleep(time.Second)
 		net := m.Net().Get()
 		self, ok := net.Map.Find("pi-1")
-		if !ok || self.Newest().Public != net.Ring.Newest().Private.Public() || len(l.told) != 1 {
-			t.Fatalf("after a second: %+v, told %d times", net.Map, len(l.told))
+		if !ok || self.Newest().Public != net.Ring.Newest().Private.Public() || l.times() != 1 {
+			t.Fatalf("after a second: %+v, told %d times", net.Map, l.times())
 		}
 		time.Sleep(time.Hour)
-		if len(l.told) != 1 {
-			t.Errorf("told %d times in an hour without news", len(l.told))
+		if l.times() != 1 {
+			t.Errorf("told %d times in an hour without news", l.times())
 		}
-		l.own = append(l.own, mesh.Endpoint{Kind: mesh.Global, Address: "[2001:db8::7]:51820"})
+		l.change(func() { l.own = append(l.own, mesh.Endpoint{Kind: mesh.Global, Address: "[2001:db8::7]:51820"}) })
 		time.Sleep(10 * time.Second)
-		if len(l.told) != 2 || m.Report().Version != m.Net().Get().Map.Version {
-			t.Errorf("told %d times after another address came", len(l.told))
+		if l.times() != 2 || m.Report().Version != m.Net().Get().Map.Version {
+			t.Errorf("told %d times after another address came", l.times())
 		}
 		stop()
-		l.down = errors.New("no coordinator answers")
+		l.change(func() { l.down = errors.New("no coordinator answers") })
 		again, stop := l.start()
 		if kept := again.Net().Get(); kept.Map.Version != 2 || kept.Ring.Newest() != net.Ring.Newest() {
 			t.Errorf("right after a boot alone: version %d", kept.Map.Version)
 		}
 		time.Sleep(time.Hour)
-		if len(l.told) != 2 {
-			t.Errorf("told %d times what the map has", len(l.told))
+		if l.times() != 2 {
+			t.Errorf("told %d times what the map has", l.times())
 		}
 		if n := strings.Count(l.log.String(), "cannot follow the map"); n != 1 {
 			t.Errorf("an hour alone was told %d times", n)
@@ -167,13 +221,13 @@ func TestForged(t *testing.T) {
 	story(t, func(t *testing.T, l *lab) {
 		m, stop := l.start()
 		time.Sleep(time.Second)
-		l.forger = identitytest.New(t, "home")
+		l.change(func() { l.forger = identitytest.New(t, "home") })
 		l.set(func(m *mesh.Map) { m.Nodes = nil })
 		time.Sleep(time.Minute)
 		if len(m.Net().Get().Map.Nodes) != 1 || !strings.Contains(l.log.String(), "not signed by this cluster's authority") {
 			t.Errorf("a forged map is in force: %+v", m.Net().Get().Map)
 		}
-		l.forger = nil
+		l.change(func() { l.forger = nil })
 		time.Sleep(time.Minute)
 		if now := m.Net().Get().Map; now.Version != 3 { // and it has announced itself again
 			t.Errorf("after the signed one: version %d", now.Version)
@@ -182,7 +236,7 @@ func TestForged(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(l.dir, "mesh.json"), []byte("{}"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		l.down = errors.New("nobody")
+		l.change(func() { l.down = errors.New("nobody") })
 		m, stop = l.start()
 		if v := m.Net().Get().Map.Version; v != 0 || !strings.Contains(l.log.String(), "cannot be used") {
 			t.Errorf("a damaged file gave version %d", v)
@@ -243,8 +297,10 @@ func TestRefusedKey(t *testing.T) {
 		m, stop := l.start()
 		defer stop()
 		time.Sleep(30 * time.Second)
-		if self, ok := m.Net().Get().Map.Find("pi-1"); !ok || self.Newest().Public == bad {
-			t.Errorf("not in the map after 30s; told %d times", len(l.told))
+		var refused mesh.PublicKey
+		l.change(func() { refused = bad })
+		if self, ok := m.Net().Get().Map.Find("pi-1"); !ok || self.Newest().Public == refused {
+			t.Errorf("not in the map after 30s; told %d times", l.times())
 		}
 	})
 }
@@ -255,7 +311,9 @@ func TestHints(t *testing.T) {
 		m, stop := l.start()
 		defer stop()
 		time.Sleep(time.Second)
-		l.hints, l.sum = []mesh.Hint{{Sighting: mesh.Sighting{Node: "pi-2", Endpoint: "203.0.113.7:4711"}, Hub: "c1"}}, "x"
+		l.change(func() {
+			l.hints, l.sum = []mesh.Hint{{Sighting: mesh.Sighting{Node: "pi-2", Endpoint: "203.0.113.7:4711"}, Hub: "c1"}}, "x"
+		})
 		time.Sleep(2 * time.Minute)
 		if got := m.Net().Get(); len(got.Hints) != 1 || got.Map.Version != 1 {
 			t.Errorf("hints %v, version %d", got.Hints, got.Map.Version)
