@@ -192,7 +192,7 @@ func TestFiguresThatAreShownAreExported(t *testing.T) {
 		if _, err := o.NodeAction(t.Context(), "pi-1", wire.Drain); err != nil { // so that a condition holds
 			t.Fatal(err)
 		}
-		time.Sleep(3 * time.Minute)
+		time.Sleep(6 * time.Minute) // three on battery show for how long it lasts
 		for _, name := range []string{"c1", "pi-1"} {
 			text := f.Figures(name)
 			take(text)
