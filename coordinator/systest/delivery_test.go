@@ -349,7 +349,7 @@ func (s *site) lead(name string) {
 // three times and forgot everything, its listener came back late, the node was
 // killed while it sent, and the leading coordinator was killed for good.
 func TestDelivery(t *testing.T) {
-	const samples = 50_000
+	const samples = 50_000 / fewer
 	s := newSite(t)
 	killBroker := s.broker()
 	kills := map[string]func(){}
@@ -368,7 +368,7 @@ func TestDelivery(t *testing.T) {
 	begin := time.Now()
 	killNode := node(samples, nobody)
 	for i := range uint64(3) {
-		s.until(5000 * (i + 1))
+		s.until(5000 / fewer * (i + 1))
 		killBroker()
 		s.lead("") // nobody listens when the broker is back and the node sends
 		time.Sleep(500 * time.Millisecond)
@@ -376,7 +376,7 @@ func TestDelivery(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		s.lead("c1")
 	}
-	s.until(25_000)
+	s.until(25_000 / fewer)
 	killNode()
 	before := s.total()
 	empty := make(chan struct{})
@@ -385,7 +385,7 @@ func TestDelivery(t *testing.T) {
 			close(empty)
 		}
 	})
-	s.until(35_000)
+	s.until(35_000 / fewer)
 	kills["c1"]()
 	time.Sleep(500 * time.Millisecond)
 	s.lead("c2")
@@ -452,7 +452,7 @@ func (s *site) missing(dir string) (missing uint64, rows int) {
 // samples a second, comes after it at more than ten times that pace; and what it
 // measures meanwhile has its share of the way, though there is more of it than fits.
 func TestOutageIsCaughtUp(t *testing.T) {
-	const hour = 36_000
+	const hour = 36_000 / fewer
 	s := newSite(t)
 	s.holder("c1")
 	kill := s.holder("c2")

@@ -4,3 +4,5 @@ package systest_test
 
 // crowd is how many nodes follow the mesh at once.
 const crowd = 100
+
+const fewer = 1
