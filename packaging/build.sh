@@ -50,6 +50,7 @@ hailo_workers() {
 	fi
 	install -D -m 0644 hailo/workerpy/worker.py "$2/prime-spark-hailo-worker.py"
 	scripts/hailo-worker.sh worker "$compiler" "$2/prime-spark-hailo-worker"
+	[ ! -e "$2/prime-spark-hailo-worker" ] || chmod 0755 "$2/prime-spark-hailo-worker" # whatever the umask
 }
 
 # monitoring DIR: what Prometheus and Grafana want, and the runbook that the alerts link to.
