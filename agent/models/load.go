@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -15,7 +14,6 @@ import (
 	"primespark/agent/infer"
 	"primespark/agent/infer/image"
 	"primespark/agent/infer/post"
-	"primespark/shared/conf"
 	"primespark/shared/model"
 	"primespark/shared/problem"
 	"primespark/shared/tensor"
@@ -367,164 +365,4 @@ func shapes(inputs []model.Input) []tensor.Spec {
 		specs[i] = in.Spec()
 	}
 	return specs
-}
-
-// weigh is how much memory a session takes with one set of inputs and outputs, in bytes.
-func weigh(s infer.Session) (need int64, err error) {
-	all := slices.Concat(s.Inputs(), s.Outputs())
-	if err := fixed(all); err != nil {
-		return 0, err
-	}
-	need = s.Memory()
-	for _, spec := range all {
-		n, err := tensor.Count(spec.Shape)
-		if err != nil {
-			return 0, err
-		}
-		need += int64(n) * int64(spec.Type.Size())
-	}
-	return need, nil
-}
-
-// left is how much of the memory for models is left for one that replaces old, in bytes.
-func (r *Registry) left(old *live) int64 {
-	if r.cfg.Memory == 0 {
-		return math.MaxInt64
-	}
-	left := r.cfg.Memory
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	for _, e := range r.models {
-		if e.live != nil && e.live != old {
-			left -= e.live.memory
-		}
-		if e.live != nil {
-			left -= e.live.standby.memory()
-		}
-	}
-	return max(left, 1) // 0 would be no bound
-}
-
-// room checks that a model stays within what is left.
-func (r *Registry) room(name string, need, left int64) error {
-	if need <= left {
-		return nil
-	}
-	if need > r.cfg.Memory {
-		return r.noRoom(name, whole(need).String(), left, errNever)
-	}
-	return r.noRoom(name, whole(need).String(), left, nil)
-}
-
-// errNever tells that a model would not fit if it were alone.
-var errNever = errors.New("it is larger than models.memory")
-
-// crowded reports whether models are resident. The lock is held.
-func (r *Registry) crowded() bool {
-	for _, e := range r.models {
-		if e.live != nil {
-			return true
-		}
-	}
-	return false
-}
-
-// noRoom is the problem of a model that needs more memory than is left.
-func (r *Registry) noRoom(name, need string, left int64, err error) error {
-	return &problem.Error{
-		Code: problem.NoCapacity, Err: err,
-		Detail: fmt.Sprintf("Model %s needs %s, and %v of %v are left for models.", name, need, conf.Size(left>>20<<20), whole(r.cfg.Memory)),
-		Remedy: "Unload another model, or raise models.memory.",
-	}
-}
-
-// whole is a number of bytes in whole mebibytes, rounded up.
-func whole(bytes int64) conf.Size { return conf.Size((bytes + 1<<20 - 1) >> 20 << 20) }
-
-// proof is how long the first inference and the selftest may take together; what takes
-// longer is of no use to anyone who waits for an answer.
-const proof = time.Minute
-
-// prove checks that the session is what the manifest says, and that it works.
-func (l *live) prove(ctx context.Context) error {
-	if err := l.match(l.session.Inputs(), l.session.Outputs()); err != nil {
-		return err
-	}
-	if l.Preprocess != nil {
-		l.converter = image.NewConverter(l.Manifest)
-	}
-	l.classes = byIndex(l.labels, l.Postprocess.Offset)
-	if l.Postprocess.Kind != model.Raw {
-		var err error
-		if l.processor, err = post.New(l.Manifest, l.labels); err != nil {
-			return err
-		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, proof)
-	defer cancel()
-	if err := l.warm(ctx); err != nil {
-		return fmt.Errorf("first inference: %w", err)
-	}
-	if l.Selftest == nil {
-		return nil
-	}
-	return l.selftest(ctx)
-}
-
-// byIndex returns the labels by the index of the class, whose label is so many
-// lines further on in the file; where that is before the first line, it has none.
-func byIndex(labels []string, offset int) []string {
-	if len(labels) == 0 {
-		return nil
-	}
-	if offset < 0 {
-		return append(make([]string, -offset), labels...)
-	}
-	return labels[min(offset, len(labels)):]
-}
-
-// match compares the session's tensors with the manifest's, where it has some,
-// and finds the order of its outputs.
-func (l *live) match(in, out []tensor.Spec) error {
-	if len(l.Inputs) > 0 {
-		wanted := make([]tensor.Spec, len(l.Inputs))
-		for i, w := range l.Inputs {
-			wanted[i] = w.Spec()
-		}
-		if _, err := pair("input", wanted, in); err != nil {
-			return err
-		}
-	}
-	if len(l.Outputs) == 0 {
-		return nil
-	}
-	wanted := make([]tensor.Spec, len(l.Outputs))
-	for i, w := range l.Outputs {
-		wanted[i] = w.Spec()
-	}
-	var err error
-	l.order, err = pair("output", wanted, out)
-	return err
-}
-
-// pair finds each wanted tensor among those there are.
-func pair(what string, wanted, have []tensor.Spec) ([]int, error) {
-	names := make([]string, len(have))
-	for i, h := range have {
-		names[i] = h.Name
-	}
-	if len(wanted) != len(have) {
-		return nil, fmt.Errorf("the manifest has %d %ss and the model %d: %s", len(wanted), what, len(have), strings.Join(names, ", "))
-	}
-	order := make([]int, len(wanted))
-	for i, w := range wanted {
-		order[i] = slices.Index(names, w.Name)
-		if order[i] < 0 {
-			return nil, fmt.Errorf("the model has no %s %q; it has %s", what, w.Name, strings.Join(names, ", "))
-		}
-		if h := have[order[i]]; h.Type != w.Type || !slices.Equal(h.Shape, w.Shape) {
-			return nil, fmt.Errorf("%s %q is %s %v in the manifest and %s %v in the model", what, w.Name, w.Type, w.Shape, h.Type, h.Shape)
-		}
-	}
-	return order, nil
 }

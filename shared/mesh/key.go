@@ -53,7 +53,7 @@ func (k PrivateKey) MarshalText() ([]byte, error) { return []byte(k.Text()), nil
 // UnmarshalText reads what Text wrote.
 func (k *PrivateKey) UnmarshalText(text []byte) error { return decodeKey(k[:], text) }
 
-// String is a placeholder.
+// String names what it is, and never what it holds.
 func (PrivateKey) String() string { return "a WireGuard private key" }
 
 // GoString is String.
