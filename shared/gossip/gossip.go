@@ -124,12 +124,15 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Gossip, erro
 		return nil, fmt.Errorf("gossip bind %q: an IP address and a port are wanted for a network that comes up later", cfg.Bind)
 	} else if !late {
 		if transport == nil {
-			if transport, err = listen(cfg.Bind, bridge); err != nil {
+			if transport, err = listen(cfg.Bind, spare(cfg.Bind), bridge); err != nil {
 				return nil, err
 			}
 		}
 		if addr, err = advertise(cfg, transport); err != nil {
 			return nil, errors.Join(err, transport.Shutdown())
+		}
+		if nt, ok := transport.(*memberlist.NetTransport); ok && spare(cfg.Bind) > 0 && nt.GetAutoBindPort() != DefaultPort {
+			log.Info("another program has the port of gossip, using the next", "port", nt.GetAutoBindPort())
 		}
 	}
 	g := &Gossip{
@@ -333,7 +336,7 @@ func (g *Gossip) Run(ctx context.Context) error {
 // if ctx ended before.
 func (g *Gossip) open(ctx context.Context) bool {
 	for tries := 0; g.transport == nil; tries++ {
-		transport, err := listen(g.bind, g.bridge)
+		transport, err := listen(g.bind, 0, g.bridge) // no spare port: the others look for this one
 		if err == nil {
 			g.transport, g.config.Transport = transport, transport
 			return true

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -251,26 +252,55 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-func TestRealSockets(t *testing.T) {
+func TestRealSockets(t *testing.T) { meet(t, "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0") }
+
+// TestDefaultPortTaken: an agent and a coordinator on one host both want the default
+// port, and the later one is found under the next.
+func TestDefaultPortTaken(t *testing.T) {
+	// An address that no other run of this test has.
+	here := fmt.Sprintf("127.7.%d.%d", os.Getpid()>>8&255, os.Getpid()&255)
+	first, chosen := here+":7482", here+":7489"
+	addrs := meet(t, first, first)
+	if addrs[0] == addrs[1] {
+		t.Errorf("both at %s", addrs[0])
+	}
+	for _, bind := range []string{first, chosen} { // all spare ones taken; a port that somebody chose
+		var last error
+		for range 1 + gossip.Spare + 1 {
+			g, err := gossip.New(gossip.Config{Self: fleet.Member{Name: "pi-1", Role: fleet.Agent}, Cluster: "home", Key: key, Bind: bind}, slog.New(slog.DiscardHandler), nil)
+			if last = err; err != nil {
+				break
+			}
+			t.Cleanup(func() { _ = g.Close() })
+		}
+		if last == nil || !strings.Contains(last.Error(), bind) {
+			t.Errorf("%s, taken: %v", bind, last)
+		}
+	}
+}
+
+// meet has nodes with sockets find each other, and returns where they are.
+func meet(t *testing.T, binds ...string) (addrs []string) {
+	t.Helper()
 	var nodes []*gossip.Gossip
-	for i := range 3 {
+	for i, bind := range binds {
 		g, err := gossip.New(gossip.Config{
 			Self: fleet.Member{Name: fmt.Sprintf("pi-%d", i), Role: fleet.Agent}, Cluster: "home",
-			Key: key, Bind: "127.0.0.1:0", Seeds: func() []string { return []string{nodes[0].Addr()} },
+			Key: key, Bind: bind, Seeds: func() []string { return []string{nodes[0].Addr()} },
 		}, slog.New(slog.DiscardHandler), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		nodes = append(nodes, g)
+		nodes, addrs = append(nodes, g), append(addrs, g.Addr())
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	done := make(chan error)
 	for _, g := range nodes {
 		go func() { done <- g.Run(ctx) }()
 	}
 	for _, g := range nodes {
-		if v, err := g.View().Until(ctx, func(v fleet.View) bool { return len(v) == 3 }); err != nil {
+		if v, err := g.View().Until(ctx, func(v fleet.View) bool { return len(v) == len(nodes) }); err != nil {
 			t.Errorf("%s sees %d nodes: %v", g.Addr(), len(v), err)
 		}
 	}
@@ -280,6 +310,7 @@ func TestRealSockets(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	return addrs
 }
 
 // TestLate: the sockets of a network that comes up later are opened then.
@@ -310,7 +341,7 @@ func TestLate(t *testing.T) {
 		t.Errorf("tells %s, want %s", g.Addr(), here)
 	}
 	conn, err := net.Dial("tcp", here)
-	for tries := 0; err != nil && tries < 100; tries++ {
+	for tries := 0; err != nil && tries < 1500; tries++ {
 		time.Sleep(20 * time.Millisecond)
 		conn, err = net.Dial("tcp", here)
 	}

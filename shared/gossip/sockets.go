@@ -12,8 +12,18 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// listen opens UDP and TCP at "host:port".
-func listen(bind string, bridge *log.Logger) (memberlist.Transport, error) {
+// DefaultPort is the port of gossip where nothing else is configured, and Spare is
+// how many of the ones after it are tried where somebody has it: an agent and a
+// coordinator on one host both come with it. Whichever starts later is found under
+// the next port, since members tell each other where they are; and a seed that names
+// the first port finds a member of the fleet there, the other of the two.
+const (
+	DefaultPort = 7482
+	Spare       = 3
+)
+
+// listen opens UDP and TCP at "host:port", or at one of so many ports after it.
+func listen(bind string, spare int, bridge *log.Logger) (memberlist.Transport, error) {
 	host, service, err := net.SplitHostPort(bind)
 	if err != nil {
 		return nil, fmt.Errorf("gossip bind %q: %w; give :7482 or an IP address and a port", bind, err)
@@ -23,16 +33,29 @@ func listen(bind string, bridge *log.Logger) (memberlist.Transport, error) {
 		return nil, fmt.Errorf("gossip bind %q: give :7482 or an IP address and a port", bind)
 	}
 	c := &memberlist.NetTransportConfig{BindAddrs: []string{bindIP(host)}, BindPort: port, Logger: bridge}
-	// A port that is free for TCP may be taken for UDP.
+	if port == 0 {
+		spare = 10 // tries: a port that is free for TCP may be taken for UDP
+	}
 	for try := 0; ; try++ {
 		t, err := memberlist.NewNetTransport(c)
 		if err == nil {
 			return t, nil
 		}
-		if port != 0 || try == 10 {
+		if try == spare {
 			return nil, fmt.Errorf("gossip bind %s: %w", bind, err)
 		}
+		if port != 0 {
+			c.BindPort++
+		}
 	}
+}
+
+// spare is how many ports may be tried besides that of an address.
+func spare(bind string) int {
+	if _, port, err := net.SplitHostPort(bind); err == nil && port == strconv.Itoa(DefaultPort) {
+		return Spare
+	}
+	return 0 // somebody chose it, and may have opened a firewall for it
 }
 
 func bindIP(host string) string {

@@ -27,7 +27,7 @@ func Address(id identity.ID, authority *x509.Certificate) netip.Addr {
 func (m *Member) Gossip(c *gossip.Config, listen string) {
 	_, port, err := net.SplitHostPort(listen)
 	if err != nil || port == "0" {
-		port = strconv.Itoa(defaultGossip) // the address was checked; port 0 is for tests with sockets of their own
+		port = strconv.Itoa(gossip.DefaultPort) // the address was checked; port 0 is for tests with sockets of their own
 	}
 	c.Bind = net.JoinHostPort(Address(m.cfg.Self, m.cfg.Authority).String(), port)
 	c.Advertise, c.Late, c.Admit, c.RTT = c.Bind, true, m.Admit, m.rtt
@@ -44,9 +44,6 @@ func (m *Member) Gossip(c *gossip.Config, listen string) {
 		return all
 	}
 }
-
-// defaultGossip is the port of gossip (CONTRACT, ports).
-const defaultGossip = 7482
 
 // ErrStranger is the kind of an error of Admit.
 var ErrStranger = errors.New("not of the mesh")
