@@ -39,6 +39,7 @@ func Examine(ctx context.Context, cfg config.Config) doctor.Report {
 		upsOf(cfg, running),
 		doctor.State{Dir: cfg.StateDir},
 		doctor.Membership{Dir: identityDir(cfg), Listen: cfg.HTTP.Listen, Gossip: cfg.Gossip.Listen, Running: func(context.Context) bool { return running.err == nil }},
+		versionsOf(running.node),
 		meshOf(cfg, running.node.Mesh),
 		accelerator,
 		shelved{cfg.Hailo},
@@ -51,6 +52,14 @@ func Examine(ctx context.Context, cfg config.Config) doctor.Report {
 		r.Facts["agent"] = running.node
 	}
 	return r
+}
+
+// versionsOf is what the running agent hears of the others' versions.
+func versionsOf(n api.Self) doctor.Fleet {
+	if n.Fleet == nil {
+		return doctor.Fleet{}
+	}
+	return doctor.Fleet{Self: n.Name, Nodes: n.Fleet.Alive, Newest: n.Fleet.Newest, Behind: n.Fleet.Behind}
 }
 
 // upsOf is the UPS board of a node, as the configuration and the running agent know it.

@@ -1,8 +1,10 @@
 package agent
 
 import (
+	"reflect"
 	"testing"
 
+	"primespark/agent/api"
 	"primespark/shared/fleet"
 )
 
@@ -29,5 +31,22 @@ func TestModeOf(t *testing.T) {
 				t.Errorf("mode %s, want %s", got, test.want)
 			}
 		})
+	}
+}
+
+// TestVersionsOfTheFleet: of those that are alive, this node included.
+func TestVersionsOfTheFleet(t *testing.T) {
+	if got := fleetOf(nil); got != nil {
+		t.Errorf("a node that hears of none tells of %+v", got)
+	}
+	node := func(name, version string, l fleet.Liveness) fleet.Node {
+		return fleet.Node{Member: fleet.Member{Name: name, Version: version}, Liveness: l}
+	}
+	got := fleetOf(fleet.View{
+		node("c1", "1.2.0", fleet.Alive), node("pi-2", "1.1.0", fleet.Alive), node("pi-1", "1.1.0", fleet.Alive),
+		node("pi-3", "1.3.0", fleet.Dead), node("pi-4", "1.0.0", fleet.Dead),
+	})
+	if want := (&api.Fleet{Alive: 3, Newest: "1.2.0", Behind: []string{"pi-1", "pi-2"}}); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

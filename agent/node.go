@@ -13,6 +13,7 @@ import (
 	"primespark/shared/health"
 	"primespark/shared/overlay"
 	"primespark/shared/telemetry"
+	"primespark/shared/version"
 	"primespark/shared/watch"
 )
 
@@ -80,5 +81,22 @@ func (n node) describe() api.Self {
 	if n.mesh != nil {
 		s.Mesh = new(n.mesh.Report())
 	}
+	s.Fleet = fleetOf(n.view())
 	return s
+}
+
+// fleetOf tells who of those that are alive runs an older version than others.
+func fleetOf(v fleet.View) *api.Fleet {
+	versions := map[string]string{}
+	for _, n := range v {
+		if n.Liveness == fleet.Alive {
+			versions[n.Name] = n.Version
+		}
+	}
+	if len(versions) == 0 {
+		return nil
+	}
+	behind, newest := version.Behind(versions)
+	slices.Sort(behind)
+	return &api.Fleet{Alive: len(versions), Newest: newest, Behind: behind}
 }

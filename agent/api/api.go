@@ -65,6 +65,14 @@ type Self struct {
 	Hailo     *Accelerator      `json:"hailo,omitempty"`
 	Power     any               `json:"power,omitempty"` // power.Status, of a node with a battery
 	Mesh      *mesh.Report      `json:"mesh,omitempty"`  // nil: it takes no part
+	Fleet     *Fleet            `json:"fleet,omitempty"` // nil: it has not joined, or hears of none
+}
+
+// A Fleet is the versions of the nodes that this one hears of.
+type Fleet struct {
+	Alive  int      `json:"alive"`            // this node included
+	Newest string   `json:"newest,omitempty"` // release that one runs
+	Behind []string `json:"behind,omitempty"` // names of those with an older one
 }
 
 // Outbox is what waits to be stored elsewhere, and what the disk bears for it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net"
 	"os"
@@ -19,6 +20,7 @@ import (
 	"primespark/hailo"
 	"primespark/hailo/hosttest"
 	"primespark/shared/fleet"
+	"primespark/shared/gossip"
 	"primespark/shared/identity/identitytest"
 )
 
@@ -48,9 +50,26 @@ func TestHost(t *testing.T) {
 	synced := func(ok bool, off float64, err error) func() (bool, float64, error) {
 		return func() (bool, float64, error) { return ok, off, err }
 	}
+	nvme := pi.With("sys/class/nvme/nvme0/model", "SSD\n")
+	health := func(bytes ...byte) func(string) ([]byte, error) {
+		return func(device string) ([]byte, error) {
+			if device != "/dev/nvme0" {
+				t.Errorf("asks %s", device)
+			}
+			return bytes, nil
+		}
+	}
+	card := pi.With("sys/fs/ext4/mmcblk0p2/errors_count", "0\n", "sys/fs/ext4/mmcblk0p2/lifetime_write_kbytes", "734003200\n",
+		"sys/block/mmcblk0/device/date", "04/2025\n", "sys/fs/ext4/sda1/lifetime_write_kbytes", "1\n", "sys/fs/ext4/sda1/errors_count", "0\n")
+	eMMC := func(life string) hosttest.Tree { return pi.With("sys/block/mmcblk0/device/life_time", life+"\n") }
+	link := func(name, size, state string) []string {
+		at := "sys/class/net/" + name
+		return []string{at + "/device", "", at + "/mtu", size + "\n", at + "/operstate", state + "\n"}
+	}
 	rows := map[string]struct {
 		tree  hosttest.Tree
 		clock func() (bool, float64, error)
+		smart func(string) ([]byte, error)
 	}{
 		"in order":               {tree: pi},
 		"undervoltage now":       {tree: pi.With(throttled, "0x50005\n")},
@@ -67,6 +86,24 @@ func TestHost(t *testing.T) {
 		"no Pi":                  {tree: hosttest.Tree{}},
 		"nobody keeps the clock": {tree: pi, clock: synced(false, 16, nil)},
 		"clock not told":         {tree: pi, clock: synced(false, 0, errors.New("operation not permitted"))},
+
+		"packets":            {tree: pi.With(link("eth0", "1500", "up")...).With(link("wlan0", "1492", "up")...).With(link("usb0", "576", "down")...).With("sys/class/net/psm0/mtu", "1280\n")},
+		"packets too small":  {tree: pi.With(link("eth0", "1200", "up")...)},
+		"packets large":      {tree: pi.With(link("eth0", "9000", "up")...)},
+		"disk fresh":         {tree: nvme, smart: health(0, 0, 0, 100, 5, 3, 0)},
+		"disk worn":          {tree: nvme, smart: health(0, 0, 0, 60, 5, 85, 0)},
+		"disk spent":         {tree: nvme, smart: health(0, 0, 0, 60, 5, 104, 0)},
+		"disk without spare": {tree: nvme, smart: health(1, 0, 0, 4, 5, 40, 0)},
+		"disk hot":           {tree: nvme, smart: health(2, 0, 0, 100, 5, 3, 0)},
+		"disk not told":      {tree: nvme, smart: func(string) ([]byte, error) { return nil, fs.ErrPermission }},
+		"disk says little":   {tree: nvme, smart: health(0)},
+		"SD card":            {tree: card},
+		"file system faulty": {tree: card.With("sys/fs/ext4/mmcblk0p2/errors_count", "3\n")},
+		"eMMC":               {tree: eMMC("0x01 0x03")},
+		"eMMC worn":          {tree: eMMC("0x01 0x09")},
+		"eMMC spent":         {tree: eMMC("0x0b 0x0b")},
+		"eMMC nonsense":      {tree: eMMC("much 0x0b")},
+		"eMMC not told":      {tree: eMMC("0x00 0x00")},
 	}
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(rows)) {
@@ -74,7 +111,7 @@ func TestHost(t *testing.T) {
 		if row.clock == nil {
 			row.clock = synced(true, .0042, nil)
 		}
-		r := doctor.Run(t.Context(), "pi-1", doctor.Host{Root: row.tree.Make(t), PageSize: 4096, Synced: row.clock}.Checks())
+		r := doctor.Run(t.Context(), "pi-1", doctor.Host{Root: row.tree.Make(t), PageSize: 4096, Synced: row.clock, Smart: row.smart}.Checks())
 		fmt.Fprintf(&b, "## %s: %s\n%s", name, r.Verdict, told(r.Results))
 	}
 	golden(t, "host.txt", b.String())
@@ -187,6 +224,43 @@ func TestPorts(t *testing.T) {
 	m.Running = func(context.Context) bool { return true }
 	if r := doctor.Run(t.Context(), "pi-1", m.Checks()); r.Verdict == doctor.Fault {
 		t.Errorf("the agent's own ports: %s", told(r.Results))
+	}
+}
+
+// TestDefaultPort: gossip's default port in other hands is no fault, as long as one
+// of those is free that the agent takes in its place.
+func TestDefaultPort(t *testing.T) {
+	here := fmt.Sprintf("127.7.%d.%d", os.Getpid()>>8&255, os.Getpid()&255)
+	m := doctor.Membership{Dir: "/nonexistent", Listen: "127.0.0.1:0", Gossip: here + ":7482"}
+	for i := range gossip.Spare + 1 {
+		l, err := net.Listen("tcp", fmt.Sprintf("%s:%d", here, gossip.DefaultPort+i))
+		if err != nil {
+			t.Skip("somebody has the port on every address of this machine: ", err)
+		}
+		defer l.Close()
+		r := doctor.Run(t.Context(), "pi-1", m.Checks())
+		if fault := r.Verdict == doctor.Fault; fault != (i == gossip.Spare) {
+			t.Errorf("%d ports taken: %s", i+1, told(r.Results))
+		}
+	}
+}
+
+// TestFleet tells who is behind.
+func TestFleet(t *testing.T) {
+	for name, test := range map[string]struct {
+		fleet doctor.Fleet
+		want  string
+	}{
+		"not known": {doctor.Fleet{}, ""},
+		"all alike": {doctor.Fleet{Self: "pi-1", Nodes: 3, Newest: "1.2.0"}, "ok cluster/versions: None of the 3 nodes is behind"},
+		"another":   {doctor.Fleet{Self: "pi-1", Nodes: 3, Newest: "1.2.0", Behind: []string{"pi-2"}}, "info cluster/versions: pi-2: older than 1.2.0.\n  > prime-spark upgrade"},
+		"this one":  {doctor.Fleet{Self: "pi-1", Nodes: 4, Newest: "1.2.0", Behind: []string{"pi-1", "pi-3"}}, "warning cluster/versions: This node runs an older version than others, which have 1.2.0; so do 1 of 4.\n  > "},
+		"many":      {doctor.Fleet{Self: "pi-0", Nodes: 9, Newest: "1.2.0", Behind: []string{"a", "b", "c", "d", "e", "f", "g"}}, "a, b, c, d, e and 2 more run an older version"},
+	} {
+		got := told(doctor.Run(t.Context(), "pi-1", test.fleet.Checks()).Results)
+		if !strings.Contains(got, test.want) || test.want == "" && got != "" {
+			t.Errorf("%s: %s", name, got)
+		}
 	}
 }
 

@@ -21,6 +21,8 @@ type Host struct {
 	// Synced reports whether the kernel's clock is kept by something, and by how
 	// many seconds it may be off; nil asks the kernel.
 	Synced func() (bool, float64, error)
+	// Smart reads the health log of an NVMe at a device's path; nil asks the device.
+	Smart func(device string) ([]byte, error)
 }
 
 func (h Host) line(path string) string {
@@ -49,6 +51,8 @@ func (h Host) Checks() []Check {
 		{"power", "supply and throttling", h.throttled},
 		{"power", "input", h.supply},
 		{"time", "clock", h.clock},
+		{"network", "packet size", h.mtu},
+		{"disk", "wear", h.wear},
 	}
 }
 

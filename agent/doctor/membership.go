@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"strconv"
 	"syscall"
 	"time"
 
+	"primespark/shared/gossip"
 	"primespark/shared/identity"
 )
 
@@ -69,7 +71,11 @@ func (m Membership) ports(ctx context.Context) []Result {
 	for _, p := range []struct{ key, network, address string }{
 		{"http.listen", "tcp", m.Listen}, {"gossip.listen", "tcp", m.Gossip}, {"gossip.listen", "udp", m.Gossip},
 	} {
-		if err := free(ctx, p.network, p.address); err != nil {
+		err := free(ctx, p.network, p.address)
+		if err != nil && p.key == "gossip.listen" && spare(ctx, p.address) {
+			continue // the agent does, too
+		}
+		if err != nil {
 			found = append(found, Result{
 				Severity: Fault, Detail: fmt.Sprintf("Port %s/%s cannot be had: %v.", p.address, p.network, err),
 				Remedy: "sudo ss -lntup shows who has it; stop that, or set " + p.key + ".",
@@ -77,9 +83,25 @@ func (m Membership) ports(ctx context.Context) []Result {
 		}
 	}
 	if len(found) == 0 {
-		return one(OK, m.Listen+" and "+m.Gossip+" are free", "")
+		return one(OK, m.Listen+" and "+m.Gossip+", or the next one, are free", "")
 	}
 	return found
+}
+
+// spare looks whether there is a port beside that of an address which the agent takes
+// in its place.
+func spare(ctx context.Context, address string) bool {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || port != strconv.Itoa(gossip.DefaultPort) {
+		return false
+	}
+	for i := range gossip.Spare {
+		next := net.JoinHostPort(host, strconv.Itoa(gossip.DefaultPort+1+i))
+		if free(ctx, "tcp", next) == nil && free(ctx, "udp", next) == nil {
+			return true
+		}
+	}
+	return false
 }
 
 func free(ctx context.Context, network, address string) error {
