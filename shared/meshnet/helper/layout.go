@@ -135,14 +135,16 @@ func (n Node) spoke(s *device.State, me mesh.Node) {
 			p.Endpoint, p.Fixed, p.Keepalive = reach.endpoint(0), reach.Fixed, keepalive
 		})
 		s.Links = append(s.Links, l)
-		for i, p := range s.Prefixes {
+		for _, p := range s.Prefixes {
 			// One for each hub, so that probes can be sent by any of them.
-			s.Routes = append(s.Routes, device.Route{To: p, Link: l.Name, Source: l.Addresses[i], Metric: metricStandby + n.Index[h.Name]})
+			route(s, l, p, metricStandby+n.Index[h.Name], false)
 			if h.Name == n.Active {
-				s.Routes = append(s.Routes, device.Route{To: p, Link: l.Name, Source: l.Addresses[i], Metric: metricActive})
+				route(s, l, p, metricActive, false)
 			}
-			if reach.Up {
-				s.Routes = append(s.Routes, device.Route{To: alone(addresses(h)[i]), Link: l.Name, Source: l.Addresses[i], Metric: metricHub})
+		}
+		if reach.Up {
+			for _, to := range hostPrefixes(h) {
+				route(s, l, to, metricHub, false)
 			}
 		}
 	}
@@ -168,7 +170,7 @@ func (n Node) direct(s *device.State, me mesh.Node) {
 		stands := d.Stage() >= choice.Proving
 		var allowed []netip.Prefix
 		if stands {
-			allowed = hostPrefixes(m, len(s.Prefixes))
+			allowed = hostPrefixes(m)
 		}
 		l.Peers = append(l.Peers, n.peers(m, allowed, func(p *device.Peer) {
 			p.Endpoint, p.Fixed = d.Endpoint(), true
@@ -176,10 +178,10 @@ func (n Node) direct(s *device.State, me mesh.Node) {
 				p.Keepalive = choice.Keepalive
 			}
 		})...)
-		for i, to := range allowed {
-			s.Routes = append(s.Routes, device.Route{To: to, Link: l.Name, Source: l.Addresses[i], Metric: metricDirect, Aside: true})
+		for _, to := range allowed {
+			route(s, l, to, metricDirect, true)
 			if d.Stage() == choice.Used {
-				s.Routes = append(s.Routes, device.Route{To: to, Link: l.Name, Source: l.Addresses[i], Metric: metricDirect})
+				route(s, l, to, metricDirect, false)
 			}
 		}
 	}
@@ -191,9 +193,9 @@ func (n Node) direct(s *device.State, me mesh.Node) {
 func (n Node) hub(s *device.State, me mesh.Node) {
 	members, observer := n.link(n.MembersLink(), me, n.Port), n.link(n.ObserverLink(), me, n.Port+observerPort)
 	observer.Addresses = nil
-	for i, p := range s.Prefixes {
+	for _, p := range s.Prefixes {
 		for _, aside := range []bool{false, true} {
-			s.Routes = append(s.Routes, device.Route{To: p, Link: members.Name, Source: members.Addresses[i], Metric: metricActive, Aside: aside})
+			route(s, members, p, metricActive, aside)
 		}
 	}
 	hubs := hubNames(n.Map)
@@ -208,25 +210,26 @@ func (n Node) hub(s *device.State, me mesh.Node) {
 				p.Fixed, p.Keepalive = reach.Fixed, keepalive
 			})
 			s.Links, s.Relays = append(s.Links, l), append(s.Relays, l.Name)
-			for i, to := range hostPrefixes(m, len(s.Prefixes)) {
-				s.Routes = append(s.Routes, device.Route{To: to, Link: l.Name, Source: l.Addresses[i], Metric: metricHub})
+			for _, to := range hostPrefixes(m) {
+				route(s, l, to, metricHub, false)
 			}
-			for i, p := range s.Prefixes { // for probes of a member by this hub
-				s.Routes = append(s.Routes, device.Route{To: p, Link: l.Name, Source: l.Addresses[i], Metric: metricStandby + n.Index[m.Name]})
+			for _, p := range s.Prefixes { // for probes of a member by this hub
+				route(s, l, p, metricStandby+n.Index[m.Name], false)
 			}
 		default:
-			members.Peers = append(members.Peers, n.peers(m, hostPrefixes(m, len(s.Prefixes)), func(*device.Peer) {})...)
+			members.Peers = append(members.Peers, n.peers(m, hostPrefixes(m), func(*device.Peer) {})...)
 			observer.Peers = append(observer.Peers, n.peers(m, nil, func(*device.Peer) {})...)
 			if _, known := n.Index[n.Via[m.Name]]; known {
-				for i, to := range hostPrefixes(m, len(s.Prefixes)) {
-					s.Routes = append(s.Routes, device.Route{To: to, Link: n.HubLink(n.Via[m.Name]), Source: members.Addresses[i], Metric: metricDirect})
+				by := device.Link{Name: n.HubLink(n.Via[m.Name]), Addresses: members.Addresses}
+				for _, to := range hostPrefixes(m) {
+					route(s, by, to, metricDirect, false)
 				}
 			}
 		}
 	}
 	for _, c := range n.Map.Clients {
 		if n.Now.Before(c.Expires) {
-			members.Peers = append(members.Peers, device.Peer{Key: c.Public, Allowed: prefixes(clientAddresses(c), len(s.Prefixes))})
+			members.Peers = append(members.Peers, device.Peer{Key: c.Public, Allowed: alones(clientAddresses(c))})
 		}
 	}
 	s.Links = append(s.Links, members, observer)
@@ -292,14 +295,26 @@ func valid(all ...netip.Addr) []netip.Addr {
 	return slices.DeleteFunc(all, func(a netip.Addr) bool { return !a.IsValid() })
 }
 
-// hostPrefixes are a member's addresses, of at most so many families.
-func hostPrefixes(m mesh.Node, families int) []netip.Prefix { return prefixes(addresses(m), families) }
+// hostPrefixes are a member's addresses.
+func hostPrefixes(m mesh.Node) []netip.Prefix { return alones(addresses(m)) }
 
-func prefixes(all []netip.Addr, families int) (alones []netip.Prefix) {
-	for _, a := range all[:min(len(all), families)] {
-		alones = append(alones, alone(a))
+func alones(all []netip.Addr) (each []netip.Prefix) {
+	for _, a := range all {
+		each = append(each, alone(a))
 	}
-	return alones
+	return each
+}
+
+// route sends a destination into a link, from this node's address of the same
+// family. A node that has none, since the range of IPv4 was used up, sends nothing
+// there.
+func route(s *device.State, by device.Link, to netip.Prefix, metric int, aside bool) {
+	for _, a := range by.Addresses {
+		if a.Is4() == to.Addr().Is4() {
+			s.Routes = append(s.Routes, device.Route{To: to, Link: by.Name, Source: a, Metric: metric, Aside: aside})
+			return
+		}
+	}
 }
 
 func alone(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }

@@ -195,6 +195,35 @@ func TestHub(t *testing.T) {
 	}
 }
 
+// TestIPv4: a mesh with a range of it sends both families, and a node that came when
+// the range was used up has the other one; nobody falls over it.
+func TestIPv4(t *testing.T) {
+	for self, without := range map[string]string{"pi-1": "", "pi-2": "pi-2", "c1": "pi-1", "c2": "c2"} {
+		n := view(t, self)
+		n.Map.IPv4 = netip.MustParsePrefix("10.77.0.0/16")
+		a := n.Map.IPv4.Addr()
+		for i := range n.Map.Nodes {
+			if a = a.Next(); n.Map.Nodes[i].Name != without {
+				n.Map.Nodes[i].IPv4 = a
+			}
+		}
+		if err := n.Map.Check(); err != nil {
+			t.Fatal(err)
+		}
+		s := n.Layout()
+		families := map[bool]int{}
+		for _, r := range s.Routes {
+			if r.To.Addr().Is4() != r.Source.Is4() {
+				t.Errorf("%s sends to %v from %v", self, r.To, r.Source)
+			}
+			families[r.To.Addr().Is4()]++
+		}
+		if got := families[true] > 0; got != (self != without) || families[false] == 0 {
+			t.Errorf("%s, with %q without an address: %d routes of IPv4 and %d of IPv6", self, without, families[true], families[false])
+		}
+	}
+}
+
 // TestTwoKeys: both keys of a member that changes its key are good, and packets go
 // to the one that shook hands last.
 func TestTwoKeys(t *testing.T) {
