@@ -151,7 +151,9 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		}
 		self.mesh = member
 		if tunnels != nil {
-			parts = append(parts, run.Restart(member, part(log, "mesh")), run.Restart(tunnels, part(log, "mesh")))
+			parts = append(parts, run.Restart(member, part(log, "mesh")), run.Restart(tunnels, part(log, "mesh")), linkSamples(member, recorder, cfg.Telemetry.Every.D(), part(log, "mesh")))
+		} else if !cfg.Mesh.Enabled {
+			parts = append(parts, leaveMesh(cfg, id, follower, part(log, "mesh")))
 		}
 		place := &presence{
 			cfg: cfg, id: id, door: doors[len(doors)-1], out: out, log: part(log, "gossip"), metrics: metrics, own: netaddr.Own,

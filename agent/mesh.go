@@ -1,19 +1,24 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"time"
 
 	"primespark/agent/config"
 	"primespark/agent/doctor"
 	"primespark/agent/plan"
+	"primespark/agent/record"
 	"primespark/shared/identity"
 	"primespark/shared/mesh"
 	"primespark/shared/meshnet"
 	"primespark/shared/netaddr"
 	"primespark/shared/overlay"
+	"primespark/shared/run"
+	"primespark/shared/telemetry"
 )
 
 // openMesh makes this node's end of the mesh, and what builds its tunnels; nil if it
@@ -37,6 +42,14 @@ func openMesh(cfg config.Config, id *identity.Identity, follower *plan.Follower,
 		return nil, nil, err
 	}
 	return member, meshnet.NewTunnels(member, id.ID().Name, cfg.Mesh.Socket, meshnet.Ports{API: api, Gossip: meshnet.PortOf(cfg.Gossip.Listen)}, cfg.Mesh.Port, log), nil
+}
+
+// leaveMesh takes a node whose mesh was switched off out of it.
+func leaveMesh(cfg config.Config, id *identity.Identity, follower *plan.Follower, log *slog.Logger) run.Part {
+	return overlay.Leaver{
+		Dir: cfg.StateDir, KeyDir: identityDir(cfg), Group: follower.LeaveMesh, Log: log,
+		Host: func(ctx context.Context) error { return meshnet.Leave(ctx, cfg.Mesh.Socket, id.ID().Name) },
+	}
 }
 
 // meshOf is this node's end of the mesh as the doctor looks at it.
@@ -69,4 +82,35 @@ func locals(m mesh.Map) (all []mesh.Local, err error) {
 		}
 	}
 	return all, nil
+}
+
+// linkSamples records how the way to the hub fares that packets go through.
+func linkSamples(member interface{ Report() mesh.Report }, recorder *record.Recorder, every time.Duration, log *slog.Logger) run.Part {
+	return run.Func("mesh samples", func(ctx context.Context) error {
+		for run.Sleep(ctx, every) {
+			fields := linkFields(member.Report())
+			if fields == nil {
+				continue
+			}
+			if err := recorder.Record(telemetry.Mesh, telemetry.Fields(fields)); err != nil {
+				log.Warn("the mesh's links not recorded", "err", err)
+			}
+		}
+		return nil
+	})
+}
+
+// linkFields is the round trip to the hub in seconds, and the part of the last probes
+// that it did not answer. Without a hub that answers there is no round trip, and all
+// is lost; nil if there are no tunnels.
+func linkFields(r mesh.Report) map[string]float64 {
+	if len(r.Links) == 0 {
+		return nil
+	}
+	for _, l := range r.Links {
+		if l.Peer == r.Hub && l.Up {
+			return map[string]float64{"rtt_seconds": l.RTT / 1000, "loss": l.Loss}
+		}
+	}
+	return map[string]float64{"loss": 1}
 }

@@ -15,6 +15,7 @@ import (
 	"primespark/shared/meshnet"
 	"primespark/shared/netaddr"
 	"primespark/shared/overlay"
+	"primespark/shared/run"
 )
 
 // openAtlas makes what hands out the map of the mesh, with the reports of those
@@ -76,6 +77,18 @@ func (s *seat) openMesh(log *slog.Logger) (*overlay.Member, *meshnet.Tunnels, er
 		}
 	}
 	return member, meshnet.NewTunnels(member, s.cfg.Name, c.Socket, ports, c.Port, log), nil
+}
+
+// leaveMesh takes a coordinator whose mesh was switched off out of it.
+func (s *seat) leaveMesh(log *slog.Logger) run.Part {
+	return overlay.Leaver{
+		Dir: s.cfg.StateDir, KeyDir: identityDir(s.cfg), Log: log,
+		Host: func(ctx context.Context) error { return meshnet.Leave(ctx, s.cfg.Mesh.Socket, s.cfg.Name) },
+		Group: func(ctx context.Context) error {
+			_, err := s.node.Propose(ctx, "coordinator:"+s.cfg.Name, fsm.MeshLeave{Name: s.cfg.Name})
+			return err
+		},
+	}
 }
 
 // meshRange is the range of IPv4 addresses that the mesh shall have; nil on a

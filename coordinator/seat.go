@@ -191,6 +191,8 @@ func (s *seat) parts() []run.Part {
 	}
 	if s.mesh != nil {
 		parts = append(parts, run.Restart(s.mesh, part(s.log, "mesh")), run.Restart(s.tunnels, part(s.log, "mesh")))
+	} else {
+		parts = append(parts, s.leaveMesh(part(s.log, "mesh")))
 	}
 	return parts
 }

@@ -95,6 +95,19 @@ func (f *Fleet) WaitMap(what string, limit time.Duration, ok func(mesh.Map) bool
 	}
 }
 
+// WaitForgotten waits until nodes have nothing of the mesh on their disks.
+func (f *Fleet) WaitForgotten(limit time.Duration, names ...string) {
+	f.t.Helper()
+	begin := time.Now()
+	for _, name := range names {
+		for dir := f.nodes[name].dir; mesh.Kept(dir, filepath.Join(dir, "identity")); time.Sleep(50 * time.Millisecond) {
+			if time.Since(begin) > limit {
+				f.t.Fatalf("%s still has keys or a map of the mesh after %v", name, limit)
+			}
+		}
+	}
+}
+
 // A Crowd is many nodes of which only the part that follows the mesh runs, each with
 // a certificate and a connection of its own.
 type Crowd struct {

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	agentconfig "primespark/agent/config"
+	"primespark/coordinator/config"
 	"primespark/coordinator/systest"
 	"primespark/shared/mesh"
 	"primespark/shared/wire"
@@ -84,6 +86,30 @@ func mustFind(t *testing.T, m mesh.Map, name string) mesh.Node {
 		t.Fatalf("%s is not in the map: %+v", name, m)
 	}
 	return n
+}
+
+// TestMeshSwitchedOff: an agent and a coordinator whose mesh is switched off leave the
+// map of all others, forget their keys, and come back with others when it is switched
+// on again.
+func TestMeshSwitchedOff(t *testing.T) {
+	systest.Test(t, 3, 2, func(t *testing.T, f *systest.Fleet) {
+		f.Mesh()
+		f.WaitHealthy(3, 2)
+		all, rest := []string{"c1", "c2", "c3", "pi-1", "pi-2"}, []string{"c1", "c2", "pi-1"}
+		f.WaitMap("all take part", time.Minute, has(1, all...), all...)
+		was := mustFind(t, f.Map("pi-1"), "pi-2").Newest().Public
+		f.TuneAgent("pi-2", func(c *agentconfig.Config) { c.Mesh.Enabled = false })
+		f.Tune("c3", func(c *config.Config) { c.Mesh.Enabled = false })
+		took := f.WaitMap("two are out", time.Minute, has(1, rest...), rest...)
+		t.Logf("switched off, and out of all maps within %v", took)
+		f.WaitForgotten(time.Minute, "pi-2", "c3")
+		f.TuneAgent("pi-2", func(c *agentconfig.Config) { c.Mesh.Enabled = true })
+		back := append(rest, "pi-2")
+		f.WaitMap("pi-2 is back", time.Minute, has(1, back...), back...)
+		if mustFind(t, f.Map("pi-1"), "pi-2").Newest().Public == was {
+			t.Error("pi-2 is back with a key that it should have forgotten")
+		}
+	})
 }
 
 // TestMeshOfAHundred: a change of the map is in force on a hundred nodes within

@@ -20,8 +20,7 @@ const Socket = "/run/prime-spark-mesh/mesh.sock"
 const maxFrame = 8 << 20
 
 // Wanted is all that a daemon tells the helper. The helper keeps the last one and
-// acts on it before any daemon has called, so that a node that boots is in the mesh
-// before it has asked anybody.
+// goes on by it while no daemon calls.
 type Wanted struct {
 	Self string    `json:"self"` // this node's name in the map
 	Map  mesh.Map  `json:"map"`
@@ -32,6 +31,8 @@ type Wanted struct {
 	Ports Ports `json:"ports"`
 	// Listen is the UDP port that other members reach this one at; 0 is mesh.Port.
 	Listen uint16 `json:"listen,omitempty"`
+	// Leave: Self takes no part any more. Nothing of the mesh stays on the host.
+	Leave bool `json:"leave,omitempty"`
 }
 
 // Ports are TCP ports, and those of gossip UDP as well; 0: nothing listens.
@@ -44,6 +45,7 @@ type Ports struct {
 
 // Facts are all that the helper tells.
 type Facts struct {
+	Self       string      `json:"self,omitempty"` // whose place in the mesh this host has; empty: nobody's
 	Report     mesh.Report `json:"report"`
 	Generation uint64      `json:"generation"` // of the oldest key that a tunnel of this node uses; 0: there are no tunnels
 	At         time.Time   `json:"at"`
@@ -58,6 +60,17 @@ type Frame struct {
 
 // Check reports what is wrong with a wish. What passes is safe to act on.
 func (w Wanted) Check() error {
+	if err := w.CheckMap(); err != nil || w.Leave || w.empty() {
+		return err
+	}
+	return w.Ring.Check()
+}
+
+// empty reports whether nothing is known yet, or this node is out of the mesh.
+func (w Wanted) empty() bool { return w.Map.Version == 0 && len(w.Map.Nodes) == 0 }
+
+// CheckMap is Check of a wish that came without the private keys.
+func (w Wanted) CheckMap() error {
 	if !fleet.ValidName(w.Self) {
 		return fmt.Errorf("this node's name is %.40q", w.Self)
 	}
@@ -69,17 +82,17 @@ func (w Wanted) Check() error {
 			return err
 		}
 	}
-	if w.Map.Version == 0 && len(w.Map.Nodes) == 0 {
-		return nil // nothing is known yet, or this node is out of the mesh
-	}
-	if err := w.Ring.Check(); err != nil {
-		return err
+	if w.Leave || w.empty() {
+		return nil
 	}
 	return w.Map.Check()
 }
 
 // Check reports what is wrong with facts.
 func (f Facts) Check() error {
+	if f.Self != "" && !fleet.ValidName(f.Self) {
+		return fmt.Errorf("the place is that of %.40q", f.Self)
+	}
 	return f.Report.Check()
 }
 

@@ -135,15 +135,6 @@ func (h *host) start(t *testing.T) {
 	start(t, h.cmd)
 }
 
-// startAlone starts it where no daemon will call.
-func (h *host) startAlone(t *testing.T) {
-	t.Helper()
-	socket := h.socket
-	h.socket = filepath.Join(h.dir, "nobody")
-	h.start(t)
-	h.socket = socket
-}
-
 // kill ends it as a power cut does.
 func (h *host) kill(t *testing.T) {
 	t.Helper()

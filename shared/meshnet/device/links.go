@@ -261,6 +261,30 @@ func prefixOf(n net.IPNet) (netip.Prefix, bool) {
 	return netip.PrefixFrom(a.Unmap(), ones), ok
 }
 
+// Keys are those of our links that the kernel serves, which outlive a process.
+func (m *Manager) Keys() (all []mesh.PrivateKey, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	links, err := m.nl.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("list the interfaces: %w", err)
+	}
+	for _, l := range links {
+		a := l.Attrs()
+		if a.Alias != alias || !strings.HasPrefix(a.Name, m.cfg.Stem) || l.Type() != kindWireGuard {
+			continue
+		}
+		d, err := m.wg.Device(a.Name)
+		if err != nil {
+			return nil, fmt.Errorf("read the WireGuard settings of %s: %w", a.Name, err)
+		}
+		if key := mesh.PrivateKey(d.PrivateKey); key != (mesh.PrivateKey{}) && !slices.Contains(all, key) {
+			all = append(all, key)
+		}
+	}
+	return all, nil
+}
+
 // Observe tells how the links fare.
 func (m *Manager) Observe() (map[string]LinkFacts, error) {
 	m.mu.Lock()

@@ -27,6 +27,9 @@ import (
 // Device is the host's network, of which device.Manager is the real one.
 type Device interface {
 	Apply(device.State) error
+	// Keys are those of the interfaces of ours that are there, as an earlier process
+	// left them.
+	Keys() ([]mesh.PrivateKey, error)
 	Route(device.State) error
 	Observe() (map[string]device.LinkFacts, error)
 	PathMTU(netip.Addr) (int, error)
@@ -41,7 +44,7 @@ type Echo interface {
 
 // Config is what a Helper is made of.
 type Config struct {
-	Dir     string // its own state: the last wish, which has the keys in it
+	Dir     string // its own state: the last wish, without the keys
 	Stem    string // what the names of its interfaces begin with
 	Device  Device
 	Echo    Echo
@@ -83,6 +86,7 @@ type Helper struct {
 
 	// All below belongs to the main loop.
 	wanted    meshnet.Wanted
+	told      bool   // it is known what is wanted; before, the host stays as it is
 	refused   string // why the last wish was not followed
 	chooser   *choice.Chooser
 	direct    map[string]*choice.Direct
@@ -130,11 +134,17 @@ func New(cfg Config) *Helper {
 		latest: map[mesh.PublicKey]time.Time{}, members: map[string]*member{}, asked: map[string]bool{}, mtu: minMTU, swallowed: map[string]int{},
 	}
 	h.chooser = choice.NewChooser("", cfg.Timing, cfg.Jitter)
-	last, err := loadWanted(cfg.Dir)
+	there, err := cfg.Device.Keys()
+	if err != nil { // a daemon will tell them
+		cfg.Log.Warn("the keys of the interfaces cannot be read; the mesh waits for a daemon to bring them", "err", err)
+	}
+	last, err := loadWanted(cfg.Dir, there)
 	if err != nil { // a daemon will tell again
 		cfg.Log.Error("the last map cannot be read; the mesh waits for a daemon to bring one", "err", err)
 	}
-	h.follow(last)
+	if last.Self != "" {
+		h.follow(last)
+	}
 	return h
 }
 
@@ -199,7 +209,11 @@ func (h *Helper) post(ctx context.Context, f func()) {
 // has no map yet wants nothing else than there is.
 func (h *Helper) Want(ctx context.Context, w meshnet.Wanted) {
 	h.post(ctx, func() {
-		if w.Map.Version == 0 {
+		switch {
+		case w.Leave:
+			h.leave(w.Self)
+			return
+		case w.Map.Version == 0:
 			return
 		}
 		now := h.wanted
@@ -208,7 +222,7 @@ func (h *Helper) Want(ctx context.Context, w meshnet.Wanted) {
 			return
 		}
 		h.refused = ""
-		if reflect.DeepEqual(w, now) {
+		if h.told && reflect.DeepEqual(w, now) {
 			return
 		}
 		if err := saveWanted(h.cfg.Dir, w); err != nil {
@@ -219,8 +233,25 @@ func (h *Helper) Want(ctx context.Context, w meshnet.Wanted) {
 	})
 }
 
+// leave takes a member's place in the mesh off this host; another's stays.
+func (h *Helper) leave(self string) {
+	if h.told && h.wanted.Self != "" && h.wanted.Self != self {
+		return
+	}
+	if err := forgetWanted(h.cfg.Dir); err != nil {
+		h.cfg.Log.Error("the mesh is left, and the last map is still kept", "err", err, "remedy", "see whether the disk is writable")
+	}
+	if h.wanted.Self != "" {
+		h.cfg.Log.Info("this host takes no part in the mesh any more", "node", self)
+	}
+	h.follow(meshnet.Wanted{})
+	h.refused = ""
+	h.due.examine, h.due.observe = time.Time{}, time.Time{}
+}
+
 // follow takes over a wish.
 func (h *Helper) follow(w meshnet.Wanted) {
+	h.told = true
 	if w.Self != h.wanted.Self {
 		h.chooser = choice.NewChooser(w.Self, h.cfg.Timing, h.cfg.Jitter)
 	}
@@ -340,6 +371,9 @@ func (h *Helper) decide(now time.Time) {
 // reconcile makes the host what is wanted: all of it when that has changed or its
 // time has come, the routes alone if nothing else has.
 func (h *Helper) reconcile(now time.Time) {
+	if !h.told {
+		return
+	}
 	s := device.State{}
 	if h.clash == "" {
 		s = h.node(now).Layout()

@@ -1,13 +1,19 @@
 package helper_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"hash/crc32"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -54,6 +60,13 @@ func (w *world) Apply(s device.State) error {
 	}
 	w.applied = append(w.applied, s)
 	return nil
+}
+
+func (w *world) Keys() (all []mesh.PrivateKey, err error) {
+	for _, l := range w.state().Links {
+		all = append(all, l.Key)
+	}
+	return all, nil
 }
 
 func (w *world) Route(s device.State) error {
@@ -215,8 +228,10 @@ func begin(t *testing.T, dir string, w *world) (h *helper.Helper, end func()) {
 func TestHubsTakeTurns(t *testing.T) {
 	wanted, at := fleetOf(t)
 	dir := t.TempDir()
+	var kept device.State // what the kernel has, when the process has ended
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
+		defer func() { kept = w.state() }()
 		h, end := begin(t, dir, w)
 		defer end()
 		time.Sleep(time.Second)
@@ -259,13 +274,107 @@ func TestHubsTakeTurns(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	synctest.Test(t, func(t *testing.T) { // the next one begins with what was wanted last
+	synctest.Test(t, func(t *testing.T) { // the next one goes on with what the kernel has
 		w := newWorld()
+		w.applied = []device.State{kept}
+		w.silence(at["c1"])
 		_, end := begin(t, dir, w)
 		defer end()
 		time.Sleep(2 * time.Second)
-		if w.by() != "psm0" {
+		if w.by() != "psm1" {
 			t.Errorf("after a restart with nobody to ask packets go by %q", w.by())
+		}
+	})
+	synctest.Test(t, func(t *testing.T) { // after a reboot there are no keys before the daemon calls
+		w := newWorld()
+		h, end := begin(t, dir, w)
+		defer end()
+		time.Sleep(2 * time.Second)
+		if _, applies := w.changes(); applies > 0 {
+			t.Errorf("without keys, %+v", w.state())
+		}
+		h.Want(t.Context(), wanted)
+		time.Sleep(2 * time.Second)
+		if w.by() != "psm0" {
+			t.Errorf("the daemon has called, and packets go by %q", w.by())
+		}
+	})
+}
+
+// TestNoKeysOnDisk: the helper's own directory never has a private key, not even one
+// that an earlier release left there.
+func TestNoKeysOnDisk(t *testing.T) {
+	wanted, _ := fleetOf(t)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "wanted.json")
+	secret, err := json.Marshal(wanted.Ring.Newest().Private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	has := func() bool {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.Contains(b, secret)
+	}
+	b, err := json.Marshal(wanted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := append(fmt.Appendf(nil, "%08x\n", crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))), b...)
+	if err := os.WriteFile(path, old, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if !has() {
+		t.Fatal("the older file has no key, so this shows nothing")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		h, end := begin(t, dir, w)
+		defer end()
+		time.Sleep(2 * time.Second)
+		if has() || w.by() != "psm0" {
+			t.Errorf("an older release's file: the key is still there: %t; packets go by %q", has(), w.by())
+		}
+		wanted.Map.Version++
+		h.Want(t.Context(), wanted)
+		time.Sleep(2 * time.Second)
+		if has() {
+			t.Error("a map was kept with the key")
+		}
+	})
+}
+
+// TestLeave has a daemon whose mesh was switched off take it off the host, and the
+// daemon of another place try to.
+func TestLeave(t *testing.T) {
+	wanted, _ := fleetOf(t)
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		h, end := begin(t, dir, w)
+		defer end()
+		h.Want(t.Context(), wanted)
+		time.Sleep(2 * time.Second)
+		h.Want(t.Context(), meshnet.Wanted{Self: "c9", Leave: true})
+		time.Sleep(2 * time.Second)
+		if len(w.state().Links) == 0 || h.Facts().Get().Self != "pi-1" {
+			t.Error("another daemon took the mesh down")
+		}
+		h.Want(t.Context(), meshnet.Wanted{Self: "pi-1", Leave: true})
+		time.Sleep(2 * time.Second)
+		if s, f := w.state(), h.Facts().Get(); len(s.Links)+len(s.Routes)+len(s.Prefixes) > 0 || f.Self != "" || f.Report.Version != 0 {
+			t.Errorf("left, and there are %+v, %+v", s, f)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "wanted.json")); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("left, and the map is kept: %v", err)
+		}
+		wanted.Map.Version-- // of a fleet that was made anew, for all the helper knows
+		h.Want(t.Context(), wanted)
+		time.Sleep(2 * time.Second)
+		if len(w.state().Links) == 0 {
+			t.Error("not back after it was switched on again")
 		}
 	})
 }
@@ -502,6 +611,15 @@ func TestListen(t *testing.T) {
 	}
 	if _, err := io.Copy(io.Discard, conn); err != nil { // ends, as the call is turned away
 		t.Error(err)
+	}
+	if err := meshnet.Leave(t.Context(), path, "pi-2"); err != nil || h.Facts().Get().Self != "pi-1" {
+		t.Errorf("who has no place here leaves: %v, %+v", err, h.Facts().Get())
+	}
+	if err := meshnet.Leave(t.Context(), path, "pi-1"); err != nil || h.Facts().Get().Self != "" {
+		t.Errorf("leaving: %v, %+v", err, h.Facts().Get())
+	}
+	if err := meshnet.Leave(t.Context(), path+"x", "pi-1"); err != nil {
+		t.Errorf("without a helper: %v", err)
 	}
 	cancel()
 	if err := errors.Join(<-served, <-called); err != nil {

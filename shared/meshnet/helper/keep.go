@@ -12,10 +12,13 @@ import (
 	"path/filepath"
 
 	"primespark/shared/identity"
+	"primespark/shared/mesh"
 	"primespark/shared/meshnet"
 )
 
 // wantedFile holds the last wish: a line with the CRC32C of the rest, which is JSON.
+// The private keys are not in it: they are in the daemon's directory, and in the
+// kernel's interfaces, and nowhere else.
 const wantedFile = "wanted.json"
 
 // maxWanted is more than any wish takes, in bytes.
@@ -24,6 +27,7 @@ const maxWanted = 16 << 20
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func saveWanted(dir string, w meshnet.Wanted) error {
+	w.Ring = mesh.Ring{}
 	b, err := json.Marshal(w)
 	if err != nil {
 		return fmt.Errorf("encode what is wanted of the mesh: %w", err)
@@ -31,8 +35,18 @@ func saveWanted(dir string, w meshnet.Wanted) error {
 	return identity.WriteFile(dir, wantedFile, append(fmt.Appendf(nil, "%08x\n", crc32.Checksum(b, castagnoli)), b...))
 }
 
+// forgetWanted removes the last wish.
+func forgetWanted(dir string) error {
+	if err := os.Remove(filepath.Join(dir, wantedFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("forget the last map: %w", err)
+	}
+	return nil
+}
+
 // loadWanted returns the last wish; an empty one if there was none, or with an error.
-func loadWanted(dir string) (w meshnet.Wanted, err error) {
+// Its keys are those of the interfaces that are there. Without any it is empty as
+// well: nothing can be made of it before the daemon calls, as after a reboot.
+func loadWanted(dir string, there []mesh.PrivateKey) (w meshnet.Wanted, err error) {
 	path := filepath.Join(dir, wantedFile)
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -49,7 +63,38 @@ func loadWanted(dir string) (w meshnet.Wanted, err error) {
 	if w, err = parseWanted(b); err != nil {
 		return meshnet.Wanted{}, fmt.Errorf("%s: %w; it is replaced as soon as a daemon tells the map", path, err)
 	}
+	if len(w.Ring.Keys) > 0 { // of a release that kept them here, too
+		if err := saveWanted(dir, w); err != nil {
+			return w, fmt.Errorf("take the keys out of %s: %w", path, err)
+		}
+	}
+	me, _ := w.Map.Find(w.Self)
+	w.Ring = ringOf(me, append(there, privates(w.Ring)...))
+	if w.Ring.Check() != nil {
+		return meshnet.Wanted{}, nil
+	}
 	return w, nil
+}
+
+func privates(r mesh.Ring) (all []mesh.PrivateKey) {
+	for _, k := range r.Keys {
+		all = append(all, k.Private)
+	}
+	return all
+}
+
+// ringOf is a node's ring made of those keys whose public halves are its own in the
+// map.
+func ringOf(me mesh.Node, all []mesh.PrivateKey) (r mesh.Ring) {
+	for _, k := range me.Keys {
+		for _, private := range all {
+			if private.Public() == k.Public {
+				r.Keys = append(r.Keys, mesh.OwnKey{Generation: k.Generation, Private: private, Interface: k.Interface})
+				break
+			}
+		}
+	}
+	return r
 }
 
 func parseWanted(b []byte) (w meshnet.Wanted, err error) {
@@ -59,6 +104,9 @@ func parseWanted(b []byte) (w meshnet.Wanted, err error) {
 	}
 	if err := json.Unmarshal(text, &w); err != nil {
 		return w, err
+	}
+	if len(w.Ring.Keys) == 0 {
+		return w, w.CheckMap()
 	}
 	return w, w.Check()
 }

@@ -10,7 +10,7 @@ func FuzzParseWanted(f *testing.F) {
 	f.Add([]byte("b3e22ed9\n{\"self\":\"pi\",\"map\":{\"version\":0}}"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		w, err := parseWanted(b)
-		if err == nil && w.Check() != nil {
+		if err == nil && w.CheckMap() != nil {
 			t.Errorf("%+v was read and is not good", w)
 		}
 	})

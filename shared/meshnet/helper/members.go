@@ -161,7 +161,7 @@ func natOf(seen []netip.AddrPort, own []netip.Addr) mesh.NAT {
 func (h *Helper) tell(now time.Time) {
 	n := h.node(now)
 	me, in := n.me()
-	f := meshnet.Facts{At: now, Generation: h.oldest(), Report: mesh.Report{
+	f := meshnet.Facts{Self: n.Self, At: now, Generation: h.oldest(), Report: mesh.Report{
 		Version: n.Map.Version, Hub: h.chooser.Active(), MTU: h.mtu,
 		Facts: mesh.Facts{NAT: h.nat(n), Clash: meshnet.Cut(h.clash), Fault: meshnet.Cut(h.fault + h.refused), Backend: h.backend()},
 	}}

@@ -86,6 +86,10 @@ func (h *Helper) talk(ctx context.Context, c net.Conn) error {
 			if f.Wanted == nil {
 				continue
 			}
+			if f.Wanted.Leave {
+				h.Want(ctx, *f.Wanted)
+				continue
+			}
 			if err := h.claim(c, f.Wanted.Self); err != nil {
 				ended <- err
 				return

@@ -43,12 +43,12 @@ func root() *cobra.Command {
 	root := cli.Root("prime-spark-mesh", "Keep this host's part of the WireGuard mesh",
 		`Keeps the interfaces, routes and firewall of the mesh as the map of the cluster says,
 and changes to another hub within seconds when one fails. The agent or the coordinator
-of this host brings the map; the last one is kept, so a host that boots is in the mesh
-before it has asked anybody.`)
+of this host brings the map and the keys, and the mesh goes on when that one stops. Of the
+map a copy is kept; the keys are in the daemon's directory alone.`)
 	root.Example = "  prime-spark-mesh run\n  prime-spark-mesh teardown"
 	var s settings
 	f := root.PersistentFlags()
-	f.StringVar(&s.state, "state", "/var/lib/prime-spark-mesh", "`directory` where the last map is kept, with the keys")
+	f.StringVar(&s.state, "state", "/var/lib/prime-spark-mesh", "`directory` where the last map is kept")
 	f.StringVar(&s.stem, "interface", "psm", "what the interfaces' `names` begin with")
 	f.IntVar(&s.table, "table", device.DefaultTable, "`number` of the first of two routing tables, and the firewall mark")
 	f.StringVar(&s.format, "log", "json", "`format` of the log: json or text")
@@ -86,7 +86,7 @@ func teardownCommand(s *settings) *cobra.Command {
 		Use: "teardown", Short: "Remove the interfaces, routes, rules and firewall of the mesh", Args: cli.Words(),
 		Long: `Removes the interfaces, routes, routing rules, firewall table and kernel settings that
 were made for the mesh, and nothing else. Stop prime-spark-mesh first, or it makes them
-anew. Keys and map stay in the state directory.`,
+anew. The map stays in the state directory.`,
 		Example: "  systemctl stop prime-spark-mesh && prime-spark-mesh teardown",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d, err := open(*s, logs.New(cmd.ErrOrStderr(), logs.Options{Format: logs.Format(s.format)}))
