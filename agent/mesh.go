@@ -2,9 +2,7 @@ package agent
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"time"
 
@@ -59,29 +57,8 @@ func meshOf(cfg config.Config, report *mesh.Report) doctor.Mesh {
 		// A map that is missing or damaged is the same to the doctor: there is none.
 		d.Map, _ = mesh.Load(cfg.StateDir, id.CA(), id.ID().Cluster)
 	}
-	d.Locals = func() ([]mesh.Local, error) { return locals(d.Map) }
+	d.Locals = d.Map.Locals
 	return d
-}
-
-// locals are the networks that this host's interfaces are in, save the mesh's own.
-func locals(m mesh.Map) (all []mesh.Local, err error) {
-	interfaces, err := net.Interfaces()
-	if err != nil {
-		return nil, fmt.Errorf("list network interfaces: %w", err)
-	}
-	for _, i := range interfaces {
-		addresses, err := i.Addrs()
-		if err != nil {
-			continue // the interface went away meanwhile
-		}
-		for _, a := range addresses {
-			p, err := netip.ParsePrefix(a.String())
-			if _, own := m.At(p.Addr()); err == nil && !own && !p.Addr().IsLoopback() {
-				all = append(all, mesh.Local{Prefix: p, Interface: i.Name})
-			}
-		}
-	}
-	return all, nil
 }
 
 // linkSamples records how the way to the hub fares that packets go through.

@@ -28,6 +28,7 @@ import (
 	"primespark/shared/fleet"
 	"primespark/shared/heartbeat"
 	"primespark/shared/identity"
+	"primespark/shared/mesh"
 	"primespark/shared/netlimit"
 	"primespark/shared/problem"
 	"primespark/shared/run"
@@ -117,7 +118,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		founding(identityDir(cfg), id, node),
 		lead.Part(node.Leading(), part(log, "lead"),
 			run.Func("membership", node.KeepMembers), lead.Prune(node, part(log, "prune")), leases, lead.Tick(node, part(log, "tasks")),
-			lead.Mesh(node, meshRange(cfg.Mesh), part(log, "mesh")),
+			lead.Mesh(node, s.meshRange(mesh.Map.Locals, part(log, "mesh")), part(log, "mesh")),
 			lead.GossipKeys(node, cfg.Name, func() heartbeat.Keys { return *holds(id) }, living.Keys, part(log, "gossip keys"))),
 		desk,
 		shelf,

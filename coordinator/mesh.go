@@ -2,12 +2,12 @@ package coordinator
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
 
 	"primespark/coordinator/atlas"
-	"primespark/coordinator/config"
 	"primespark/coordinator/consensus"
 	"primespark/coordinator/fsm"
 	"primespark/shared/identity"
@@ -15,6 +15,7 @@ import (
 	"primespark/shared/meshnet"
 	"primespark/shared/netaddr"
 	"primespark/shared/overlay"
+	"primespark/shared/problem"
 	"primespark/shared/run"
 )
 
@@ -92,12 +93,24 @@ func (s *seat) leaveMesh(log *slog.Logger) run.Part {
 }
 
 // meshRange is the range of IPv4 addresses that the mesh shall have; nil on a
-// coordinator that takes no part in it.
-func meshRange(c config.Mesh) *netip.Prefix {
-	if !c.Enabled {
+// coordinator that takes no part in it, or has a network of its own in that range: it
+// would be taken off the host, or the mesh would.
+func (s *seat) meshRange(locals func(mesh.Map) ([]mesh.Local, error), log *slog.Logger) *netip.Prefix {
+	if s.mesh == nil {
 		return nil
 	}
-	return new(c.Range())
+	wanted := s.cfg.Mesh.Range()
+	m := s.mesh.Net().Get().Map
+	m.IPv4 = wanted
+	networks, err := locals(m)
+	if err != nil {
+		log.Warn("the networks of this host are not known, and mesh.ipv4_range is not compared with them", "err", err)
+	}
+	if clash, ok := errors.AsType[*problem.Error](m.Clash(networks)); ok {
+		log.Error("mesh.ipv4_range is refused", "err", clash, "remedy", clash.Remedy)
+		return nil
+	}
+	return &wanted
 }
 
 // bestOf is the address that others most likely reach; invalid if there is none.

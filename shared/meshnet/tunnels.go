@@ -18,19 +18,20 @@ type Tunnels struct {
 	member *overlay.Member
 	client *Client
 	wanted Wanted // but for the map, the keys and the hints
+	log    *slog.Logger
 }
 
 // NewTunnels attaches the helper at a socket to a member. ports are those of its
 // daemon, and listen is where WireGuard does.
 func NewTunnels(m *overlay.Member, self, socket string, ports Ports, listen int, log *slog.Logger) *Tunnels {
-	t := &Tunnels{member: m, client: NewClient(socket, log), wanted: Wanted{Self: self, Ports: ports, Listen: uint16(listen)}}
+	t := &Tunnels{member: m, client: NewClient(socket, log), wanted: Wanted{Self: self, Ports: ports, Listen: uint16(listen)}, log: log}
 	m.Attach(t)
 	return t
 }
 
 // Run tells the helper each change until ctx ends. The tunnels outlive it.
 func (t *Tunnels) Run(ctx context.Context) error {
-	return run.All(ctx, t.client, run.Func("wishes of the mesh", func(ctx context.Context) error {
+	return run.All(ctx, t.client, run.Func("clashes of the mesh", t.clashes), run.Func("wishes of the mesh", func(ctx context.Context) error {
 		for {
 			net, changed := t.member.Net().Load()
 			w := t.wanted
@@ -46,6 +47,28 @@ func (t *Tunnels) Run(ctx context.Context) error {
 			}
 		}
 	}))
+}
+
+// clashes tells the operator of this daemon when the mesh is refused on this host, and
+// when no longer: it would take the place of a network that is there already.
+func (t *Tunnels) clashes(ctx context.Context) error {
+	was := ""
+	for {
+		facts, changed := t.client.Facts()
+		switch is := facts.Report.Facts.Clash; {
+		case is == was:
+		case is == "":
+			t.log.Info("the mesh overlaps no network of this host any more, and is built")
+		default:
+			t.log.Error("the mesh is refused on this host, which is not in it", "err", is, "remedy", "give the other network other addresses; prime-spark-agent doctor tells more")
+		}
+		was = facts.Report.Facts.Clash
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 // String names the part in logs.

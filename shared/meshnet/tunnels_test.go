@@ -1,11 +1,13 @@
 package meshnet_test
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"net"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,6 +30,24 @@ func (nobody) Mesh(ctx context.Context, _ uint64, _ string, _ time.Duration) (wi
 
 func (nobody) AnnounceMesh(context.Context, mesh.Announcement) error { return nil }
 
+// A journal is a log that is read while it is written.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(b []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(b)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
 // TestTunnels has a member talk to a helper that is there later, and then gone.
 func TestTunnels(t *testing.T) {
 	cluster := identitytest.New(t, "home")
@@ -40,7 +60,8 @@ func TestTunnels(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "sock")
-	tunnels := meshnet.NewTunnels(m, "pi-1", path, meshnet.Ports{API: meshnet.PortOf("[::]:7490")}, 51820, slog.New(slog.DiscardHandler))
+	var log journal
+	tunnels := meshnet.NewTunnels(m, "pi-1", path, meshnet.Ports{API: meshnet.PortOf("[::]:7490")}, 51820, slog.New(slog.NewTextHandler(&log, nil)))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- tunnels.Run(ctx) }()
@@ -79,10 +100,15 @@ func TestTunnels(t *testing.T) {
 	if err != nil || f.Wanted == nil || f.Wanted.Self != "pi-1" || f.Wanted.Ports.API != 7490 || f.Wanted.Listen != 51820 || len(f.Wanted.Ring.Keys) != 1 {
 		t.Errorf("wanted %+v, %v", f.Wanted, err)
 	}
-	if err := meshnet.Write(c, meshnet.Frame{Facts: &meshnet.Facts{Generation: 2, At: time.Now(), Report: mesh.Report{Hub: "c1"}}}); err != nil {
+	if err := meshnet.Write(c, meshnet.Frame{Facts: &meshnet.Facts{Generation: 2, At: time.Now(), Report: mesh.Report{Hub: "c1", Facts: mesh.Facts{Clash: "It overlaps the network 10.7.0.0/16 of eth0."}}}}); err != nil {
 		t.Fatal(err)
 	}
 	report(func(r mesh.Report) bool { return r.Hub == "c1" && r.Facts.Fault == "" })
+	for begun := time.Now(); !strings.Contains(log.String(), "refused on this host") || !strings.Contains(log.String(), "10.7.0.0/16 of eth0"); time.Sleep(5 * time.Millisecond) {
+		if time.Since(begun) > 20*time.Second {
+			t.Fatalf("a clash, and the log has\n%s", log.String())
+		}
+	}
 	if !tunnels.Settled(2) || tunnels.Settled(3) {
 		t.Error("settled at the wrong generation")
 	}
