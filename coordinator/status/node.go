@@ -98,7 +98,7 @@ func (v NodeView) Clock() string { return clock(v.At) }
 // Reasons are what is wrong with the node by its own account.
 func (v NodeView) Reasons() (all []Reason) {
 	for _, code := range v.Node.Reasons {
-		all = append(all, explain(code))
+		all = append(all, explain(code, v.Node.Name))
 	}
 	return all
 }

@@ -135,16 +135,12 @@ func TestRanges(t *testing.T) {
 }
 
 func TestReasons(t *testing.T) {
-	for _, code := range []health.Code{
-		health.Starting, health.NoQuorum, health.StorageFull, health.ClockUnsynced, health.CorruptStore, health.Draining, health.LowBattery, health.NoModels,
-		health.DiskStalled, health.Removed, health.SlowDisk, health.BackupFailed, health.Accelerator, health.SafeMode,
-	} {
-		r := explain(string(code))
-		if _, known := reasons[code]; !known || r.Title == "" || !strings.HasSuffix(r.Detail, ".") || !strings.HasSuffix(r.Remedy, ".") {
+	for _, code := range health.Codes() {
+		if r := explain(string(code), "pi-1"); r.Title == "" || strings.Contains(r.Title, "_") || strings.Contains(r.Remedy, "NODE") {
 			t.Errorf("%s: %+v", code, r)
 		}
 	}
-	if r := explain("on_fire"); r.Title != "on fire" || r.Remedy == "" {
+	if r := explain("on_fire", "pi-1"); r.Title != "on fire" || r.Remedy == "" {
 		t.Errorf("a code that is not known: %+v", r)
 	}
 }
