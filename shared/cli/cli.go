@@ -34,8 +34,7 @@ const (
 // Root makes a program's top command, with version below it.
 func Root(name, short, long string) *cobra.Command {
 	root := &cobra.Command{Use: name, Short: short, Long: long, Example: "  " + name + " version"}
-	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(versionCommand(name), manCommand(root))
+	root.AddCommand(versionCommand(name), manCommand(root), completionCommand(name))
 	return root
 }
 

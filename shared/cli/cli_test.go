@@ -54,7 +54,7 @@ func TestMainProgram(t *testing.T) {
 		"help command":       {"help code create", nil, Done, "tool code create [flags]", ""},
 		"help of nothing":    {"help liist", nil, Misused, "", `Did you mean "list"?`},
 		"group alone":        {"code", nil, Done, "Available Commands", ""},
-		"slip":               {"lits", nil, Misused, "", `tool has no command "lits". Did you mean "list"? There are: code, help, list, version.`},
+		"slip":               {"lits", nil, Misused, "", `tool has no command "lits". Did you mean "list"? There are: code, completion, help, list, version.`},
 		"nothing near":       {"frobnicate", nil, Misused, "", `tool has no command "frobnicate". There are: code`},
 		"slip in a group":    {"code craete", nil, Misused, "", `tool code has no command "craete". Did you mean "create"?`},
 		"slip with flags":    {"--server x lits --jsno", nil, Misused, "", `Did you mean "list"?`},

@@ -106,8 +106,8 @@ func unknownCommand(root *cobra.Command, args []string) error {
 }
 
 func hidden(cmd *cobra.Command, word string) bool {
-	// cobra adds these three only when it executes.
-	return slices.Contains([]string{"completion", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd}, word) ||
+	// cobra adds these two only when it executes.
+	return slices.Contains([]string{cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd}, word) ||
 		slices.ContainsFunc(cmd.Commands(), func(c *cobra.Command) bool { return c.Name() == word })
 }
 
@@ -144,7 +144,7 @@ func Faults(root *cobra.Command) (faults []string) {
 			faults = append(faults, Faults(c)...)
 		}
 	}
-	if root.Hidden || root.Name() == "help" || root.Name() == "completion" {
+	if root.Hidden || root.Name() == "help" {
 		return faults
 	}
 	path := root.CommandPath()

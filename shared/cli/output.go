@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -19,6 +20,7 @@ func JSON(cmd *cobra.Command) { cmd.Flags().Bool("json", false, "print JSON for 
 type Out struct {
 	w      io.Writer
 	json   bool
+	rows   bool // each value in JSON is one line
 	colour bool
 	width  int // columns; 0 if there is no end to a line
 }
@@ -51,7 +53,9 @@ func (o *Out) Data(v any, human func()) error {
 		return nil
 	}
 	e := json.NewEncoder(o.w)
-	e.SetIndent("", "  ")
+	if !o.rows {
+		e.SetIndent("", "  ")
+	}
 	e.SetEscapeHTML(false)
 	return e.Encode(v)
 }
@@ -103,8 +107,8 @@ func (o *Out) paint(s Styled, text string) string {
 }
 
 // Table writes rows in columns, under a head unless all of it is empty; a cell is a string, a Styled, or
-// whatever fmt prints. On a terminal that is too narrow the widest columns are
-// cut, with an ellipsis.
+// whatever fmt prints. On a terminal that is too narrow, texts of several words go on
+// in the next line, and of the rest the widest columns are cut, with an ellipsis.
 func (o *Out) Table(head []string, rows [][]any) {
 	cells := [][]Styled{make([]Styled, len(head))}
 	for i, h := range head {
@@ -125,12 +129,27 @@ func (o *Out) Table(head []string, rows [][]any) {
 	if strings.Join(head, "") == "" {
 		cells = cells[1:]
 	}
-	for _, line := range cells {
+	for _, row := range cells {
+		o.row(row, widths)
+	}
+}
+
+// row writes one row, in as many lines as its longest cell takes.
+func (o *Out) row(row []Styled, widths []int) {
+	parts, lines := make([][]string, len(row)), 1
+	for i, c := range row {
+		parts[i] = wrap(c.text, widths[i])
+		lines = max(lines, len(parts[i]))
+	}
+	for n := range lines {
 		var b strings.Builder
-		for i, c := range line {
-			text := cut(c.text, widths[i])
+		for i, c := range row {
+			text := ""
+			if n < len(parts[i]) {
+				text = parts[i][n]
+			}
 			b.WriteString(o.paint(c, text))
-			if i < len(line)-1 {
+			if i < len(row)-1 {
 				b.WriteString(strings.Repeat(" ", widths[i]-length(text)+gap))
 			}
 		}
@@ -141,34 +160,64 @@ func (o *Out) Table(head []string, rows [][]any) {
 // gap is the room between two columns.
 const gap = 2
 
-// fit returns the width of each column, so that a line fits the terminal.
+// fit returns the width of each column, so that a line fits the terminal: first
+// columns of several words give way, down to their longest word, then all.
 func (o *Out) fit(cells [][]Styled) []int {
-	widths := make([]int, len(cells[0]))
+	widths, words := make([]int, len(cells[0])), make([]int, len(cells[0]))
 	total := gap * (len(widths) - 1)
 	for i := range widths {
 		for _, line := range cells {
 			widths[i] = max(widths[i], length(line[i].text))
+			for word := range strings.FieldsSeq(line[i].text) {
+				words[i] = max(words[i], length(word))
+			}
 		}
 		total += widths[i]
 	}
 	const least = 6
-	for o.width > 0 && total > o.width {
-		widest := 0
-		for i, w := range widths {
-			if w >= widths[widest] {
-				widest = i
+	for _, floors := range [][]int{words, nil} {
+		for o.width > 0 && total > o.width {
+			widest := -1
+			for i, w := range widths {
+				floor := least
+				if floors != nil {
+					floor = max(least, floors[i])
+				}
+				if w > floor && (widest < 0 || w >= widths[widest]) {
+					widest = i
+				}
 			}
+			if widest < 0 {
+				break // so narrow a terminal has to wrap
+			}
+			widths[widest]--
+			total--
 		}
-		if widths[widest] <= least {
-			break // so narrow a terminal has to wrap
-		}
-		widths[widest]--
-		total--
 	}
 	return widths
 }
 
-func length(s string) int { return len([]rune(s)) }
+func length(s string) int { return utf8.RuneCountInString(s) }
+
+// wrap is a text in lines of that width; a word that is longer is cut.
+func wrap(s string, width int) (lines []string) {
+	if length(s) <= width {
+		return []string{s}
+	}
+	line := ""
+	for word := range strings.FieldsSeq(s) {
+		word = cut(word, width)
+		switch {
+		case line == "":
+			line = word
+		case length(line)+1+length(word) <= width:
+			line += " " + word
+		default:
+			lines, line = append(lines, line), word
+		}
+	}
+	return append(lines, line)
+}
 
 func cut(s string, width int) string {
 	r := []rune(s)

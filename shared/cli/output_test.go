@@ -47,7 +47,9 @@ func TestTable(t *testing.T) {
 	}{
 		"pipe": {Out{}, "NODE         STATE  WHY\npi-1         alive  12\nnode\\x1b[2J  dead   a long reason that goes on\n"},
 		"narrow": {Out{width: 30}, "NODE         STATE  WHY\npi-1         alive  12\n" +
-			"node\\x1b[2J  dead   a long re…\n"},
+			"node\\x1b[2J  dead   a long\n" + strings.Repeat(" ", 20) + "reason\n" + strings.Repeat(" ", 20) + "that goes\n" + strings.Repeat(" ", 20) + "on\n"},
+		"tiny": {Out{width: 21}, "NODE    STATE  WHY\npi-1    alive  12\nnode\\…  dead   a long\n" +
+			strings.Repeat(" ", 15) + "reason\n" + strings.Repeat(" ", 15) + "that\n" + strings.Repeat(" ", 15) + "goes\n" + strings.Repeat(" ", 15) + "on\n"},
 		"colour": {Out{colour: true}, "\x1b[2mNODE\x1b[0m         \x1b[2mSTATE\x1b[0m  \x1b[2mWHY\x1b[0m\npi-1         \x1b[32malive\x1b[0m  12\n" +
 			"node\\x1b[2J  \x1b[31mdead\x1b[0m   a long reason that goes on\n"},
 	} {

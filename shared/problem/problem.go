@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -42,6 +44,9 @@ var statuses = map[Code]int{
 	Conflict: 409, StaleLease: 409, TooLarge: 413, BadMedia: 415, Busy: 429, Unexpected: 500,
 	Unreachable: 502, NotReady: 503, NoLeader: 503, NoQuorum: 503, NoCapacity: 503, Deadline: 504,
 }
+
+// Codes are all codes, sorted.
+func Codes() []Code { return slices.Sorted(maps.Keys(statuses)) }
 
 // Status is the HTTP status of a code; 500 for one it does not know.
 func (c Code) Status() int {

@@ -50,6 +50,7 @@ standard output has the code alone, so that it can go straight into a file.`,
 		},
 	}
 	cmd.Flags().StringVar(&role, "role", "", "what the node is to be: agent or coordinator")
+	cli.CompleteFlag(cmd, "role", always("agent", "coordinator"))
 	cmd.Flags().DurationVar(&ttl, "ttl", 15*time.Minute, "how long the code is good for")
 	cmd.Flags().IntVar(&uses, "uses", 1, "how many nodes may join with it")
 	cmd.Flags().BoolVar(&rejoin, "rejoin", false, "let the node take over the name of a member, whose keys are then denied")
@@ -89,6 +90,7 @@ The token is a secret and shown once: standard output has the token alone.`,
 	}
 	cmd.Flags().StringVar(&name, "name", "", "who it is for")
 	cmd.Flags().StringVar(&role, "role", "viewer", "viewer, operator or admin")
+	cli.CompleteFlag(cmd, "role", always(tokenRoles...))
 	cli.JSON(cmd)
 	return cmd
 }

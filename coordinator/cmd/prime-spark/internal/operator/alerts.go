@@ -17,22 +17,15 @@ func alertsCommand(s *session) *cobra.Command {
 		Long: `See what is wrong with the fleet now, since when, what to do about it, and who was
 told when. The coordinators look by themselves; whom they tell is alerts.channels
 in coordinator.yaml.`,
-		Example: "  prime-spark alerts\n  prime-spark alerts --json",
+		Example: "  prime-spark alerts\n  prime-spark alerts --watch=10s\n  prime-spark alerts --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			all, err := ask(cmd, s, "asking the coordinators", func(ctx context.Context, c *wire.Client) ([]wire.Alert, error) {
+			return look(cmd, s, func(ctx context.Context, c *wire.Client) ([]wire.Alert, error) {
 				c.Stale = stale
 				return c.Alerts(ctx)
-			})
-			if err != nil {
-				return err
-			}
-			out := cli.Output(cmd)
-			return out.Data(all, func() { showAlerts(out, all) })
+			}, showAlerts)
 		},
 	}
-	cmd.Flags().BoolVar(&stale, "stale", false, staleHelp)
-	cli.JSON(cmd)
-	return cmd
+	return looks(cmd, &stale)
 }
 
 func showAlerts(out *cli.Out, all []wire.Alert) {

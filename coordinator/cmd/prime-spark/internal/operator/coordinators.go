@@ -27,22 +27,21 @@ func coordinatorListCommand(s *session) *cobra.Command {
 		Use: "list", Short: "List the coordinators, and what their number can survive", Args: cli.Words(),
 		Example: "  prime-spark coordinators list",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			b, err := groupStatus(cmd, s, stale)
-			if err != nil {
-				return err
-			}
-			out := cli.Output(cmd)
-			return out.Data(b.Coordinators, func() {
-				warnRemoved(out, b)
-				showCoordinators(out, b.Coordinators)
-				out.Line("")
-				out.Line("%s", survives(b.Coordinators))
+			return cli.Again(cmd, passing, func(out *cli.Out) error {
+				b, err := groupStatus(cmd, s, stale)
+				if err != nil {
+					return err
+				}
+				return out.Data(b.Coordinators, func() {
+					warnRemoved(out, b)
+					showCoordinators(out, b.Coordinators)
+					out.Line("")
+					out.Line("%s", survives(b.Coordinators))
+				})
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&stale, "stale", false, staleHelp)
-	cli.JSON(cmd)
-	return cmd
+	return looks(cmd, &stale)
 }
 
 func groupStatus(cmd *cobra.Command, s *session, stale bool) (wire.StatusBody, error) {
@@ -97,6 +96,7 @@ missing are back, or prime-spark-coordinator recover --from-one is run on one.`,
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "even if the group is then without a quorum")
 	cli.JSON(cmd)
+	cli.Complete(cmd, coordinatorNames(s))
 	return cmd
 }
 
@@ -158,6 +158,7 @@ one then, never before. If it is interrupted, nothing is lost: run it again with
 	cmd.Flags().StringVar(&with, "with", "", "`name` of a coordinator that has joined already")
 	cmd.Flags().DurationVar(&wait, "wait", 15*time.Minute, "how long to wait for the new one; the code is good for as long")
 	cli.JSON(cmd)
+	cli.Complete(cmd, coordinatorNames(s))
 	return cmd
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -174,7 +175,13 @@ func coordinator() http.Handler {
 		}
 		w.Write(sent)
 	})
+	var asked atomic.Int32
 	answer("GET /v1/route", func(r *http.Request) (any, error) {
+		if r.FormValue("model") == "thrice" {
+			if asked.Add(1)%4 == 0 {
+				return nil, problem.New(problem.Forbidden, "Ask for another token.", "This token may not look any more.")
+			}
+		}
 		b := wire.RouteBody{Model: r.FormValue("model"), Rejected: []wire.Rejected{{Node: "pi-2", Reason: "It does not have the model."}}}
 		if b.Model == "blazeface" {
 			b.Candidates = []wire.Candidate{{Node: "pi-1", Score: 8.4, Terms: map[string]float64{"queue": 0, "in_flight": 1, "latency_ms": 4.2}, Reason: "The least to wait."}}

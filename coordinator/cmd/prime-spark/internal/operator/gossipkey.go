@@ -38,20 +38,13 @@ func gossipStatusCommand(s *session) *cobra.Command {
 		Use: "status", Short: "See which gossip key is in use, and who has yet to follow a change", Args: cli.Words(),
 		Example: "  prime-spark gossip-key status",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			b, err := ask(cmd, s, "asking the coordinators", func(ctx context.Context, c *wire.Client) (wire.GossipKeyBody, error) {
+			return look(cmd, s, func(ctx context.Context, c *wire.Client) (wire.GossipKeyBody, error) {
 				c.Stale = stale
 				return c.GossipKey(ctx)
-			})
-			if err != nil {
-				return err
-			}
-			out := cli.Output(cmd)
-			return out.Data(b, func() { showGossipKey(out, b) })
+			}, showGossipKey)
 		},
 	}
-	cmd.Flags().BoolVar(&stale, "stale", false, staleHelp)
-	cli.JSON(cmd)
-	return cmd
+	return looks(cmd, &stale)
 }
 
 func showGossipKey(out *cli.Out, b wire.GossipKeyBody) {

@@ -69,6 +69,7 @@ a request of the Open Inference Protocol as it is and print the answer as it com
 		},
 	}
 	cmd.Flags().StringVar(&name, "model", "blazeface", "the model to ask")
+	cli.CompleteFlag(cmd, "model", modelFlag(s))
 	cmd.Flags().StringVar(&request, "json", "", "send this file, a request of the Open Inference Protocol; - for standard input")
 	cmd.Flags().BoolVar(&raw, "raw", false, "print the answer as it came")
 	return cmd

@@ -28,17 +28,12 @@ func routeCommand(s *session) *cobra.Command {
 			if !model.ValidName(name) {
 				return cli.Misuse(cmd, "--model is %q; a model's name is 1 to 64 of a-z, 0-9, dot, underscore and hyphen.", cli.Text(name))
 			}
-			b, err := ask(cmd, s, "asking the coordinators", func(ctx context.Context, c *wire.Client) (wire.RouteBody, error) { return c.Route(ctx, name) })
-			if err != nil {
-				return err
-			}
-			out := cli.Output(cmd)
-			return out.Data(b, func() { showRoute(out, b) })
+			return look(cmd, s, func(ctx context.Context, c *wire.Client) (wire.RouteBody, error) { return c.Route(ctx, name) }, showRoute)
 		},
 	}
 	cmd.Flags().StringVar(&name, "model", "blazeface", "the model that is asked for")
-	cli.JSON(cmd)
-	return cmd
+	cli.CompleteFlag(cmd, "model", modelFlag(s))
+	return looks(cmd, nil)
 }
 
 func showRoute(out *cli.Out, b wire.RouteBody) {

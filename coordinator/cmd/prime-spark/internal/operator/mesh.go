@@ -22,18 +22,18 @@ func meshCommand(s *session) *cobra.Command {
 		Long: `See who reaches whom in the fleet's WireGuard network: directly or through which
 hub, when the tunnel was last made anew, how long a packet takes there and back,
 and how many get lost. It is what the nodes say, some seconds ago.`,
-		Example: "  prime-spark mesh\n  prime-spark mesh export phone",
+		Example: "  prime-spark mesh --watch\n  prime-spark mesh export phone",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			b, err := meshView(cmd, s, stale)
-			if err != nil {
-				return err
-			}
-			out := cli.Output(cmd)
-			return out.Data(b, func() { showMesh(out, b, time.Now()) })
+			return cli.Again(cmd, passing, func(out *cli.Out) error {
+				b, err := meshView(cmd, s, stale)
+				if err != nil {
+					return err
+				}
+				return out.Data(b, func() { showMesh(out, b, time.Now()) })
+			})
 		},
 	}
-	cmd.Flags().BoolVar(&stale, "stale", false, staleHelp)
-	cli.JSON(cmd)
+	looks(cmd, &stale)
 	cmd.AddCommand(meshExportCommand(s), meshRevokeCommand(s), meshRotateCommand(s))
 	return cmd
 }

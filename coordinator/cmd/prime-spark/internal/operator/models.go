@@ -23,18 +23,16 @@ added once is fetched by every agent that can run it, now and later, and is remo
 from all of them again. Without a further word, list them.`
 	group.Args = cli.Words()
 	group.RunE = func(cmd *cobra.Command, _ []string) error { return listModels(cmd, s) }
-	cli.JSON(group)
-	return group
+	return looks(group, nil)
 }
 
 func modelsListCommand(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the models, and how each fares on each agent", Args: cli.Words(),
-		Example: "  prime-spark models list\n  prime-spark models list --json",
+		Example: "  prime-spark models list\n  prime-spark models list --watch\n  prime-spark models list --json",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return listModels(cmd, s) },
 	}
-	cli.JSON(cmd)
-	return cmd
+	return looks(cmd, nil)
 }
 
 // A modelRow is a model in JSON, with its state in a word.
@@ -76,16 +74,14 @@ func rowOf(m wire.FleetModel) modelRow {
 }
 
 func listModels(cmd *cobra.Command, s *session) error {
-	b, err := ask(cmd, s, "asking the coordinators", func(ctx context.Context, c *wire.Client) (wire.FleetModelsBody, error) { return c.FleetModels(ctx) })
-	if err != nil {
-		return err
-	}
-	rows := make([]modelRow, len(b.Models))
-	for i, m := range b.Models {
-		rows[i] = rowOf(m)
-	}
-	out := cli.Output(cmd)
-	return out.Data(rows, func() { showModels(out, rows) })
+	return look(cmd, s, func(ctx context.Context, c *wire.Client) ([]modelRow, error) {
+		b, err := c.FleetModels(ctx)
+		rows := make([]modelRow, len(b.Models))
+		for i, m := range b.Models {
+			rows[i] = rowOf(m)
+		}
+		return rows, err
+	}, showModels)
 }
 
 func showModels(out *cli.Out, all []modelRow) {
@@ -138,6 +134,7 @@ delete it. One that an agent has of its own, such as blazeface, stays.`,
 		},
 	}
 	cli.JSON(cmd)
+	cli.Complete(cmd, modelArguments(s))
 	return cmd
 }
 

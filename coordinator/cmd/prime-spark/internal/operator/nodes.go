@@ -17,52 +17,10 @@ import (
 
 const staleHelp = "be content with what the coordinator last knew, if there is no quorum"
 
-func statusCommand(s *session) *cobra.Command {
-	var stale bool
-	cmd := &cobra.Command{
-		Use: "status", Short: "See how the fleet fares, in one look", Args: cli.Words(),
-		Example: "  prime-spark status\n  prime-spark status --json",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			b, err := ask(cmd, s, "asking the coordinators", func(ctx context.Context, c *wire.Client) (wire.StatusBody, error) {
-				c.Stale = stale
-				return c.Status(ctx)
-			})
-			if err != nil {
-				return err
-			}
-			out := cli.Output(cmd)
-			return out.Data(b, func() { showStatus(out, b) })
-		},
-	}
-	cmd.Flags().BoolVar(&stale, "stale", false, staleHelp)
-	cli.JSON(cmd)
-	return cmd
-}
-
 // warnRemoved says so if the answer is of one whom the others count no more.
 func warnRemoved(out *cli.Out, b wire.StatusBody) {
 	if b.Removed {
 		out.Line("%s", cli.Bad("The coordinator that answers was removed from the group: this is what it knew then. Ask another one with --server."))
-	}
-}
-
-func showStatus(out *cli.Out, b wire.StatusBody) {
-	warnRemoved(out, b)
-	mode := cli.Good(string(b.Mode))
-	if b.Mode != fleet.Normal {
-		mode = cli.Bad(string(b.Mode))
-	}
-	out.Line("%s", cli.Strong(b.Summary.Sentence))
-	out.Line("cluster %s, %s, term %d, applied %d, checksum %s", b.Cluster, mode, b.Term, b.AppliedIndex, short(b.StateChecksum))
-	out.Line("")
-	showCoordinators(out, b.Coordinators)
-	if b.Advice != "" {
-		out.Line("")
-		out.Line("%s", b.Advice)
-	}
-	if len(b.Behind) > 0 {
-		out.Line("")
-		out.Line("Older than %s: %s. Upgrade with prime-spark upgrade.", b.Newest, strings.Join(b.Behind, ", "))
 	}
 }
 
@@ -92,22 +50,16 @@ func nodesCommand(s *session) *cobra.Command {
 	var stale bool
 	cmd := &cobra.Command{
 		Use: "nodes", Short: "List the nodes", Args: cli.Words(),
-		Example: "  prime-spark nodes\n  prime-spark nodes --json",
+		Example: "  prime-spark nodes\n  prime-spark nodes --watch\n  prime-spark nodes --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			nodes, err := ask(cmd, s, "asking the coordinators", func(ctx context.Context, c *wire.Client) ([]wire.NodeBody, error) {
+			return look(cmd, s, func(ctx context.Context, c *wire.Client) (wire.NodesBody, error) {
 				c.Stale = stale
-				return c.Nodes(ctx)
-			})
-			if err != nil {
-				return err
-			}
-			out := cli.Output(cmd)
-			return out.Data(wire.NodesBody{Nodes: nodes}, func() { showNodes(out, nodes) })
+				nodes, err := c.Nodes(ctx)
+				return wire.NodesBody{Nodes: nodes}, err
+			}, func(out *cli.Out, b wire.NodesBody) { showNodes(out, b.Nodes) })
 		},
 	}
-	cmd.Flags().BoolVar(&stale, "stale", false, staleHelp)
-	cli.JSON(cmd)
-	return cmd
+	return looks(cmd, &stale)
 }
 
 func showNodes(out *cli.Out, nodes []wire.NodeBody) {
@@ -129,22 +81,16 @@ func nodeCommand(s *session) *cobra.Command {
 	var stale bool
 	cmd := &cobra.Command{
 		Use: "node NODE", Short: "See all that is known of one node", Args: cli.Words("NODE"),
-		Example: "  prime-spark node pi-1",
+		Example: "  prime-spark node pi-1\n  prime-spark node pi-1 --watch=5s",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			n, err := ask(cmd, s, "asking the coordinators", func(ctx context.Context, c *wire.Client) (wire.NodeBody, error) {
+			return look(cmd, s, func(ctx context.Context, c *wire.Client) (wire.NodeBody, error) {
 				c.Stale = stale
 				return c.Node(ctx, args[0])
-			})
-			if err != nil {
-				return err
-			}
-			out := cli.Output(cmd)
-			return out.Data(n, func() { showNode(out, n) })
+			}, showNode)
 		},
 	}
-	cmd.Flags().BoolVar(&stale, "stale", false, staleHelp)
-	cli.JSON(cmd)
-	return cmd
+	cli.Complete(cmd, nodeNames(s))
+	return looks(cmd, &stale)
 }
 
 func showNode(out *cli.Out, n wire.NodeBody) {
@@ -172,7 +118,16 @@ func showNode(out *cli.Out, n wire.NodeBody) {
 		}
 		rows = append(rows, []any{"model", fmt.Sprintf("%s %s on %s, %s", m.Name, m.Version, m.Backend, latency)})
 	}
+	if a := n.Accelerator; a != nil {
+		rows = append(rows, []any{"accelerator", strings.TrimSpace(a.Kind + " " + a.State + " " + a.Detail)})
+	}
 	out.Table([]string{"", ""}, rows)
+	for i, f := range faultsOf(n) {
+		if i == 0 {
+			out.Line("")
+		}
+		out.Line("%s %s", f.Detail, cli.Faint(f.Remedy))
+	}
 }
 
 func actionCommand(s *session, a wire.Action, short string) *cobra.Command {
@@ -194,6 +149,7 @@ func actionCommand(s *session, a wire.Action, short string) *cobra.Command {
 			return out.Data(n, func() { out.Line("%s is %s.", n.Name, decided(n)) })
 		},
 	}
+	cli.Complete(cmd, nodeNames(s, fits(a)))
 	if a == wire.Revoke {
 		cmd.Flags().BoolVar(&force, "force", false, "a coordinator, even if the group is then without a quorum")
 	}

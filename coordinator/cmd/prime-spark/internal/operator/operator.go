@@ -55,6 +55,8 @@ type session struct {
 	tokenFile string
 	caFile    string
 	timeout   time.Duration
+
+	made *wire.Client // once it was asked for; a token on standard input can be read once
 }
 
 // client puts flags and settings together. The context it returns ends with the
@@ -63,24 +65,36 @@ func (s *session) client(cmd *cobra.Command) (context.Context, context.CancelFun
 	if s.timeout <= 0 {
 		return nil, nil, nil, cli.Misuse(cmd, "--timeout is %v; give it a time above zero, as in 30s.", s.timeout)
 	}
+	if s.made == nil {
+		var err error
+		if s.made, err = s.dial(cmd); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	s.made.Stale = false // as a call before may have left it
+	ctx, cancel := context.WithTimeout(cmd.Context(), s.timeout)
+	return ctx, cancel, s.made, nil
+}
+
+// dial makes the client that flags and settings name.
+func (s *session) dial(cmd *cobra.Command) (*wire.Client, error) {
 	set, err := s.settings(cmd)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	var token string
 	if set.TokenFile != "" {
 		if token, err = cli.ReadSecret(cmd, set.TokenFile, "token"); err != nil {
-			return nil, nil, nil, err
+			return nil, err
 		}
 	}
 	var ca []byte
 	if set.CAFile != "" {
 		if ca, err = settings.ReadCA(set.CAFile); err != nil {
-			return nil, nil, nil, cli.Exit(cli.Misused, err)
+			return nil, cli.Exit(cli.Misused, err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), s.timeout)
-	return ctx, cancel, wire.Pinned(set.Servers, token, ca), nil
+	return wire.Pinned(set.Servers, token, ca), nil
 }
 
 // settings are those of the user's file, with the flags over them.
@@ -131,10 +145,10 @@ func ask[T any](cmd *cobra.Command, s *session, what string, call func(context.C
 	return v, nil
 }
 
-// late words the end of --timeout.
+// late words the end of --timeout, and has every other error name the next command.
 func late(cmd *cobra.Command, ctx context.Context, s *session, err error) error {
 	if ctx.Err() == nil || cmd.Context().Err() != nil || !problem.Is(err, problem.Unreachable) {
-		return err
+		return advised(err)
 	}
 	return &problem.Error{
 		Code: problem.Unreachable, Err: err,

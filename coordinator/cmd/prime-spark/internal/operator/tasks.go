@@ -30,8 +30,7 @@ a node has done it; one that fails is tried again, 10 times as a rule, and is th
 dead: it stays, with its last error, until it is requeued. Without a further word, list them.`
 	group.Args = cli.Words()
 	group.RunE = func(cmd *cobra.Command, _ []string) error { return list(cmd, s, "", "", pageSize, noTasks) }
-	cli.JSON(group)
-	return group
+	return looks(group, nil)
 }
 
 func tasksListCommand(s *session) *cobra.Command {
@@ -39,7 +38,7 @@ func tasksListCommand(s *session) *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
 		Use: "list", Short: "List tasks in the order of submission", Args: cli.Words(),
-		Example: "  prime-spark tasks list\n  prime-spark tasks list --state leased --json",
+		Example: "  prime-spark tasks list --watch\n  prime-spark tasks list --state leased --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if state != "" && !task.State(state).Valid() {
 				return cli.Misuse(cmd, "--state is %q; it must be one of %v.", cli.Text(state), task.States)
@@ -48,6 +47,12 @@ func tasksListCommand(s *session) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&state, "state", "", "only those in this state: scheduled, ready, leased, retryable, done, dead or cancelled")
+	cli.CompleteFlag(cmd, "state", func(*cobra.Command) (names []string) {
+		for _, state := range task.States {
+			names = append(names, string(state))
+		}
+		return names
+	})
 	listFlags(cmd, &after, &limit)
 	return cmd
 }
@@ -69,7 +74,7 @@ func tasksDeadCommand(s *session) *cobra.Command {
 func listFlags(cmd *cobra.Command, after *string, limit *int) {
 	cmd.Flags().StringVar(after, "after", "", "only those submitted after the task with this id")
 	cmd.Flags().IntVar(limit, "limit", pageSize, "at most so many")
-	cli.JSON(cmd)
+	looks(cmd, nil)
 }
 
 // list shows one page of tasks.
@@ -80,14 +85,9 @@ func list(cmd *cobra.Command, s *session, state task.State, after string, limit 
 	case after != "" && !task.ValidID(after):
 		return cli.Misuse(cmd, "--after is %q; give the id of a task.", cli.Text(after))
 	}
-	b, err := ask(cmd, s, "asking the coordinators", func(ctx context.Context, c *wire.Client) (wire.TasksBody, error) {
+	return look(cmd, s, func(ctx context.Context, c *wire.Client) (wire.TasksBody, error) {
 		return c.Tasks(ctx, state, after, limit)
-	})
-	if err != nil {
-		return err
-	}
-	out := cli.Output(cmd)
-	return out.Data(b, func() {
+	}, func(out *cli.Out, b wire.TasksBody) {
 		if len(b.Tasks) == 0 {
 			out.Line("%s", none)
 			return
@@ -138,6 +138,7 @@ for as long as --timeout allows; a task that then is not done is a failure.`,
 	}
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait until it is done, dead or cancelled")
 	cli.JSON(cmd)
+	cli.Complete(cmd, taskIDs(s))
 	return cmd
 }
 
@@ -160,6 +161,7 @@ func taskCancelCommand(s *session) *cobra.Command {
 		},
 	}
 	cli.JSON(cmd)
+	cli.Complete(cmd, taskIDs(s, task.Scheduled, task.Ready, task.Leased, task.Retryable))
 	return cmd
 }
 
@@ -205,6 +207,7 @@ tasks that are dead, as after a fault that they all died of.`,
 	}
 	cmd.Flags().BoolVar(&dead, "dead", false, "all tasks that are dead")
 	cli.JSON(cmd)
+	cli.Complete(cmd, taskIDs(s, task.Dead, task.Cancelled))
 	return cmd
 }
 

@@ -83,6 +83,7 @@ for drills.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.model, "model", "blazeface", "the model to ask")
+	cli.CompleteFlag(cmd, "model", modelFlag(s))
 	flags.IntVar(&f.priority, "priority", task.DefaultPrio, "0 to 7, 0 first")
 	flags.StringVar(&f.notBefore, "not-before", "", "begin no earlier; a time or a duration from now")
 	flags.StringVar(&f.deadline, "deadline", "", "give it up if it is not done by then; a time or a duration from now")
