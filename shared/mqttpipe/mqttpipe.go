@@ -151,7 +151,11 @@ func (f Files) TLS(cluster *tls.Config) (*tls.Config, error) {
 	if f.Cert != "" {
 		// Read for each connection: certificates are replaced while the daemon runs.
 		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			pair, err := tls.LoadX509KeyPair(f.Cert, f.Key)
+			var pair tls.Certificate
+			key, err := logs.SecretPath(f.Key)
+			if err == nil {
+				pair, err = tls.LoadX509KeyPair(f.Cert, key)
+			}
 			if err != nil {
 				return nil, fmt.Errorf("mqtt.cert_file and mqtt.key_file: %w", err)
 			}

@@ -189,6 +189,15 @@ func TestLifeOfThePackages(t *testing.T) {
 		t.Errorf("an agent that has not joined listens on the network:\n%s", got)
 	}
 
+	// A secret that only root can read reaches the daemon, and nobody else.
+	s.sh(m2, `install -D -m 0600 /dev/stdin /etc/credstore/prime-spark-agent.mqtt-password <<<s3cret
+systemctl restart prime-spark-agent
+id=$(systemctl show -p MainPID --value prime-spark-agent)
+nsenter -t "$id" -m -S "$(id -u prime-spark-agent)" -G "$(id -g prime-spark-agent)" grep -qx s3cret /run/credentials/prime-spark-agent.service/mqtt-password
+! nsenter -t "$id" -m -S "$(id -u nobody)" -G "$(id -g nobody)" cat /run/credentials/prime-spark-agent.service/mqtt-password 2>/dev/null
+rm /etc/credstore/prime-spark-agent.mqtt-password`)
+	s.within(m2, 20*time.Second, infer)
+
 	// Join.
 	s.sh(m1, "prime-spark-coordinator init --cluster home --json >/root/founded && systemctl start prime-spark-coordinator")
 	s.sh(m1, `sed -n 's/.*"token": "\(.*\)",/\1/p' /root/founded >/root/token
