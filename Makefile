@@ -81,6 +81,10 @@ golden: need-go ## rewrite the golden files; review the diff like code
 	go test $$(grep -rlE --include='*_test.go' 'flag\.Bool\("update"' . | xargs -n1 dirname | sort -u) -update
 	@git status --short -- '*/testdata/*' || true
 
+.PHONY: golden-state
+golden-state: need-go ## keep the state directories of a release for the tests of later ones: VERSION=1.2.3
+	go test -count=1 -run TestRecordRelease ./coordinator/systest -record '$(VERSION)' -v
+
 .PHONY: pictures
 pictures: need-go ## take the pictures of the page for the README anew; needs chromium
 	go test -count=1 -timeout 10m -run TestFleet ./coordinator/systest/browser -pictures
