@@ -3,12 +3,14 @@
 package device
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"runtime/debug"
 	"sync"
 
+	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/ipc"
@@ -30,6 +32,25 @@ type userLink struct {
 	serving sync.WaitGroup
 }
 
+// singly sends one by one what the kernel refuses to send together. It cuts a batch
+// (UDP_SEGMENT) only where each piece fits the network; where IPv6's least MTU and
+// WireGuard's overhead do not, pieces that are sent alone are fragmented.
+type singly struct{ conn.Bind }
+
+// Send sends all; what was sent before the refusal is sent twice, and dropped as such
+// by the other end.
+func (s singly) Send(all [][]byte, to conn.Endpoint) error {
+	err := s.Bind.Send(all, to)
+	if len(all) < 2 || !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EMSGSIZE) {
+		return err
+	}
+	var faults []error
+	for i := range all {
+		faults = append(faults, s.Bind.Send(all[i:i+1], to))
+	}
+	return errors.Join(faults...)
+}
+
 // serve makes an interface and serves it until close.
 func serve(name string, mtu int, log *slog.Logger) (*userLink, error) {
 	bound()
@@ -38,7 +59,7 @@ func serve(name string, mtu int, log *slog.Logger) (*userLink, error) {
 		return nil, fmt.Errorf("make it without the kernel's WireGuard: %w; load the module wireguard, or let this program open /dev/net/tun", err)
 	}
 	log = log.With("interface", name)
-	d := device.NewDevice(t, conn.NewDefaultBind(), &device.Logger{
+	d := device.NewDevice(t, singly{conn.NewDefaultBind()}, &device.Logger{
 		Verbosef: device.DiscardLogf,
 		Errorf:   func(format string, args ...any) { log.Debug("wireguard-go", "says", fmt.Sprintf(format, args...)) },
 	})
