@@ -96,6 +96,7 @@ type Helper struct {
 	latest    map[mesh.PublicKey]time.Time
 	observed  map[string]device.LinkFacts
 	members   map[string]*member // of a hub
+	underlay  int                // size of the largest packet that leaves for the hubs, as far as the host knows; 0: not known
 	mtu       int
 	small     bool           // something on the way swallows what should fit
 	swallowed map[string]int // full packets in a row, by hub
@@ -191,6 +192,7 @@ func (h *Helper) loop(ctx context.Context) error {
 			}
 		case <-look:
 			look = nil
+			h.measure()
 			h.due.reconcile = time.Time{}
 			h.reconcile(time.Now())
 		}
@@ -318,13 +320,11 @@ func (h *Helper) apply(s device.State, all bool) error {
 		h.due.reconcile = time.Now().Add(reconcileEvery)
 		return h.cfg.Device.Apply(s)
 	}
-	names := func(links []device.Link) (all []string) {
-		for _, l := range links {
-			all = append(all, l.Name)
-		}
-		return all
-	}
-	if slices.Equal(names(s.Links), names(h.applied.Links)) && !reflect.DeepEqual(s.Routes, h.applied.Routes) {
+	// A route needs its link, and the address that it sends from.
+	same := slices.EqualFunc(s.Links, h.applied.Links, func(a, b device.Link) bool {
+		return a.Name == b.Name && slices.Equal(a.Addresses, b.Addresses)
+	})
+	if same && !reflect.DeepEqual(s.Routes, h.applied.Routes) {
 		if err := h.cfg.Device.Route(s); err != nil {
 			return err
 		}
@@ -407,8 +407,8 @@ func (h *Helper) found(name string, addrs []netip.AddrPort) {
 	t := h.hubs[name]
 	if t == nil || !reflect.DeepEqual(t.addrs, addrs) {
 		h.hubs[name] = &hub{addrs: addrs, since: now}
-		h.measure()
 	}
+	h.measure()
 }
 
 // measure derives the links' MTU from the ways to the hubs.
@@ -425,6 +425,9 @@ func (h *Helper) measure() {
 				least = mtu
 			}
 		}
+	}
+	if least != h.underlay {
+		h.underlay, h.small = least, false // another way: what was found out about the old one is void
 	}
 	if h.mtu = MTU(least); h.small {
 		h.mtu = minMTU

@@ -11,8 +11,10 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -63,6 +65,34 @@ func TestNoKeysOnDisk(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		if has() {
 			t.Error("a map was kept with the key")
+		}
+	})
+}
+
+// TestRange has the map get IPv4 addresses: they are there before any route that sends
+// from them.
+func TestRange(t *testing.T) {
+	wanted, _ := fleetOf(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		h, end := begin(t, t.TempDir(), w)
+		defer end()
+		h.Want(t.Context(), wanted)
+		time.Sleep(2 * time.Second)
+		wanted.Map.Version++
+		wanted.Map.IPv4 = netip.MustParsePrefix("10.77.0.0/16")
+		wanted.Map.Nodes = slices.Clone(wanted.Map.Nodes)
+		a := wanted.Map.IPv4.Addr()
+		for i := range wanted.Map.Nodes {
+			a = a.Next()
+			wanted.Map.Nodes[i].IPv4 = a
+		}
+		h.Want(t.Context(), wanted)
+		time.Sleep(2 * time.Second)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if len(w.links) == 0 || len(w.links[0].Addresses) != 2 || w.misled > 0 {
+			t.Errorf("%d routes were set that the kernel refuses; the links are %+v", w.misled, w.links)
 		}
 	})
 }
