@@ -1,5 +1,7 @@
 package machine
 
+import "fmt"
+
 // Unplug takes the host's cable out: not even raw packets pass.
 func (h *Host) Unplug() error { _, err := tool("", "ip", "link", "set", h.space, "down"); return err }
 
@@ -9,5 +11,15 @@ func (h *Host) Plug() error { _, err := tool("", "ip", "link", "set", h.space, "
 // Bare takes the host's own address away: a guest that has it brings its own kernel.
 func (h *Host) Bare() error {
 	_, err := tool("", "ip", "-netns", h.space, "address", "flush", "dev", "eth0")
+	return err
+}
+
+// MTU sets the size of the largest packet that the cable takes, at both of its ends.
+func (h *Host) MTU(bytes int) error {
+	_, err := tool(fmt.Sprintf("link set dev eth0 mtu %d\n", bytes), "ip", "-netns", h.space, "-batch", "-")
+	if err != nil {
+		return err
+	}
+	_, err = tool(fmt.Sprintf("link set dev %s mtu %d\n", h.space, bytes), "ip", "-batch", "-")
 	return err
 }

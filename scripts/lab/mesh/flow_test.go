@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -42,7 +43,13 @@ func flowMain() {
 		return
 	case "echo":
 		err = flowEcho()
+	case "sink":
+		err = bulkSink()
 	default:
+		if at, ok := strings.CutPrefix(to, "bulk "); ok {
+			err = bulkSend(at)
+			break
+		}
 		err = flowSend(to)
 	}
 	if err != nil {

@@ -184,7 +184,7 @@ func (l *lab) tell(t *testing.T, change func(*mesh.Map)) {
 
 // want tells one host the map.
 func (l *lab) want(name string, sightings []mesh.Sighting) {
-	l.hosts[name].client.Want(meshnet.Wanted{Self: name, Map: l.now, Ring: l.hosts[name].ring, Sightings: sightings, Ports: meshnet.Ports{Gossip: flowPort}})
+	l.hosts[name].client.Want(meshnet.Wanted{Self: name, Map: l.now, Ring: l.hosts[name].ring, Sightings: sightings, Ports: meshnet.Ports{API: flowPort, Gossip: flowPort}})
 }
 
 // by waits until packets of a host go through a hub.
