@@ -41,7 +41,8 @@ func Missing() (what []string) {
 	return what
 }
 
-func cacheDir() (string, error) {
+// CacheDir makes the cache if it is not there.
+func CacheDir() (string, error) {
 	dir := os.Getenv(DirEnv)
 	if dir == "" {
 		user, err := os.UserCacheDir()
@@ -59,7 +60,7 @@ const readyDir = "../shared/lab"
 // kernel returns the directory that holds the kernel, "linux", and its "modules":
 // the one that make lab-kernel built, or the unpacked ready one beside the checkout.
 func kernel(ctx context.Context) (string, error) {
-	cache, err := cacheDir()
+	cache, err := CacheDir()
 	if err != nil {
 		return "", err
 	}
@@ -107,7 +108,7 @@ func checkout() (string, error) {
 // image returns the disk image of a release of Debian, made anew when the script
 // that makes it has changed.
 func image(ctx context.Context, suite, modules string) (string, error) {
-	cache, err := cacheDir()
+	cache, err := CacheDir()
 	if err != nil {
 		return "", err
 	}
