@@ -122,6 +122,14 @@ mesh-kernel: need-go ## the short mesh lab on the kernel's WireGuard, in a Debia
 machines: need-go ## the packages on whole Debian machines (user-mode Linux), as root: install, join, cut, reboot, upgrade, purge
 	PRIME_SPARK_MACHINES=1 go test -count=1 -v -timeout 15m ./scripts/lab/packages
 
+.PHONY: vm
+vm: need-go ## the agent on Debian's kernel in QEMU: a real I2C bus and GPIO chip fail, a battery runs out; about two minutes
+	PRIME_SPARK_VM=amd64 go test -count=1 -v -run 'TestReality$$' -timeout 20m ./scripts/lab/vm
+
+.PHONY: vm-arm64
+vm-arm64: need-go ## the same on arm64, with the processor of a Raspberry Pi 5
+	PRIME_SPARK_VM=arm64 go test -count=1 -v -run 'TestReality$$' -timeout 20m ./scripts/lab/vm
+
 .PHONY: lab-kernel
 lab-kernel: ## build the kernel of those machines from Debian's source (about 10 minutes)
 	@dir=$${PRIME_SPARK_LAB_CACHE:-$$HOME/.cache/prime-spark-lab}/kernel; mkdir -p "$$dir"; scripts/lab/guest/kernel.sh "$$dir"
