@@ -132,21 +132,22 @@ type Config struct {
 // An API answers HTTP requests. Its Run must be running for the page and the
 // stream to follow the fleet.
 type API struct {
-	cfg     Config
-	metrics metrics
-	page    *watch.Value[*status.Sheet]
-	shown   status.Rows         // of the page, as they were shown last
-	pulse   status.Pulse        // how agents were
-	bodies  *semaphore.Weighted // bytes of inference requests in memory
-	streams chan struct{}       // one for each open stream
-	open    context.Context     // ends when the streams must
-	stopped <-chan struct{}     // closes then
-	stop    func()              // ends it
-	spec    object              // /openapi.json
-	rpc     *rpc.Server         // answers gRPC by the routes of /v2
-	roster  roster              // of the plans
-	polls   polls               // for the plans
-	wrong   tries               // to log in
+	cfg      Config
+	metrics  metrics
+	page     *watch.Value[*status.Sheet]
+	shown    status.Rows         // of the page, as they were shown last
+	pulse    status.Pulse        // how agents were
+	bodies   *semaphore.Weighted // bytes of inference requests in memory
+	streams  chan struct{}       // one for each open stream
+	open     context.Context     // ends when the streams must
+	stopped  <-chan struct{}     // closes then
+	stop     func()              // ends it
+	spec     object              // /openapi.json
+	examples map[string]Example  // of calls, by route
+	rpc      *rpc.Server         // answers gRPC by the routes of /v2
+	roster   roster              // of the plans
+	polls    polls               // for the plans
+	wrong    tries               // to log in
 
 	receiving chan struct{} // one for each object that is being received
 	drawing   chan struct{} // one for each page with charts that is being made
@@ -177,8 +178,12 @@ func New(cfg Config) (*API, error) {
 	if cfg.Registry == nil {
 		cfg.Registry = prometheus.NewRegistry()
 	}
+	examples, err := readExamples()
+	if err != nil {
+		return nil, err
+	}
 	a := &API{
-		cfg: cfg, metrics: newMetrics(cfg.Registry), spec: description(),
+		cfg: cfg, metrics: newMetrics(cfg.Registry), spec: description(examples), examples: examples,
 		bodies:  semaphore.NewWeighted(max(maxBodies, cfg.MaxBody)),
 		streams: make(chan struct{}, maxStreams), receiving: make(chan struct{}, receiving),
 		drawing: make(chan struct{}, drawing),

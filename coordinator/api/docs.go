@@ -21,7 +21,8 @@ func (a *API) docs(w http.ResponseWriter, r *call) error {
 	var b bytes.Buffer
 	type row struct {
 		Route
-		Who string
+		Who     string
+		Example Example
 	}
 	var rows []row
 	for _, r := range routes() {
@@ -29,7 +30,7 @@ func (a *API) docs(w http.ResponseWriter, r *call) error {
 		if r.Permission != Public {
 			who = words(granted[r.Permission])
 		}
-		rows = append(rows, row{r, who})
+		rows = append(rows, row{r, who, a.examples[r.Method+" "+r.Path]})
 	}
 	if err := docsPage.Execute(&b, rows); err != nil {
 		return fmt.Errorf("render docs: %w", err)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"net/http"
 	"regexp"
 	"strings"
@@ -13,8 +14,8 @@ type object = map[string]any
 
 var pathParam = regexp.MustCompile(`\{([a-z]+)\}`)
 
-// description is the table as OpenAPI 3.1.
-func description() object {
+// description is the table as OpenAPI 3.1, with the examples of its calls.
+func description(examples map[string]Example) object {
 	s := schemas{}
 	paths := object{}
 	for _, r := range routes() {
@@ -23,7 +24,7 @@ func description() object {
 			item = object{}
 			paths[r.Path] = item
 		}
-		item[strings.ToLower(r.Method)] = operation(r, s)
+		item[strings.ToLower(r.Method)] = operation(r, s, examples[r.Method+" "+r.Path])
 	}
 	return object{
 		"openapi": "3.1.0",
@@ -43,33 +44,50 @@ func description() object {
 	}
 }
 
-func operation(r Route, s schemas) object {
+func operation(r Route, s schemas, e Example) object {
 	op := object{
 		"summary":     r.Summary,
 		"operationId": operationID(r),
-		"responses":   object{"200": object{"description": "Done."}, "default": object{"description": "An error, with a code and a remedy."}},
+		"responses":   object{e.status(): object{"description": "Done."}, "default": object{"description": "An error, with a code and a remedy."}},
 	}
 	params := []object{}
 	for _, m := range pathParam.FindAllStringSubmatch(r.Path, -1) {
-		params = append(params, object{"name": m[1], "in": "path", "required": true, "schema": object{"type": "string"}})
+		params = append(params, e.shown(m[1], object{"name": m[1], "in": "path", "required": true, "schema": object{"type": "string"}}))
 	}
 	for _, p := range r.Query {
-		params = append(params, object{"name": p.Name, "in": "query", "description": p.About, "schema": object{"type": "string"}})
+		params = append(params, e.shown(p.Name, object{"name": p.Name, "in": "query", "description": p.About, "schema": object{"type": "string"}}))
 	}
 	if len(params) > 0 {
 		op["parameters"] = params
 	}
 	if r.In != nil {
-		op["requestBody"] = object{"required": true, "content": object{"application/json": object{"schema": s.of(r.In)}}}
+		op["requestBody"] = object{"required": true, "content": object{"application/json": media(s.of(r.In), e.Body)}}
 	}
 	if r.Out != nil {
-		op["responses"].(object)["200"] = object{"description": "Done.", "content": object{"application/json": object{"schema": s.of(r.Out)}}}
+		op["responses"].(object)[e.status()] = object{"description": "Done.", "content": object{"application/json": media(s.of(r.Out), e.Answer)}}
 	}
 	if r.Permission != Public {
 		op["description"] = "For " + words(granted[r.Permission]) + "."
 		op["security"] = []object{{"token": []string{}}, {"certificate": []string{}}, {"session": []string{}}}
 	}
 	return op
+}
+
+// media is a body in JSON, with an example if there is one.
+func media(schema object, example json.RawMessage) object {
+	m := object{"schema": schema}
+	if len(example) > 0 {
+		m["example"] = example
+	}
+	return m
+}
+
+// shown adds to a parameter what the example gives for it.
+func (e Example) shown(name string, param object) object {
+	if v := e.value(name); v != nil {
+		param["example"] = v
+	}
+	return param
 }
 
 var wordBreak = regexp.MustCompile(`[^a-z0-9]+`)
