@@ -68,12 +68,14 @@ func (m Membership) ports(ctx context.Context) []Result {
 		return one(OK, "The running agent has "+m.Listen+" and "+m.Gossip, "")
 	}
 	var found []Result
+	beside := false // of gossip's port another one is free, which the agent takes
 	for _, p := range []struct{ key, network, address string }{
 		{"http.listen", "tcp", m.Listen}, {"gossip.listen", "tcp", m.Gossip}, {"gossip.listen", "udp", m.Gossip},
 	} {
 		err := free(ctx, p.network, p.address)
 		if err != nil && p.key == "gossip.listen" && spare(ctx, p.address) {
-			continue // the agent does, too
+			beside = true
+			continue
 		}
 		if err != nil {
 			found = append(found, Result{
@@ -83,7 +85,11 @@ func (m Membership) ports(ctx context.Context) []Result {
 		}
 	}
 	if len(found) == 0 {
-		return one(OK, m.Listen+" and "+m.Gossip+", or the next one, are free", "")
+		text := m.Listen + " and " + m.Gossip + " are free"
+		if beside {
+			text = m.Listen + " is free, and of gossip one beside " + m.Gossip + ", which another daemon has"
+		}
+		return one(OK, text, "")
 	}
 	return found
 }
