@@ -47,6 +47,9 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		cfg.Name = id.ID().Name // a node is who its certificate says
 	}
 	log := out.Log.With("node", cfg.Name)
+	for _, m := range cfg.Moved {
+		log.Warn("the configuration has a key of an earlier release", "key", m.Key, "now", m.Now, "remedy", "prime-spark-agent check --migrate")
+	}
 	metrics := prometheus.NewRegistry()
 	release, err := claim(cfg.StateDir, log)
 	if err != nil {

@@ -66,6 +66,9 @@ func enter(ctx context.Context, cfg config.Config, out Outside) (s *seat, err er
 	}
 	cfg.Name = id.ID().Name // a node is who its certificate says
 	s = &seat{cfg: cfg, id: id, log: out.Log.With("node", cfg.Name), metrics: prometheus.NewRegistry(), mode: watch.New(fleet.Isolated)}
+	for _, m := range cfg.Moved {
+		s.log.Warn("the configuration has a key of an earlier release", "key", m.Key, "now", m.Now, "remedy", "prime-spark-coordinator check --migrate")
+	}
 	if sabotage.Any {
 		s.log.Error(sabotage.Warning, "remedy", "build it without tags")
 	}

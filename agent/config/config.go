@@ -48,7 +48,8 @@ type Config struct {
 	MQTT      MQTT      `yaml:"mqtt"`
 	Log       Log       `yaml:"log"`
 
-	SafeMode bool `yaml:"-"` // see Safe
+	SafeMode bool        `yaml:"-"` // see Safe
+	Moved    []conf.Move `yaml:"-"` // keys that the file gives by names of earlier releases
 }
 
 // Safe returns the configuration of an agent that has crashed again and again, so
@@ -198,6 +199,7 @@ func Parse(data []byte) (Config, error) {
 	c := Default()
 	f := conf.Decode(data, &c)
 	c.check(f)
+	c.Moved = f.Moves()
 	if c.Name == "" {
 		c.Name = conf.HostName()
 		if !fleet.ValidName(c.Name) {

@@ -44,6 +44,8 @@ type Config struct {
 	Alerts   Alerts   `yaml:"alerts"`
 	Backup   Backup   `yaml:"backup"`
 	Log      Log      `yaml:"log"`
+
+	Moved []conf.Move `yaml:"-"` // keys that the file gives by names of earlier releases
 }
 
 // The roles. A witness votes and keeps the log, and does nothing else.
@@ -142,6 +144,7 @@ func Parse(data []byte) (Config, error) {
 	c := Default()
 	f := conf.Decode(data, &c)
 	c.check(f)
+	c.Moved = f.Moves()
 	if c.Role == Witness && c.HTTP.Loopback == "" {
 		c.HTTP.Loopback = probes
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"primespark/shared/conf"
 	"primespark/shared/identity"
 )
 
@@ -17,6 +18,8 @@ type Daemon struct {
 	Reference []byte // the commented configuration file
 	// Name reads the configuration and returns this node's name in it.
 	Name func(cmd *cobra.Command) (string, error)
+	// Moves are the keys of a configuration file that earlier releases called otherwise.
+	Moves func(data []byte) ([]conf.Move, error)
 	// Join makes this host a member by code, under another name if one is given.
 	Join func(ctx context.Context, cmd *cobra.Command, code identity.JoinCode, name string) (identity.ID, error)
 }
@@ -57,10 +60,13 @@ func (d Daemon) JoinCommand(short, about string) *cobra.Command {
 
 // CheckCommand makes the command check.
 func (d Daemon) CheckCommand() *cobra.Command {
-	var reference bool
+	var reference, migrate bool
 	cmd := &cobra.Command{
 		Use: "check", Short: "Tell all that is wrong with the configuration, without starting anything", Args: Words(),
-		Example: fmt.Sprintf("  %s check --config %s.yaml\n  %[1]s check --print-default > %[2]s.yaml", d.Program, d.Role),
+		Long: `Tells all that is wrong with the configuration file at once, without starting
+anything. Keys of earlier releases are taken all the same, and told of; with --migrate
+the file is rewritten with the names of this one, and the old file kept beside it.`,
+		Example: fmt.Sprintf("  %s check --config %s.yaml\n  %[1]s check --print-default > %[2]s.yaml\n  sudo %[1]s check --migrate", d.Program, d.Role),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if reference {
 				_, err := cmd.OutOrStdout().Write(d.Reference)
@@ -70,12 +76,19 @@ func (d Daemon) CheckCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			m, err := d.migrate(cmd.Flag("config").Value.String(), migrate)
+			if err != nil {
+				return err
+			}
+			m.OK, m.Name = true, name
 			out := Output(cmd)
-			return out.Data(map[string]any{"ok": true, "name": name}, func() {
+			return out.Data(m, func() {
 				out.Line("The configuration is good; this %s is %s.", d.Role, name)
+				d.told(out, m)
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&migrate, "migrate", false, "rewrite the file with the names that keys have in this release")
 	cmd.Flags().BoolVar(&reference, "print-default", false, "print the commented file of all keys at their defaults")
 	JSON(cmd)
 	return cmd

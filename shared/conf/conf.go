@@ -60,6 +60,7 @@ func (f Faults) Error() string {
 type File struct {
 	places map[string]*yaml.Node
 	faults Faults
+	moves  []Move
 }
 
 // Decode reads YAML over the value that into points to. The File it returns is
@@ -166,18 +167,28 @@ func (f *File) object(n *yaml.Node, v reflect.Value, key string, depth int) {
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, value := n.Content[i], n.Content[i+1]
-		full := join(key, k.Value)
-		field, ok := fields[k.Value]
+		name := k.Value
+		field, ok := fields[name]
+		if !ok {
+			if now, was := earlier(v.Type(), name); was {
+				f.moved(k, key, now)
+				if now == "" {
+					continue
+				}
+				name, field, ok = now, fields[now], true
+			}
+		}
+		full := join(key, name)
 		switch {
 		case !ok:
 			f.at(k, full, "%s", unknown(k.Value, fields))
-		case seen[k.Value]:
+		case seen[name]:
 			f.at(k, full, "stands here a second time; keep one")
 		default:
 			f.places[full] = value
 			f.walk(value, field, full, depth+1)
 		}
-		seen[k.Value] = true
+		seen[name] = true
 	}
 }
 

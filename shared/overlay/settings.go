@@ -19,6 +19,8 @@ type Settings struct {
 	Endpoints    []string `yaml:"endpoints"`     // host:port by which others reach Port from outside
 	AdvertiseLAN bool     `yaml:"advertise_lan"` // tell the others this host's own addresses
 	Site         string   `yaml:"site"`          // nodes of one site try each other's addresses first
+
+	_ struct{} `was:"interface"` // the helper names its interfaces
 }
 
 // DefaultSettings are those of a node whose file has none.

@@ -10,6 +10,7 @@ import (
 	"primespark/agent"
 	"primespark/agent/config"
 	"primespark/shared/cli"
+	"primespark/shared/conf"
 	"primespark/shared/identity"
 	"primespark/shared/notify"
 )
@@ -62,6 +63,10 @@ var daemon = cli.Daemon{
 	Name: func(cmd *cobra.Command) (string, error) {
 		cfg, err := settings(cmd)
 		return cfg.Name, err
+	},
+	Moves: func(data []byte) ([]conf.Move, error) {
+		cfg, err := config.Parse(data)
+		return cfg.Moved, err
 	},
 	Join: func(ctx context.Context, cmd *cobra.Command, code identity.JoinCode, name string) (identity.ID, error) {
 		cfg, err := settings(cmd)
