@@ -40,7 +40,7 @@ func (s *scene) play(d time.Duration, up, forwards string) {
 					answered[h.Name] = strings.Contains(forwards, h.Name)
 				}
 			}
-			s.c.Through(answered, false)
+			s.c.Through(answered, false, s.now)
 		}
 		if active, why := s.c.Choose(s.now); why != "" {
 			s.log = append(s.log, fmt.Sprintf("%v %s: %s", s.now.Sub(epoch), active, why))

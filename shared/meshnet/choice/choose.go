@@ -65,6 +65,7 @@ type Path struct {
 	up      bool          // it has answered, and not missed too many since
 	since   time.Time     // of up or not up
 	zombie  int           // rounds in a row that it did not forward while another one did
+	passed  time.Time     // when the last round was begun that it forwarded in
 	good    time.Time     // since when it could be the active one; zero: it cannot
 	patient time.Duration // how long it has to be good
 	leave   time.Time     // when it is this node's turn to leave it; zero: it is not draining
@@ -111,9 +112,9 @@ func (c *Chooser) Wait(hub string) time.Duration {
 }
 
 // Through notes how one round of probes to one third member ended: who got an
-// answer by which hub. elsewhere says that the member answered on a direct path. A
+// answer by which hub; it was begun then. elsewhere says that the member answered on a direct path. A
 // member that answers nobody is itself to blame, and nothing follows.
-func (c *Chooser) Through(answered map[string]bool, elsewhere bool) {
+func (c *Chooser) Through(answered map[string]bool, elsewhere bool, begun time.Time) {
 	any := elsewhere
 	for _, ok := range answered {
 		any = any || ok
@@ -126,7 +127,7 @@ func (c *Chooser) Through(answered map[string]bool, elsewhere bool) {
 		switch {
 		case p == nil:
 		case ok:
-			p.zombie = 0
+			p.zombie, p.passed = 0, begun
 		case p.up:
 			p.zombie++
 		}
@@ -243,6 +244,17 @@ func (c *Chooser) rank(hub string) uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(c.self + "\x00" + hub)) // never fails
 	return h.Sum64()
+}
+
+// Forwards reports whether a hub answers, and has passed on what was sent through it
+// to a third member since then. Where no member has answered anybody in the time of
+// three rounds, there is none that could tell, and nothing is held against the hub.
+func (c *Chooser) Forwards(hub string, since, now time.Time) bool {
+	p := c.paths[hub]
+	if p == nil || !p.up || p.zombie > 0 {
+		return false
+	}
+	return p.passed.After(since) || now.Sub(since) >= 3*c.timing.Through
 }
 
 // Alone reports that there are hubs and none answers.

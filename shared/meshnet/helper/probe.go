@@ -139,7 +139,7 @@ func (h *Helper) third(ctx context.Context, n Node, third mesh.Node) {
 		h.ask(ctx, third.Name+" through "+hub, n.HubLink(hub), third.Address, 2*h.chooser.Wait(hub), func(_ time.Time, _ time.Duration, ok bool) {
 			answered[hub] = ok
 			if left--; left == 0 {
-				h.chooser.Through(answered, h.answersSince(third.Name, begun))
+				h.chooser.Through(answered, h.answersSince(third.Name, begun), begun)
 			}
 		})
 	}

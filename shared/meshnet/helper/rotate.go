@@ -86,7 +86,7 @@ func (h *Helper) rotate(now time.Time) {
 		return
 	}
 	active := n.HubLink(h.chooser.Active())
-	if l := h.rotating.link; l != "" && l != n.DirectLink() && !h.works(n, l) && now.Sub(h.rotating.moved) < time.Minute {
+	if l := h.rotating.link; l != "" && l != n.DirectLink() && !h.works(n, l, now) && now.Sub(h.rotating.moved) < time.Minute {
 		return // until the hub has accepted the new key there
 	}
 	move := func(l string) {
@@ -101,7 +101,7 @@ func (h *Helper) rotate(now time.Time) {
 	}
 	if old(active) {
 		for hub := range h.index {
-			if l := n.HubLink(hub); l != active && h.works(n, l) {
+			if l := n.HubLink(hub); l != active && h.works(n, l, now) {
 				h.chooser.Use(hub, now)
 				h.rotating.left = now // its turn comes when the packets under way have arrived
 				return
@@ -135,15 +135,17 @@ func (h *Helper) present(link string, me mesh.Node) (uint64, bool) {
 	return 0, false
 }
 
-// works reports whether a hub answers by a link that got the new key: there was a
-// handshake since, and a probe.
-func (h *Helper) works(n Node, link string) bool {
+// works reports whether packets can go to a hub by a link that got the new key: there
+// was a handshake since, and a probe, and what was sent on to third members came back.
+// A hub that is not known to forward would perhaps be left again at once, for the link
+// whose key changes next.
+func (h *Helper) works(n Node, link string, now time.Time) bool {
 	for hub := range h.index {
 		if n.HubLink(hub) != link {
 			continue
 		}
 		p := h.chooser.Path(hub)
-		return p != nil && p.Up() && (link != h.rotating.link || p.Answered().After(h.rotating.moved) && shook(h.observed[link], h.rotating.moved))
+		return p != nil && p.Up() && h.chooser.Forwards(hub, h.rotating.moved, now) && (link != h.rotating.link || p.Answered().After(h.rotating.moved) && shook(h.observed[link], h.rotating.moved))
 	}
 	return false
 }

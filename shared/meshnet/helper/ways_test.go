@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"primespark/shared/mesh"
+	"primespark/shared/meshnet/device"
 )
 
 // TestSwallowed has something on the way take smaller packets than it should, and say
@@ -40,6 +41,55 @@ func TestSwallowed(t *testing.T) {
 			t.Errorf("over another network the MTU is %d, the links have %d", m, w.state().Links[0].MTU)
 		}
 	})
+}
+
+// TestNewKeyAtZombie has the other hub answer and pass nothing on while a key changes:
+// the one that carries the packets keeps them and its key, however long that takes.
+func TestNewKeyAtZombie(t *testing.T) {
+	wanted, at := fleetOf(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.shake = true
+		h, end := begin(t, t.TempDir(), w)
+		defer end()
+		h.Want(t.Context(), wanted)
+		time.Sleep(3 * time.Second)
+		old := wanted.Ring.Newest().Private
+		ring, err := wanted.Ring.Next(2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.mu.Lock()
+		w.answers = func(link string, to netip.Addr) bool { return link != "psm1" || to == at["c2"] }
+		w.mu.Unlock()
+		wanted.Ring = ring
+		wanted.Map.Version++
+		wanted.Map.Nodes = slices.Clone(wanted.Map.Nodes)
+		wanted.Map.Nodes[2].Keys = ring.Public()
+		h.Want(t.Context(), wanted)
+		for range 300 {
+			time.Sleep(100 * time.Millisecond)
+			if link := w.by(); link != "psm0" || find(t, w.state(), link).Key != old {
+				t.Fatalf("packets go by %s, whose key is the new one: %t", link, find(t, w.state(), link).Key != old)
+			}
+		}
+		w.silence() // now it passes packets on
+		time.Sleep(20 * time.Second)
+		if g := h.Facts().Get().Generation; g != 2 {
+			t.Errorf("the oldest key in use is of generation %d", g)
+		}
+	})
+}
+
+func find(t *testing.T, s device.State, name string) device.Link {
+	t.Helper()
+	for _, l := range s.Links {
+		if l.Name == name {
+			return l
+		}
+	}
+	t.Fatalf("there is no link %s: %+v", name, s.Links)
+	return device.Link{}
 }
 
 // TestHubLooks has a member go silent at a hub and answer at another one.
