@@ -39,7 +39,7 @@ func openMesh(cfg config.Config, id *identity.Identity, follower *plan.Follower,
 	if err != nil {
 		return nil, nil, err
 	}
-	return member, meshnet.NewTunnels(member, id.ID().Name, cfg.Mesh.Socket, meshnet.Ports{API: api, Gossip: meshnet.PortOf(cfg.Gossip.Listen)}, cfg.Mesh.Port, log), nil
+	return member, meshnet.NewTunnels(member, id.ID().Name, cfg.Mesh, meshnet.Ports{API: api, Gossip: meshnet.PortOf(cfg.Gossip.Listen)}, log), nil
 }
 
 // leaveMesh takes a node whose mesh was switched off out of it.

@@ -77,7 +77,7 @@ func (s *seat) openMesh(log *slog.Logger) (*overlay.Member, *meshnet.Tunnels, er
 			*port = meshnet.PortOf(l.Addr().String())
 		}
 	}
-	return member, meshnet.NewTunnels(member, s.cfg.Name, c.Socket, ports, c.Port, log), nil
+	return member, meshnet.NewTunnels(member, s.cfg.Name, c.Settings, ports, log), nil
 }
 
 // leaveMesh takes a coordinator whose mesh was switched off out of it.

@@ -21,10 +21,10 @@ type Tunnels struct {
 	log    *slog.Logger
 }
 
-// NewTunnels attaches the helper at a socket to a member. ports are those of its
-// daemon, and listen is where WireGuard does.
-func NewTunnels(m *overlay.Member, self, socket string, ports Ports, listen int, log *slog.Logger) *Tunnels {
-	t := &Tunnels{member: m, client: NewClient(socket, log), wanted: Wanted{Self: self, Ports: ports, Listen: uint16(listen)}, log: log}
+// NewTunnels attaches the helper of this host to a member. ports are those of its
+// daemon.
+func NewTunnels(m *overlay.Member, self string, s overlay.Settings, ports Ports, log *slog.Logger) *Tunnels {
+	t := &Tunnels{member: m, client: NewClient(s.Socket, log), wanted: Wanted{Self: self, Ports: ports, Listen: uint16(s.Port), Quiet: !s.AdvertiseLAN}, log: log}
 	m.Attach(t)
 	return t
 }

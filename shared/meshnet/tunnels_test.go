@@ -61,7 +61,7 @@ func TestTunnels(t *testing.T) {
 	}
 	path := filepath.Join(dir, "sock")
 	var log journal
-	tunnels := meshnet.NewTunnels(m, "pi-1", path, meshnet.Ports{API: meshnet.PortOf("[::]:7490")}, 51820, slog.New(slog.NewTextHandler(&log, nil)))
+	tunnels := meshnet.NewTunnels(m, "pi-1", overlay.Settings{Socket: path, Port: 51820}, meshnet.Ports{API: meshnet.PortOf("[::]:7490")}, slog.New(slog.NewTextHandler(&log, nil)))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- tunnels.Run(ctx) }()
@@ -97,7 +97,7 @@ func TestTunnels(t *testing.T) {
 		t.Fatal(err)
 	}
 	f, err := meshnet.NewReader(c).Read()
-	if err != nil || f.Wanted == nil || f.Wanted.Self != "pi-1" || f.Wanted.Ports.API != 7490 || f.Wanted.Listen != 51820 || len(f.Wanted.Ring.Keys) != 1 {
+	if err != nil || f.Wanted == nil || f.Wanted.Self != "pi-1" || f.Wanted.Ports.API != 7490 || f.Wanted.Listen != 51820 || !f.Wanted.Quiet || len(f.Wanted.Ring.Keys) != 1 {
 		t.Errorf("wanted %+v, %v", f.Wanted, err)
 	}
 	if err := meshnet.Write(c, meshnet.Frame{Facts: &meshnet.Facts{Generation: 2, At: time.Now(), Report: mesh.Report{Hub: "c1", Facts: mesh.Facts{Clash: "It overlaps the network 10.7.0.0/16 of eth0."}}}}); err != nil {

@@ -31,6 +31,8 @@ type Wanted struct {
 	Ports Ports `json:"ports"`
 	// Listen is the UDP port that other members reach this one at; 0 is mesh.Port.
 	Listen uint16 `json:"listen,omitempty"`
+	// Quiet: the neighbours in this host's networks are not told where it listens.
+	Quiet bool `json:"quiet,omitempty"`
 	// Leave: Self takes no part any more. Nothing of the mesh stays on the host.
 	Leave bool `json:"leave,omitempty"`
 }

@@ -32,6 +32,8 @@ type lab struct {
 
 	mu  sync.Mutex
 	now mesh.Map // as it was told last
+
+	loud bool // edges are heard by their neighbours
 }
 
 type host struct {
@@ -184,7 +186,7 @@ func (l *lab) tell(t *testing.T, change func(*mesh.Map)) {
 
 // want tells one host the map.
 func (l *lab) want(name string, sightings []mesh.Sighting) {
-	l.hosts[name].client.Want(meshnet.Wanted{Self: name, Map: l.now, Ring: l.hosts[name].ring, Sightings: sightings, Ports: meshnet.Ports{API: flowPort, Gossip: flowPort}})
+	l.hosts[name].client.Want(meshnet.Wanted{Self: name, Map: l.now, Ring: l.hosts[name].ring, Sightings: sightings, Ports: meshnet.Ports{API: flowPort, Gossip: flowPort}, Quiet: !l.loud})
 }
 
 // by waits until packets of a host go through a hub.

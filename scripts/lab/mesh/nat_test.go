@@ -11,6 +11,24 @@ import (
 	"primespark/shared/meshnet"
 )
 
+// TestHeard has edges that no map says the addresses of, and no hub is left to see,
+// find each other in the network that they share.
+func TestHeard(t *testing.T) {
+	begin(t)
+	l := build(t, 1, 2)
+	l.hosts["c1"].kill(t)
+	l.loud = true
+	l.tell(t, func(*mesh.Map) {})
+	begun := time.Now()
+	for _, edge := range []string{"pi-1", "pi-2"} {
+		l.hosts[edge].within(t, time.Minute, direct)
+	}
+	t.Logf("found each other after %v", time.Since(begun).Round(100*time.Millisecond))
+	if got := l.flow(t, "pi-1", "pi-2").tally(t); got.Lost > got.Sent/2 {
+		t.Errorf("found, and %+v", got)
+	}
+}
+
 // TestNAT puts each of two edges behind a router of its own, whose networks have the
 // same addresses. Direct paths work where a router keeps a port, whoever a packet
 // goes to; where it does not, that is recognised, and nothing is lost by trying.

@@ -48,6 +48,7 @@ type Config struct {
 	Stem    string // what the names of its interfaces begin with
 	Device  Device
 	Echo    Echo
+	Near    Neighbours // nil: nobody is looked for in this host's networks
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 	Timing  choice.Timing
 	Jitter  func(below time.Duration) time.Duration
@@ -106,9 +107,11 @@ type Helper struct {
 	applied   device.State
 	asked     map[string]bool // probes under way, so that a slow host does not heap them up
 	rotating  rotation
-	last      time.Time // of the last round
-	sluggish  bool      // this round came late: what is missed now is our own fault
-	due       struct{ observe, examine, through, reconcile, resolve, seek, fill time.Time }
+	near      map[string]near // where members were heard, by name
+	mute      bool            // the neighbours were not told the last time
+	last      time.Time       // of the last round
+	sluggish  bool            // this round came late: what is missed now is our own fault
+	due       struct{ observe, examine, through, reconcile, resolve, seek, fill, say time.Time }
 	turn      int // whose turn it is to be the third member
 }
 
@@ -132,7 +135,7 @@ func New(cfg Config) *Helper {
 	h := &Helper{
 		cfg: cfg, facts: watch.New(meshnet.Facts{}), work: make(chan func(), 256), dirty: make(chan struct{}, 1),
 		direct: map[string]*choice.Direct{}, index: map[string]int{}, keys: map[string]uint64{}, hubs: map[string]*hub{},
-		latest: map[mesh.PublicKey]time.Time{}, members: map[string]*member{}, asked: map[string]bool{}, mtu: minMTU, swallowed: map[string]int{},
+		latest: map[mesh.PublicKey]time.Time{}, members: map[string]*member{}, asked: map[string]bool{}, mtu: minMTU, swallowed: map[string]int{}, near: map[string]near{},
 	}
 	h.chooser = choice.NewChooser("", cfg.Timing, cfg.Jitter)
 	there, err := cfg.Device.Keys()
@@ -159,6 +162,7 @@ func (h *Helper) String() string { return "mesh" }
 func (h *Helper) Run(ctx context.Context) error {
 	return run.All(ctx,
 		run.Func("mesh", h.loop),
+		run.Restart(run.Func("neighbours in the mesh", h.neighbours), h.cfg.Log),
 		run.Restart(run.Func("watch over the network", func(ctx context.Context) error {
 			return h.cfg.Device.Watch(ctx, func() {
 				select {
@@ -263,6 +267,7 @@ func (h *Helper) round(ctx context.Context, now time.Time) {
 		h.observe(now)
 	}
 	h.decide(now)
+	h.say(now)
 	h.probe(ctx, now)
 	if news {
 		h.tell(now)

@@ -225,8 +225,13 @@ func fleetOf(t *testing.T) (meshnet.Wanted, map[string]netip.Addr) {
 // begin runs a helper in the bubble.
 func begin(t *testing.T, dir string, w *world) (h *helper.Helper, end func()) {
 	t.Helper()
+	return beginNear(t, dir, w, nil)
+}
+
+func beginNear(t *testing.T, dir string, w *world, near helper.Neighbours) (h *helper.Helper, end func()) {
+	t.Helper()
 	h = helper.New(helper.Config{
-		Dir: dir, Stem: "psm", Device: w, Echo: w, Timing: choice.DefaultTiming, Log: slog.New(slog.DiscardHandler),
+		Near: near, Dir: dir, Stem: "psm", Device: w, Echo: w, Timing: choice.DefaultTiming, Log: slog.New(slog.DiscardHandler),
 		Jitter:  func(time.Duration) time.Duration { return 0 },
 		Resolve: func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("no names here") },
 		Beat:    func(string) error { return nil },

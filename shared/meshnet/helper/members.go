@@ -87,8 +87,8 @@ func (h *Helper) approach(n Node, now time.Time) {
 }
 
 // candidates are where a member may be reached directly, the likeliest first: what
-// its operator says, then, of one site, its own addresses there, then where hubs see
-// it, then its own ones in the Internet. Those of the mesh itself are none, or a
+// its operator says, then where it is heard in a network of this host, then, of one
+// site, its own addresses there, then where hubs see it, then its own ones in the Internet. Those of the mesh itself are none, or a
 // tunnel would run in a tunnel.
 func (h *Helper) candidates(n Node, m mesh.Node, same bool, nat mesh.NAT) (all []netip.AddrPort) {
 	add := func(at netip.AddrPort) {
@@ -105,6 +105,7 @@ func (h *Helper) candidates(n Node, m mesh.Node, same bool, nat mesh.NAT) (all [
 		}
 	}
 	kind(mesh.Static)
+	add(h.nearby(m.Name)) // one network, whatever site it is said to be
 	if same {
 		kind(mesh.LAN)
 	}

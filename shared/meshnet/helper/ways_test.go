@@ -1,6 +1,7 @@
 package helper_test
 
 import (
+	"context"
 	"maps"
 	"net/netip"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"primespark/shared/mesh"
+	"primespark/shared/meshnet/beacon"
 	"primespark/shared/meshnet/device"
 )
 
@@ -90,6 +92,83 @@ func find(t *testing.T, s device.State, name string) device.Link {
 	}
 	t.Fatalf("there is no link %s: %+v", name, s.Links)
 	return device.Link{}
+}
+
+// hears has a host hear beacons as they are told to it.
+type hears struct {
+	said chan beacon.Hello
+	told chan func(func(beacon.Hello, netip.AddrPort))
+}
+
+func (n hears) Say(h beacon.Hello) error {
+	select {
+	case n.said <- h:
+	default:
+	}
+	return nil
+}
+
+func (n hears) Hear(ctx context.Context, heard func(beacon.Hello, netip.AddrPort)) error {
+	for {
+		select {
+		case tell := <-n.told:
+			tell(heard)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// TestNeighbour has a member that no map says the addresses of be heard in a network of
+// this host: it is tried there, and somebody else who claims to be it is not.
+func TestNeighbour(t *testing.T) {
+	wanted, at := fleetOf(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.silence(at["c1"], at["c2"]) // there is nobody to ask
+		near := hears{make(chan beacon.Hello, 1), make(chan func(func(beacon.Hello, netip.AddrPort)))}
+		h, end := beginNear(t, t.TempDir(), w, near)
+		defer end()
+		h.Want(t.Context(), wanted)
+		time.Sleep(6 * time.Second)
+		me, _ := wanted.Map.Find("pi-1")
+		if said := <-near.said; said.Port != 51820 || !slices.Equal(said.Tags, []beacon.Tag{beacon.TagOf(me.Newest().Public)}) {
+			t.Errorf("said %+v", said)
+		}
+		other, _ := wanted.Map.Find("pi-2")
+		hello := beacon.Hello{Port: 4000, Tags: []beacon.Tag{beacon.TagOf(other.Newest().Public)}}
+		say := func(hello beacon.Hello, from string) {
+			near.told <- func(heard func(beacon.Hello, netip.AddrPort)) { heard(hello, netip.MustParseAddrPort(from)) }
+			time.Sleep(2 * time.Second)
+		}
+		tried := func() (endpoint string) {
+			for _, p := range find(t, w.state(), "psmd").Peers {
+				if p.Key == other.Newest().Public && p.Endpoint.IsValid() {
+					endpoint = p.Endpoint.String()
+				}
+			}
+			return endpoint
+		}
+		say(beacon.Hello{Port: 4000, Tags: []beacon.Tag{{9}}}, "192.168.1.9:4000")
+		if tried() != "" {
+			t.Errorf("a stranger is tried, at %s", tried())
+		}
+		say(hello, "192.168.1.2:4000")
+		if tried() != "192.168.1.2:4000" {
+			t.Errorf("the member is tried at %q", tried())
+		}
+		say(hello, "192.168.1.66:4000")
+		if tried() != "192.168.1.2:4000" {
+			t.Errorf("somebody else is believed at once: %q", tried())
+		}
+		time.Sleep(15 * time.Second)
+		say(hello, "192.168.1.66:4000") // the member has moved
+		time.Sleep(31 * time.Second)
+		say(hello, "192.168.1.66:4000")
+		if tried() != "192.168.1.66:4000" {
+			t.Errorf("it has moved, and is tried at %q", tried())
+		}
+	})
 }
 
 // TestHubLooks has a member go silent at a hub and answer at another one.

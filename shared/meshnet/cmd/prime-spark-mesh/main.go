@@ -22,6 +22,7 @@ import (
 	"primespark/shared/cli"
 	"primespark/shared/logs"
 	"primespark/shared/meshnet"
+	"primespark/shared/meshnet/beacon"
 	"primespark/shared/meshnet/choice"
 	"primespark/shared/meshnet/device"
 	"primespark/shared/meshnet/echo"
@@ -124,8 +125,13 @@ func serve(ctx context.Context, s settings, service *notify.Notifier, log *slog.
 		return err
 	}
 	defer func() { _ = probes.Close() }() // nothing was written to it
+	near, err := beacon.Open(s.stem)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = near.Close() }() // nothing waits in it
 	h := helper.New(helper.Config{
-		Dir: s.state, Stem: s.stem, Device: d, Echo: probes, Timing: choice.DefaultTiming, Log: log, Beat: func(status string) error { return service.Beat(status) },
+		Near: near, Dir: s.state, Stem: s.stem, Device: d, Echo: probes, Timing: choice.DefaultTiming, Log: log, Beat: func(status string) error { return service.Beat(status) },
 		Resolve: func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		},
