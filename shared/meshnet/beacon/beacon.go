@@ -21,7 +21,7 @@ import (
 // Port is that of beacons, UDP, and Group where they go: organization-local addresses
 // are for whoever wants them (RFC 2365, section 6.2), and a hop limit of 1 keeps them
 // in the network.
-const Port = 7483
+const Port = 7489
 
 // Group is where beacons go.
 var Group = netip.AddrFrom4([4]byte{239, 192, 74, 83})

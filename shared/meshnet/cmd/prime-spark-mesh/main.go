@@ -125,11 +125,13 @@ func serve(ctx context.Context, s settings, service *notify.Notifier, log *slog.
 		return err
 	}
 	defer func() { _ = probes.Close() }() // nothing was written to it
-	near, err := beacon.Open(s.stem)
-	if err != nil {
-		return err
+	var near helper.Neighbours // none is as good as a network in which nobody is heard
+	if socket, err := beacon.Open(s.stem); err == nil {
+		near = socket
+		defer func() { _ = socket.Close() }() // nothing waits in it
+	} else {
+		log.Warn("neighbours are not looked for", "err", err, "remedy", fmt.Sprintf("free the UDP port %d", beacon.Port))
 	}
-	defer func() { _ = near.Close() }() // nothing waits in it
 	h := helper.New(helper.Config{
 		Near: near, Dir: s.state, Stem: s.stem, Device: d, Echo: probes, Timing: choice.DefaultTiming, Log: log, Beat: func(status string) error { return service.Beat(status) },
 		Resolve: func(ctx context.Context, host string) ([]netip.Addr, error) {
