@@ -7,21 +7,7 @@ cd "$(dirname "$0")/.."
 failed=0
 fault() { echo "FAULT: $*"; failed=1; }
 
-# exposure UNIT MOST: systemd's own score, 0 (tight) to 10.
-exposure() {
-	local score
-	score=$(systemd-analyze security --offline=true "systemd/$1" | awk '/Overall exposure/ { print $(NF-2) }')
-	printf '%-36s exposure %s, at most %s\n' "$1" "$score" "$2"
-	awk -v s="$score" -v m="$2" 'BEGIN { exit !(s != "" && s <= m) }' || fault "$1 is too open; see systemd-analyze security --offline=true systemd/$1"
-}
-exposure prime-spark-coordinator.service 1.4
-exposure prime-spark-agent.service 1.6
-exposure prime-spark-agent-safe.service 1.6
-exposure prime-spark-mesh.service 2.1
-if ! diff <(grep -vE '^(#|Description=|OnFailure=|Conflicts=|\[Install\]|WantedBy=|ExecStart=|$)' systemd/prime-spark-agent.service) \
-	<(grep -vE '^(#|Description=|Conflicts=|ExecStart=|$)' systemd/prime-spark-agent-safe.service); then
-	fault "the safe mode's unit has drifted from the agent's"
-fi
+packaging/units.sh || failed=1
 
 rm -rf dist/deb
 packaging/build.sh

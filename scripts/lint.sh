@@ -43,6 +43,7 @@ step "import rules" "see shared/archtest/rules.go" imports
 step "go mod tidy" "go mod tidy" go mod tidy -diff
 step "go mod tidy, tools" "cd tools && go mod tidy" tidy_tools
 step "go mod verify" "the module cache is damaged: go clean -modcache" bash -c 'go mod verify >/dev/null'
+step "units" "systemd/*.service: packaging/units.sh tells the scores" packaging/units.sh
 step "build, arm64" "correct what it names" arm64 go build -o /dev/null ./...
 
 if [ ${#failed[@]} -gt 0 ]; then
