@@ -47,9 +47,9 @@ func Examine(ctx context.Context, cfg config.Config) doctor.Report {
 		checks = append(checks, part.Checks()...)
 	}
 	r := doctor.Run(ctx, cfg.Name, checks)
-	r.Facts["hailo"] = accelerator.Facts
+	r.Tell("hailo", accelerator.Facts)
 	if running.err == nil {
-		r.Facts["agent"] = running.node
+		r.Tell("agent", running.node)
 	}
 	return r
 }

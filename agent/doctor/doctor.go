@@ -9,7 +9,6 @@ package doctor
 
 import (
 	"context"
-	"regexp"
 	"slices"
 	"time"
 
@@ -92,26 +91,6 @@ func look(ctx context.Context, c Check) []Result {
 	case <-ctx.Done():
 		return []Result{{Severity: Fault, Detail: "It did not answer in time.", Remedy: "Look at sudo dmesg for what hangs, and try again."}}
 	}
-}
-
-// secrets are what a report never shows: keys in PEM, passwords in URLs, join
-// codes and tokens, and whatever follows a word that says so.
-var secrets = []struct {
-	find *regexp.Regexp
-	put  string
-}{
-	{regexp.MustCompile(`(?s)-----BEGIN [A-Z ]+-----.*?(-----END [A-Z ]+-----|$)`), "[redacted]"},
-	{regexp.MustCompile(`://[^/@\s]+@`), "://[redacted]@"},
-	{regexp.MustCompile(`(?i)\b(password|passwd|token|secret|bearer|authorization)(["']?\s*[:= ]\s*["']?)[^\s"',}]+`), "$1$2[redacted]"},
-	{regexp.MustCompile(`\b[A-Za-z0-9_-]{40,}\b`), "[redacted]"},
-}
-
-// Redact takes out of a text what may be a secret: rather too much than too little.
-func Redact(s string) string {
-	for _, r := range secrets {
-		s = r.find.ReplaceAllString(s, r.put)
-	}
-	return s
 }
 
 func one(s Severity, detail, remedy string) []Result {

@@ -2,6 +2,7 @@ package doctor_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -294,5 +295,20 @@ func TestRedact(t *testing.T) {
 	const plain = "The driver is 4.20.0 and HailoRT is 4.23.0; sudo apt full-upgrade && sudo reboot; /usr/lib/libhailort.so.4.23.0"
 	if got := doctor.Redact(plain); got != plain {
 		t.Errorf("Redact took from %q", got)
+	}
+}
+
+// TestTell: facts have their secrets taken out, wherever they are.
+func TestTell(t *testing.T) {
+	r := doctor.Run(t.Context(), "pi-1", nil)
+	r.Tell("mqtt", map[string]any{
+		"broker": "mqtt://ha:hunter2@broker:1883", "password": "a", "Token": "b", "tokens": 3,
+		"log": []any{"password=s3cret", map[string]any{"private_key": "c", "detail": "fine"}},
+	})
+	r.Tell("odd", func() {})
+	got, err := json.Marshal(r.Facts)
+	want := `{"mqtt":{"Token":"[redacted]","broker":"mqtt://[redacted]@broker:1883","log":["password=[redacted]",{"detail":"fine","private_key":"[redacted]"}],"password":"[redacted]","tokens":3},"odd":"cannot be shown: json: unsupported type: func()"}`
+	if err != nil || string(got) != want {
+		t.Errorf("%s, %v", got, err)
 	}
 }
