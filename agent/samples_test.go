@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	chip "primespark/hailo"
+	"primespark/worker"
 )
 
 // TestSamples leaves out what is not known.
@@ -14,9 +15,9 @@ func TestSamples(t *testing.T) {
 		status chip.Status
 		want   map[string]float64
 	}{
-		"not ready":   {chip.Status{State: chip.StateBusy, Utilization: &busy}, map[string]float64{}},
-		"not told":    {chip.Status{State: chip.StateReady}, map[string]float64{"used": 0}},
-		"utilization": {chip.Status{State: chip.StateReady, Utilization: &busy}, map[string]float64{"used": 0, "utilization": .625}},
+		"not ready":   {chip.Status{Status: worker.Status{State: chip.StateBusy}, Utilization: &busy}, map[string]float64{}},
+		"not told":    {chip.Status{Status: worker.Status{State: chip.StateReady}}, map[string]float64{"used": 0}},
+		"utilization": {chip.Status{Status: worker.Status{State: chip.StateReady}, Utilization: &busy}, map[string]float64{"used": 0, "utilization": .625}},
 	} {
 		if got := samples(c.status); !maps.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)

@@ -200,16 +200,14 @@ func Hints(f Facts) (all []Finding) {
 		all = append(all, warning(Undervoltage, remedySupply, "The supply voltage is too low, which knocks the chip off the bus under load."))
 	}
 	if strings.HasPrefix(chip.LinkSpeed, "2.5") || strings.HasPrefix(chip.LinkSpeed, "5.0") {
-		all = append(all, Finding{
-			SlowLink, Info, fmt.Sprintf("The PCIe link runs at %s, not 8.0 GT/s (Gen 3), which slows models that do not fit on the chip.", chip.LinkSpeed),
-			"Put dtparam=pciex1_gen=3 into /boot/firmware/config.txt and reboot.",
-		})
+		all = append(all, info(SlowLink, "Put dtparam=pciex1_gen=3 into /boot/firmware/config.txt and reboot.",
+			"The PCIe link runs at %s, not 8.0 GT/s (Gen 3), which slows models that do not fit on the chip.", chip.LinkSpeed))
 	}
 	if len(f.Holders) > 0 {
-		all = append(all, Finding{Busy, Info, fmt.Sprintf("%s has %s open.", holders(f.Holders), f.Node.Path), "Two programs can use the chip at a time only through hailort.service: hailo.share: service."})
+		all = append(all, info(Busy, "Two programs can use the chip at a time only through hailort.service: hailo.share: service.", "%s has %s open.", holders(f.Holders), f.Node.Path))
 	}
 	if chip.AERCorrectable > 0 {
-		all = append(all, Finding{LinkErrors, Info, fmt.Sprintf("The PCIe link has had %d errors that were put right.", chip.AERCorrectable), "If they grow by the minute, seat the ribbon cable anew, or run the link at Gen 2."})
+		all = append(all, info(LinkErrors, "If they grow by the minute, seat the ribbon cable anew, or run the link at Gen 2.", "The PCIe link has had %d errors that were put right.", chip.AERCorrectable))
 	}
 	return all
 }
@@ -217,8 +215,8 @@ func Hints(f Facts) (all []Finding) {
 // pageSize is the finding of a kernel with large pages.
 func pageSize(f Facts, s Severity) Finding {
 	return Finding{
-		PageSize, s, fmt.Sprintf("The kernel has pages of %d KB, and the chip's driver takes descriptors of 4 KB: models cannot be configured.", f.PageSize>>10),
-		"echo 'options hailo_pci force_desc_page_size=4096' | sudo tee /etc/modprobe.d/hailo_pci.conf && sudo reboot",
+		Code: PageSize, Severity: s, Detail: fmt.Sprintf("The kernel has pages of %d KB, and the chip's driver takes descriptors of 4 KB: models cannot be configured.", f.PageSize>>10),
+		Remedy: "echo 'options hailo_pci force_desc_page_size=4096' | sudo tee /etc/modprobe.d/hailo_pci.conf && sudo reboot",
 	}
 }
 

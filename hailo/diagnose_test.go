@@ -13,8 +13,8 @@ import (
 	"testing"
 
 	"primespark/hailo"
-	"primespark/hailo/frame"
 	. "primespark/hailo/hosttest"
+	"primespark/worker/frame"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -127,7 +127,7 @@ func TestExplain(t *testing.T) {
 			log = "the library says why"
 		}
 		found := hailo.Explain(&f, log, hailo.Probe(h))
-		fmt.Fprintf(&b, "## %d %s%s\n%s %s -> %s\n  %s\n  > %s\n", f.Status, f.Call, name, found.Severity, found.Code, found.Code.State(), found.Detail, found.Remedy)
+		fmt.Fprintf(&b, "## %d %s%s\n%s %s -> %s\n  %s\n  > %s\n", f.Status, f.Call, name, found.Severity, found.Code, hailo.StateOf(found.Code), found.Detail, found.Remedy)
 	}
 	for _, status := range []frame.Status{-10, -9, -8, -7, -6, -5, -4, -3, -2, -1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 18, 24, 26, 36, 44, 47, 48, 57, 62, 63, 64, 70, 71, 72, 73, 74, 76, 77, 78, 79, 81, 85, 86, 87, 88, 89, 91, 92, 93, 94, 1234} {
 		say("", good, frame.Failure{Type: frame.Load, Status: status, Call: "hailo_configure_vdevice", Text: "HAILO_SOMETHING"})

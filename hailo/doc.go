@@ -2,7 +2,7 @@
 //
 // Probe looks at the host, without loading or changing anything, and Diagnose
 // says in words what keeps the chip from working and which command mends it. A
-// Supervisor keeps one worker process, the only one that loads the vendor's
+// Supervisor (package worker's) keeps one worker process, the only one that loads the vendor's
 // library, and gives models a place on the chip. Nothing in the vendor's library,
 // driver or model files can end this process: what crashes or hangs is the
 // worker, which is started again.

@@ -1,9 +1,21 @@
 package hailo
 
-import "fmt"
+import "primespark/worker"
 
-// A Code names what is wrong. It never changes its meaning.
-type Code string
+// What every engine's worker tells of itself.
+type (
+	Code     = worker.Code
+	Severity = worker.Severity
+	Finding  = worker.Finding
+	State    = worker.State
+)
+
+// The severities.
+const (
+	Info    = worker.Info
+	Warning = worker.Warning
+	Fault   = worker.Fault
+)
 
 // The codes of what the host lacks, or the chip.
 const (
@@ -39,56 +51,40 @@ const (
 	ModelWrongArch Code = "model.wrong_arch"
 	ModelTooMany   Code = "model.too_many"
 
-	InferTimeout  Code = "infer.timeout"
-	InferAborted  Code = "infer.aborted"
-	InferBadInput Code = "infer.bad_input"
+	InferTimeout  = worker.InferTimeout
+	InferAborted  = worker.InferAborted
+	InferBadInput = worker.InferBadInput
 )
-
-// A Severity says what a finding does to the accelerator.
-type Severity string
-
-// The severities.
-const (
-	Info    Severity = "info"    // worth knowing
-	Warning Severity = "warning" // it works less well than it should, or will not for long
-	Fault   Severity = "fault"   // nothing runs on the chip until it is mended
-)
-
-// A Finding is one thing that is wrong, and the command that mends it.
-type Finding struct {
-	Code     Code     `json:"code"`
-	Severity Severity `json:"severity"`
-	Detail   string   `json:"detail"` // one sentence: what is wrong
-	Remedy   string   `json:"remedy,omitempty"`
-}
-
-func (f Finding) String() string { return f.Detail }
 
 func fault(code Code, remedy, detail string, args ...any) Finding {
-	return Finding{code, Fault, fmt.Sprintf(detail, args...), remedy}
+	return worker.NewFault(code, remedy, detail, args...)
 }
 
 func warning(code Code, remedy, detail string, args ...any) Finding {
-	return Finding{code, Warning, fmt.Sprintf(detail, args...), remedy}
+	return worker.NewWarning(code, remedy, detail, args...)
 }
 
-// A State is how the accelerator is, in a word.
-type State string
+func info(code Code, remedy, detail string, args ...any) Finding {
+	f := worker.NewWarning(code, remedy, detail, args...)
+	f.Severity = Info
+	return f
+}
 
 // The states.
 const (
-	StateOff        State = "off"        // by configuration
+	StateOff      = worker.StateOff
+	StateStarting = worker.StateStarting
+	StateReady    = worker.StateReady
+	StateDegraded = worker.StateDegraded
+	StateWedged   = worker.StateWedged
+	StateStopped  = worker.StateStopped
+
 	StateAbsent     State = "absent"     // no chip on the bus
 	StateDriver     State = "driver"     // the driver lacks, or does not do
 	StatePermission State = "permission" // this user may not open the device
 	StateRuntime    State = "runtime"    // HailoRT lacks, or does not fit the driver
-	StateStarting   State = "starting"   // the worker is being started, or loads models
-	StateReady      State = "ready"
-	StateBusy       State = "busy"     // another program has the chip
-	StateDegraded   State = "degraded" // the worker died, and is started again in a while
-	StateLost       State = "lost"     // the chip does not answer
-	StateWedged     State = "wedged"   // the worker cannot even be killed: the driver hangs
-	StateStopped    State = "stopped"
+	StateBusy       State = "busy"       // another program has the chip
+	StateLost       State = "lost"       // the chip does not answer
 )
 
 var states = map[Code]State{
@@ -98,8 +94,8 @@ var states = map[Code]State{
 	PageSize: StateDriver, Busy: StateBusy, DeviceLost: StateLost, Wedged: StateWedged,
 }
 
-// State is the state that a fault of that code leaves the accelerator in.
-func (c Code) State() State {
+// StateOf is the state that a fault of that code leaves the accelerator in.
+func StateOf(c Code) State {
 	if s, ok := states[c]; ok {
 		return s
 	}

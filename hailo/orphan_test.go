@@ -89,7 +89,7 @@ func TestThread(t *testing.T) {
 	text := make([]byte, 1<<20)
 	text = text[:runtime.Stack(text, true)]
 	for goroutine := range strings.SplitSeq(string(text), "\n\n") {
-		if strings.Contains(goroutine, "hailo.(*process).start.") {
+		if strings.Contains(goroutine, "worker.(*Process).start.") {
 			first, _, _ := strings.Cut(goroutine, "\n")
 			if !strings.Contains(first, "locked to thread") {
 				t.Errorf("the worker dies with any thread of %s", first)

@@ -13,6 +13,7 @@ import (
 
 	"primespark/hailo/hef"
 	"primespark/shared/run"
+	"primespark/worker"
 )
 
 // A Selftest is what the owner of a board pastes into an issue: what the host is
@@ -63,7 +64,7 @@ var anchors = map[hef.Chip]string{
 // each step as it ends.
 func RunSelftest(ctx context.Context, cfg Config, files []string, frames int, say func(Step)) Selftest {
 	s := New(cfg)
-	t := &trial{Selftest: Selftest{Facts: s.probe(), Findings: []Finding{}}, sup: s, say: say}
+	t := &trial{Selftest: Selftest{Facts: cfg.Facts(), Findings: []Finding{}}, sup: s, say: say}
 	if cfg.Library == "" {
 		t.Findings = append(t.Findings, Diagnose(t.Facts)...)
 	}
@@ -137,7 +138,7 @@ func (t *trial) run(ctx context.Context, files []string, frames int) {
 			var err error
 			if m, err = t.load(ctx, path); err == nil {
 				t.File = path
-				return fmt.Sprintf("%s: %d bytes in, %d tensors out", path, m.shape.Inputs[0].Bytes, len(m.shape.Outputs)), nil
+				return fmt.Sprintf("%s: %d bytes in, %d tensors out", path, m.Shape().Inputs[0].Bytes, len(m.Shape().Outputs)), nil
 			}
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", path, err))
 		}
@@ -145,7 +146,7 @@ func (t *trial) run(ctx context.Context, files []string, frames int) {
 	}) {
 		return
 	}
-	f := &Figures{Frames: frames, Depth: t.sup.cfg.Depth, Stable: true, Anchor: anchors[t.sup.Status().Get().Chip]}
+	f := &Figures{Frames: frames, Depth: t.sup.Depth(), Stable: true, Anchor: anchors[t.sup.Status().Get().Chip]}
 	t.Figures = f
 	var answer []byte
 	if !t.step(fmt.Sprintf("%d frames one by one", frames), func() (string, error) { return t.sequential(ctx, m, frames, f, &answer) }) {
@@ -180,7 +181,7 @@ func (t *trial) load(ctx context.Context, path string) (*Model, error) {
 	if err := t.sup.Status().Get().Fits(h); err != nil {
 		return nil, err
 	}
-	in, cancel := context.WithTimeout(ctx, loadTime)
+	in, cancel := context.WithTimeout(ctx, worker.LoadTime)
 	defer cancel()
 	return t.sup.Add(in, spec)
 }
@@ -198,7 +199,7 @@ func picture(tensors [][]byte) {
 func one(ctx context.Context, m *Model) (answer []byte, t Timing, err error) {
 	t, err = m.Infer(ctx, picture, func(out [][]byte) {
 		for i, o := range out {
-			if tensor := m.shape.Outputs[i]; tensor.Classes > 0 {
+			if tensor := m.Shape().Outputs[i]; tensor.Classes > 0 {
 				o = o[:NMSBytes(o, tensor.Classes, tensor.PerClass)]
 			}
 			answer = append(answer, o...)
@@ -208,7 +209,7 @@ func one(ctx context.Context, m *Model) (answer []byte, t Timing, err error) {
 }
 
 func (t *trial) sequential(ctx context.Context, m *Model, frames int, f *Figures, answer *[]byte) (string, error) {
-	var all, library ring
+	var all, library worker.Ring
 	begin := time.Now()
 	for range frames {
 		start := time.Now()
@@ -216,15 +217,15 @@ func (t *trial) sequential(ctx context.Context, m *Model, frames int, f *Figures
 		if err != nil {
 			return "", err
 		}
-		all.add(time.Since(start))
-		library.add(timing.Library)
+		all.Add(time.Since(start))
+		library.Add(timing.Library)
 		if *answer == nil {
 			*answer = got
 		}
 		f.Stable = f.Stable && bytes.Equal(got, *answer)
 	}
 	f.Sequential = float64(frames) / time.Since(begin).Seconds()
-	f.Latency, f.Library = all.quantiles(), library.quantiles()
+	f.Latency, f.Library = all.Quantiles(), library.Quantiles()
 	return fmt.Sprintf("%.0f frames/s, %.2f ms in the middle, %.2f ms of that in HailoRT", f.Sequential, f.Latency.P50, f.Library.P50), nil
 }
 

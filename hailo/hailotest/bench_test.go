@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"primespark/hailo/frame"
 	"primespark/hailo/hailotest"
 	"primespark/hailo/hef/synth"
+	"primespark/worker/frame"
 )
 
 // BenchmarkWorker asks a real worker, in another process: "hello" is the bare

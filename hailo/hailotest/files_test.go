@@ -10,8 +10,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"primespark/hailo/frame"
 	"primespark/hailo/hailotest"
+	"primespark/worker/frame"
 )
 
 // TestTwoFiles sends more files with a request than any has: the worker ends, as

@@ -17,7 +17,7 @@ import (
 	"sync"
 	"testing"
 
-	"primespark/hailo/frame"
+	"primespark/worker/frame"
 )
 
 // A Kit is a worker and a double that fit each other.

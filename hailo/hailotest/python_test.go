@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"primespark/hailo/frame"
 	"primespark/hailo/hailotest"
 	"primespark/hailo/hef/synth"
+	"primespark/worker/frame"
 )
 
 // startPython runs the worker in Python on a double of hailo_platform, with env

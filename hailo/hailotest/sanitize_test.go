@@ -10,9 +10,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"primespark/hailo/frame"
 	"primespark/hailo/hailotest"
 	"primespark/hailo/hef/synth"
+	"primespark/worker/frame"
 )
 
 // clean fails if a sanitizer had something to say.

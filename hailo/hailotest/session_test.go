@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"primespark/hailo/frame"
 	"primespark/hailo/hailotest"
 	"primespark/hailo/hef"
 	"primespark/hailo/hef/synth"
+	"primespark/worker/frame"
 )
 
 // session is a model that is loaded and has its arena.

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"primespark/hailo/frame"
 	"primespark/hailo/hailotest"
+	"primespark/worker/frame"
 )
 
 // The numbers of the protocol, as the workers in C and Python have them.

@@ -13,10 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"primespark/hailo/frame"
 	"primespark/hailo/hailotest"
 	"primespark/hailo/hef/synth"
 	"primespark/shared/rig"
+	"primespark/worker/frame"
 )
 
 // versions are those of Raspberry Pi OS, and the last of each layout.

@@ -12,9 +12,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"primespark/hailo/frame"
 	"primespark/hailo/hef"
 	"primespark/hailo/hef/synth"
+	"primespark/worker/frame"
 )
 
 func read(b []byte) (*hef.File, error) { return hef.Read(bytes.NewReader(b), int64(len(b))) }

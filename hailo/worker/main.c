@@ -2,7 +2,7 @@
 // a process of its own: libhailort may crash or hang without harm to the agent.
 //
 // The agent starts it with a socket as descriptor 3 and speaks the protocol of
-// package hailo/frame. Threads: this one reads the socket and answers what needs
+// package worker/frame. Threads: this one reads the socket and answers what needs
 // no library; one does everything slow in turn; each model has two of its own.
 #define _GNU_SOURCE
 #include <errno.h>

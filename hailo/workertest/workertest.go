@@ -19,8 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"primespark/hailo"
-	"primespark/hailo/frame"
 	"primespark/hailo/hef"
+	"primespark/worker/frame"
 )
 
 const asWorker = "-as-worker="

@@ -30,17 +30,21 @@ var PrimeSpark = Rules{
 	Module: "primespark",
 	Sides: map[string][]string{
 		"shared":      {},
-		"hailo":       {"shared"},
-		"agent":       {"shared", "hailo"},
+		"worker":      {"shared"},           // what workers of native engines have in common
+		"hailo":       {"shared", "worker"}, // one of those engines
+		"onnxruntime": {"shared", "worker"}, // another
+		"agent":       {"shared", "worker", "hailo", "onnxruntime"},
 		"coordinator": {"shared"},
-		"scripts":     {"shared", "hailo", "agent", "coordinator"}, // what developers run
+		"scripts":     {"shared", "worker", "hailo", "onnxruntime", "agent", "coordinator"}, // what developers run
 	},
 	Free: []string{"coordinator/systest"},
 	Seams: map[string][]string{
 		// The root of a side wires its parts together.
 		"agent":       {"agent"},
 		"coordinator": {"coordinator"},
+		"worker":      {"worker"},
 		"hailo":       {"hailo"},
+		"onnxruntime": {"onnxruntime"},
 		"agent/cmd":   {"agent", "agent/config", "agent/doctor", "agent/battery/detect", "agent/power"}, // whose reports commands print
 		// The daemon's commands that work on its files, with the daemon not running.
 		"coordinator/cmd/prime-spark-coordinator": {"coordinator", "coordinator/config"},
@@ -65,9 +69,6 @@ var PrimeSpark = Rules{
 		// The two ways of samples away from the node empty the same box.
 		"agent/upload": {"agent/outbox"},
 		"agent/uplink": {"agent/outbox"},
-
-		// What a model's file says of itself is told to the worker, in its words.
-		"hailo/hef": {"hailo/frame"},
 
 		// What is agreed on: fsm is plain state; the others work on it.
 		"coordinator/consensus": {"coordinator/fsm"},

@@ -16,11 +16,11 @@ import (
 	"primespark/agent/models"
 	"primespark/agent/models/shelf"
 	chip "primespark/hailo"
-	"primespark/hailo/frame"
 	"primespark/hailo/hailotest"
 	"primespark/hailo/hef/synth"
 	"primespark/shared/run"
 	"primespark/shared/tensor"
+	"primespark/worker/frame"
 )
 
 // pace is what a Hailo-8 does on a Pi 5 with yolov8s, in frames a second; depth is

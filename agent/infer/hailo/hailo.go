@@ -16,8 +16,8 @@ import (
 
 	"primespark/agent/infer"
 	chip "primespark/hailo"
-	"primespark/hailo/frame"
 	"primespark/shared/tensor"
+	"primespark/worker/frame"
 )
 
 // Engine is the name in manifests.

@@ -67,6 +67,8 @@
 // an inference failed in the engine all others of that model get Broken: the
 // worker has to be replaced.
 //
+// An engine that frees models one by one uses the numbers of those that left again.
+//
 // # Change
 //
 // Types, fields and status codes are only added. Version counts up when an older

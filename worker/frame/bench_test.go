@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"primespark/hailo/frame"
+	"primespark/worker/frame"
 )
 
 // BenchmarkRoundTrip asks and is answered by a worker in this process. Beside it

@@ -17,6 +17,7 @@ const (
 	MaxDepth   = 32       // inferences of one model at a time
 	MaxArena   = 1 << 30  // bytes
 	MaxName    = 127      // bytes of the name of a model or tensor
+	MaxDims    = 8        // dimensions of a tensor
 )
 
 // magic is "PSW1" in the order of the bytes.

@@ -1,23 +1,20 @@
-package hailo
+package worker
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
-	"primespark/hailo/frame"
-	"primespark/hailo/hef"
+	"primespark/worker/frame"
 )
 
 // A generation is one worker with the models that it has loaded. When it fails
 // it is replaced as a whole: an engine that failed once is not asked again.
 type generation struct {
-	proc   *process
-	hello  frame.HelloReply
-	device frame.DeviceReply
+	proc *Process
 
 	once sync.Once
 	bad  chan struct{} // closed once err is set
@@ -25,8 +22,7 @@ type generation struct {
 
 	asked sync.WaitGroup // inferences under way
 
-	began  time.Time
-	errors int64 // of the PCIe link, that were put right until then
+	began time.Time
 }
 
 // A plan is a reason to replace a worker with which nothing is wrong.
@@ -54,29 +50,13 @@ func (g *generation) failed() bool {
 
 // start starts a worker and loads all models that are wanted. It returns the
 // generation with an error, too, if there was something to put away.
-func (s *Supervisor) start(ctx context.Context, w Worker, facts Facts) (*generation, error) {
-	library := s.cfg.Library
-	if l, ok := facts.Library(); ok && library == "" {
-		library = l.Path
-	}
-	env := w.environment(s.cfg.Dir)
-	if w.Kind != "python" {
-		if err := s.cfg.Host.monitor(); err != nil {
-			s.cfg.Log.Warn("nobody will know how busy the accelerator is", "err", err)
-		} else {
-			env = append(env, "HAILO_MONITOR=1")
-		}
-	}
-	proc, err := launch(w.command(library, s.cfg.Share), s.cfg.Dir, env)
+func (s *Supervisor) start(ctx context.Context, program Program) (*generation, error) {
+	proc, err := launch(program, s.cfg.Dir)
 	if err != nil {
 		return nil, err
 	}
-	proc.python = w.Kind == "python"
 	g := &generation{proc: proc, bad: make(chan struct{}), began: time.Now()}
-	if chip, ok := facts.Chip(); ok {
-		g.errors = chip.AERCorrectable
-	}
-	if err := s.introduce(ctx, g, facts); err != nil {
+	if err := s.introduce(ctx, g, program); err != nil {
 		return g, g.say(err)
 	}
 	if err := s.reconcile(ctx, g); err != nil {
@@ -89,66 +69,34 @@ func (s *Supervisor) start(ctx context.Context, w Worker, facts Facts) (*generat
 	return g, nil
 }
 
-// introduce learns who the worker is and which chip it has.
-func (s *Supervisor) introduce(ctx context.Context, g *generation, facts Facts) (err error) {
-	patience := helloTime
-	if g.proc.python {
-		patience = pythonTime
-	}
-	hello, cancel := context.WithTimeout(ctx, patience)
+// introduce learns who the worker is and what it has.
+func (s *Supervisor) introduce(ctx context.Context, g *generation, program Program) error {
+	def(&program.Patience, helloTime)
+	in, cancel := context.WithTimeout(ctx, program.Patience)
 	defer cancel()
-	if g.hello, err = g.proc.Hello(hello); err != nil {
+	hello, err := g.proc.Client.Hello(in)
+	if err != nil {
 		return err
 	}
-	if g.hello.Fault != frame.OK {
-		return &frame.Failure{Type: frame.Hello, Status: g.hello.Fault, Detail: g.hello.Why}
+	g.proc.Hello = hello
+	if hello.Fault != frame.OK {
+		return &frame.Failure{Type: frame.Hello, Status: hello.Fault, Detail: hello.Why}
 	}
-	device, cancel := context.WithTimeout(ctx, deviceTime)
-	defer cancel()
-	if err := g.proc.Ask(device, frame.Device, &g.device); err != nil {
-		return late(device, err, frame.Failure{Type: frame.Device, Call: "hailo_identify"})
-	}
-	s.status.Update(func(st Status) Status {
-		st.Worker = WorkerStatus{Kind: g.hello.Worker, PID: g.proc.pid, Layout: g.hello.Layout}
-		st.Library, st.LibraryPath = g.hello.Library, g.hello.Path
-		st.Chip, st.Firmware, st.Board = hef.Chip(g.device.Arch), g.device.Firmware, g.device.Board
-		st.Arch = st.Chip.String()
-		st.LinkErrors, st.Utilization = 0, nil
-		st.hint()
-		return st
+	s.cfg.Engine.Update(func(st *Status) {
+		st.Worker = ProcessStatus{Kind: hello.Worker, PID: g.proc.PID, Layout: hello.Layout, Confined: hello.Confined}
+		st.Library, st.LibraryPath = hello.Library, hello.Path
 	})
-	return nil
-}
-
-// late is the failure of a library that has not come back from a call within the
-// time that it is given; any other error stays what it is.
-func late(in context.Context, err error, f frame.Failure) error {
-	if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(in.Err(), context.DeadlineExceeded) {
-		return err
-	}
-	f.Status, f.Detail = statusTimeout, "no answer in time"
-	return &f
-}
-
-// firmwareHint compares the firmware with the library: a difference is no fault.
-func firmwareHint(firmware, library string) []Finding {
-	f, l := ParseVersion(firmware), ParseVersion(library)
-	if f == l || f == (Version{}) || l == (Version{}) {
-		return nil
-	}
-	return []Finding{warning(FirmwareMismatch, "Power the Pi off and on, so that the driver loads the firmware anew; then sudo apt full-upgrade.",
-		"The chip's firmware is %v and HailoRT is %v.", f, l)}
+	return s.cfg.Engine.Meet(ctx, g.proc)
 }
 
 func (s *Supervisor) ready(g *generation) {
-	s.status.Update(func(st Status) Status {
+	s.cfg.Engine.Update(func(st *Status) {
 		if st.State != StateReady {
 			st.Since = time.Now().UTC()
 		}
 		st.State, st.Cause = StateReady, nil
-		return st
 	})
-	s.cfg.Log.Info("hailo ready", "arch", hef.Chip(g.device.Arch).String(), "library", g.hello.Library, "firmware", g.device.Firmware, "worker", g.hello.Worker, "pid", g.proc.pid)
+	s.cfg.Log.Info(s.cfg.Name+" ready", "library", g.proc.Hello.Library, "worker", g.proc.Hello.Worker, "pid", g.proc.PID)
 }
 
 // say explains an error by how the process ended, if it did.
@@ -183,7 +131,7 @@ func (s *Supervisor) attend(ctx context.Context, g *generation) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	watching.Go(func() { s.ping(ctx, g) })
-	watching.Go(func() { s.sense(ctx, g) })
+	watching.Go(func() { s.cfg.Engine.Watch(ctx, g.proc) })
 	for {
 		select {
 		case <-ctx.Done():
@@ -218,7 +166,7 @@ func (s *Supervisor) ping(ctx context.Context, g *generation) {
 			g.fail(fmt.Errorf("no sign of life within %v: %w", pingTime, err))
 			return
 		}
-		s.counted(g, p)
+		s.counted(p)
 		if err := size.add(p, time.Since(g.began)); err != nil {
 			g.fail(err)
 			return
@@ -229,6 +177,20 @@ func (s *Supervisor) ping(ctx context.Context, g *generation) {
 			return
 		}
 	}
+}
+
+// counted takes what the worker counted, and puts the figures of the models together.
+func (s *Supervisor) counted(p frame.PingReply) {
+	s.mu.Lock()
+	models := slices.Clone(s.models)
+	s.mu.Unlock()
+	var all []ModelStatus
+	for _, m := range models {
+		st := m.status()
+		// While one is replaced by another of its name, the newer one is told of.
+		all = append(slices.DeleteFunc(all, func(o ModelStatus) bool { return o.Name == st.Name }), st)
+	}
+	s.cfg.Engine.Update(func(st *Status) { st.Worker.RSS, st.Models = p.RSS, all })
 }
 
 // A growth watches over how much memory a worker has. What its models take when
@@ -252,32 +214,6 @@ func (s *growth) add(p frame.PingReply, lived time.Duration) error {
 		return fmt.Errorf("it has grown to %d MiB within %v", p.RSS>>20, lived.Round(time.Second))
 	}
 	return &plan{fmt.Sprintf("it has grown to %d MiB", p.RSS>>20)}
-}
-
-// sense asks the chip for its temperature. That it does not answer says nothing
-// about inferences, and on some boards it never does.
-func (s *Supervisor) sense(ctx context.Context, g *generation) {
-	tick := time.NewTicker(senseEvery)
-	defer tick.Stop()
-	for {
-		var r frame.SenseReply
-		in, cancel := context.WithTimeout(ctx, senseTime)
-		err := g.proc.Ask(in, frame.Sense, &r)
-		cancel()
-		if ctx.Err() != nil {
-			return
-		}
-		if err != nil {
-			r = frame.SenseReply{}
-		}
-		s.sensed(r)
-		s.watched(g)
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-	}
 }
 
 // stop ends a generation: after the inferences that are under way if it is
@@ -323,7 +259,3 @@ func (s *Supervisor) bury(g *generation) {
 	s.mu.Unlock()
 	s.prune()
 }
-
-// jitter is d give or take a tenth, so that nodes that failed together do not
-// come back together.
-func jitter(d time.Duration) time.Duration { return d*9/10 + rand.N(d/5+1) }

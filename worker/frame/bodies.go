@@ -19,6 +19,9 @@ type HelloReply struct {
 	Fault   Status   `json:"fault,omitempty"`   // what every Load will be answered with
 	Why     string   `json:"why,omitempty"`     // in words
 	Missing []string `json:"missing,omitempty"` // functions that the library lacks
+	// Confined says that the kernel refuses the worker what it does not need: network,
+	// other programs, files to write.
+	Confined bool `json:"confined,omitempty"`
 }
 
 // DeviceReply says which accelerator the engine uses.
@@ -117,7 +120,7 @@ func (t Tensor) check() error {
 		return fmt.Errorf("unknown type %q", t.Type)
 	case t.Classes < 0 || t.PerClass < 0 || t.Classes > 1<<16 || t.PerClass > 1<<16:
 		return fmt.Errorf("%d classes of %d", t.Classes, t.PerClass)
-	case len(t.Shape) == 0 || len(t.Shape) > 8:
+	case len(t.Shape) == 0 || len(t.Shape) > MaxDims:
 		return fmt.Errorf("%d dimensions", len(t.Shape))
 	case t.Layout == ByClass && (t.Type != tensor.Float32 || t.Bytes != 4*t.Classes*(1+5*t.PerClass)):
 		return fmt.Errorf("%d bytes of %v for %d classes of %d boxes", t.Bytes, t.Type, t.Classes, t.PerClass)

@@ -1,4 +1,4 @@
-package hailo
+package worker
 
 import (
 	"slices"

@@ -23,6 +23,14 @@ type LoadRequest struct {
 	// Facts are what the model's file itself says of its tensors. The worker holds
 	// what the library says against them and refuses with Layout if they differ.
 	Facts []Fact
+	// Shapes close what the file leaves open of the inputs so named.
+	Shapes []Shape
+}
+
+// A Shape is that of one input. A dimension that the file fixes must be the same.
+type Shape struct {
+	Name string
+	Dims []int // 1 to MaxDims
 }
 
 // A Fact is a tensor as the model's file describes it.
@@ -59,6 +67,10 @@ func (r LoadRequest) Lines() ([]byte, error) {
 		// fact OUTPUT NMS QUANTIZED H W C SCALE ZERO NAME
 		fmt.Fprintf(&b, "fact %d %d %d %d %d %d %s %s %s\n", number(f.Output), number(f.NMS), number(!f.Unquantizable),
 			f.Shape[0], f.Shape[1], f.Shape[2], decimal(f.Scale), decimal(f.Zero), f.Name)
+	}
+	for _, shape := range r.Shapes {
+		// shape D,D,... NAME
+		fmt.Fprintf(&b, "shape %s %s\n", strings.Join(strings.Fields(strings.Trim(fmt.Sprint(shape.Dims), "[]")), ","), shape.Name)
 	}
 	if b.Len() > MaxPayload {
 		return nil, fmt.Errorf("load request: %d bytes, at most %d", b.Len(), MaxPayload)
@@ -105,6 +117,23 @@ func (r LoadRequest) check() error {
 			}
 		}
 	}
+	return checkShapes(r.Shapes)
+}
+
+func checkShapes(shapes []Shape) error {
+	if len(shapes) > MaxTensors {
+		return fmt.Errorf("%d shapes, at most %d", len(shapes), MaxTensors)
+	}
+	for _, s := range shapes {
+		if !plain(s.Name) || len(s.Dims) < 1 || len(s.Dims) > MaxDims {
+			return fmt.Errorf("shape of %.127q: want a name of 1 to %d printable characters and 1 to %d dimensions", s.Name, MaxName, MaxDims)
+		}
+		for _, d := range s.Dims {
+			if d < 1 || d > MaxArena {
+				return fmt.Errorf("shape of %s: dimension %d", s.Name, d)
+			}
+		}
+	}
 	return nil
 }
 
@@ -142,6 +171,10 @@ func (r *LoadRequest) set(key, value string) error {
 		f, err := parseFact(value)
 		r.Facts = append(r.Facts, f)
 		return err
+	case "shape":
+		shape, err := parseShape(value)
+		r.Shapes = append(r.Shapes, shape)
+		return err
 	}
 	n, err := strconv.ParseInt(value, 10, 32)
 	if err != nil {
@@ -164,6 +197,22 @@ func (r *LoadRequest) set(key, value string) error {
 		return errors.New("unknown key")
 	}
 	return nil
+}
+
+func parseShape(value string) (Shape, error) {
+	dims, name, ok := strings.Cut(value, " ")
+	if !ok {
+		return Shape{}, errors.New("no name")
+	}
+	s := Shape{Name: name}
+	for word := range strings.SplitSeq(dims, ",") {
+		n, err := strconv.Atoi(word)
+		if err != nil {
+			return Shape{}, err
+		}
+		s.Dims = append(s.Dims, n)
+	}
+	return s, nil
 }
 
 func parseFact(value string) (Fact, error) {

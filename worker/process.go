@@ -1,4 +1,4 @@
-package hailo
+package worker
 
 import (
 	"bufio"
@@ -14,19 +14,20 @@ import (
 	"syscall"
 	"time"
 
-	"primespark/hailo/frame"
+	"primespark/worker/frame"
 )
 
-// A process is a worker that runs. Nothing of it outlives Close, save a process
-// that the kernel cannot end.
-type process struct {
+// A Process is a worker that runs. Nothing of it outlives its generation, save a
+// process that the kernel cannot end.
+type Process struct {
 	*frame.Client
-	pid int
-	// python says that it is the worker in Python.
-	python bool
-	last   *lastLines    // of its stderr
-	ended  chan struct{} // closed once the kernel has let it go
-	how    error         // how it ended; of use once ended is closed
+	PID   int
+	Kind  string           // of its Program
+	Hello frame.HelloReply // what it said of itself
+
+	last  *lastLines    // of its stderr
+	ended chan struct{} // closed once the kernel has let it go
+	how   error         // how it ended; of use once ended is closed
 
 	kill  func()         // the signal, and the end of the conversation
 	grace time.Duration  // that the kernel gets to end it
@@ -35,7 +36,7 @@ type process struct {
 
 // launch starts a worker. What it inherits is the socket, as descriptor 3, and
 // an environment of ours.
-func launch(argv []string, dir string, env []string) (*process, error) {
+func launch(program Program, dir string) (*Process, error) {
 	conn, theirs, err := frame.Pair()
 	if err != nil {
 		return nil, err
@@ -46,10 +47,10 @@ func launch(argv []string, dir string, env []string) (*process, error) {
 		return nil, errors.Join(fmt.Errorf("pipe: %w", err), conn.Close())
 	}
 	defer write.Close()
-	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Dir, cmd.Env, cmd.Stderr, cmd.ExtraFiles = dir, env, write, []*os.File{theirs}
+	cmd := exec.Command(program.Argv[0], program.Argv[1:]...)
+	cmd.Dir, cmd.Env, cmd.Stderr, cmd.ExtraFiles = dir, program.Env, write, []*os.File{theirs}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	p := &process{Client: frame.NewClient(conn), last: &lastLines{}, ended: make(chan struct{}), grace: grace}
+	p := &Process{Client: frame.NewClient(conn), Kind: program.Kind, last: &lastLines{}, ended: make(chan struct{}), grace: grace}
 	if err := p.start(cmd); err != nil {
 		return nil, errors.Join(fmt.Errorf("start the worker: %w", err), read.Close(), conn.Close())
 	}
@@ -59,7 +60,7 @@ func launch(argv []string, dir string, env []string) (*process, error) {
 		case <-p.ended: // its number may be another's by now
 		default:
 			// With all that it started, which may hold the chip, too; it may be gone already.
-			_ = syscall.Kill(-p.pid, syscall.SIGKILL)
+			_ = syscall.Kill(-p.PID, syscall.SIGKILL)
 		}
 		stop()
 	}
@@ -78,14 +79,14 @@ func launch(argv []string, dir string, env []string) (*process, error) {
 // start starts cmd on a thread of its own, which stays until the process ends:
 // the signal that a child gets at its parent's death comes at the death of the
 // thread that started it (prctl(2), PR_SET_PDEATHSIG), and Go ends idle threads.
-func (p *process) start(cmd *exec.Cmd) error {
+func (p *Process) start(cmd *exec.Cmd) error {
 	started := make(chan error)
 	go func() { // ends with the process; who needs to know waits for ended
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
 		if err == nil {
-			p.pid = cmd.Process.Pid
+			p.PID = cmd.Process.Pid
 		}
 		started <- err
 		if err != nil {
@@ -101,12 +102,12 @@ func (p *process) start(cmd *exec.Cmd) error {
 // longer hangs in a driver ("D state").
 const grace = 10 * time.Second
 
-// errWedged means that not even SIGKILL ended the worker.
-var errWedged = errors.New("the worker cannot be ended: it hangs in the driver")
+// ErrWedged means that not even SIGKILL ended the worker.
+var ErrWedged = errors.New("the worker cannot be ended: it hangs in the driver")
 
 // close ends the worker: in good order for as long as ctx lasts, by force then.
-// It returns errWedged if that does not do either within grace.
-func (p *process) close(ctx context.Context) error {
+// It returns ErrWedged if that does not do either within grace.
+func (p *Process) close(ctx context.Context) error {
 	if ctx.Err() == nil && p.Ask(ctx, frame.Bye, nil) == nil {
 		select {
 		case <-p.ended:
@@ -120,12 +121,12 @@ func (p *process) close(ctx context.Context) error {
 	case <-p.ended:
 		return nil
 	case <-late.C:
-		return errWedged
+		return ErrWedged
 	}
 }
 
 // words is how the worker has ended, for people.
-func (p *process) words() string {
+func (p *Process) words() string {
 	if exit, ok := errors.AsType[*exec.ExitError](p.how); ok {
 		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 			return fmt.Sprintf("the worker was ended by signal %d (%v)", int(status.Signal()), status.Signal())
@@ -182,10 +183,14 @@ func (l *lastLines) all() []string {
 	return append([]string(nil), l.lines...)
 }
 
-// error returns the last line in which the library speaks of an error, as in
-// "[HailoRT] [error] ...", without what stands before that; empty if none does.
-func (l *lastLines) error() string {
-	all := l.all()
+// LastError is the last line in which the library speaks of an error, as in
+// "[HailoRT] [error] ...", without what stands before that; empty if none does. P
+// may be nil.
+func (p *Process) LastError() string {
+	if p == nil {
+		return ""
+	}
+	all := p.last.all()
 	for i := len(all) - 1; i >= 0; i-- {
 		for _, mark := range []string{"[error]", "[critical]"} {
 			if _, text, ok := strings.Cut(all[i], mark); ok {
