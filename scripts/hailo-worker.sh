@@ -16,10 +16,11 @@ if ! command -v "$compiler" >/dev/null; then
 	echo "  $output is left out: there is no $compiler. Only boards with a Hailo need it (apt install $package libc6-dev)." >&2
 	exit 0
 fi
-flags=(-std=c11 -O2 -Wall -Wextra -Werror -Wshadow -Wvla -fstack-protector-strong -pthread)
+flags=(-std=c11 -O2 -Iworker/native -Wall -Wextra -Werror -Wshadow -Wvla -fstack-protector-strong -pthread)
+native=(worker/native/{serve,place,reply,request}.c)
 case $what in
 worker)
-	sources=(hailo/worker/{main,model,library,reply,request}.c)
+	sources=(hailo/worker/{main,model,library}.c "${native[@]}")
 	flags+=(-Wconversion -Wno-sign-conversion -D_FORTIFY_SOURCE=2 -fPIE -pie -Wl,-z,relro,-z,now -s)
 	;;
 double)

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -145,11 +146,12 @@ func fingerprint(t testing.TB, root, compiler string, flags []string) string {
 	sum := sha256.New()
 	fmt.Fprintln(sum, compiler, flags)
 	sources, err := filepath.Glob(filepath.Join(root, "hailo", "*", "*.[ch]"))
+	native, err3 := filepath.Glob(filepath.Join(root, "worker", "native", "*.[ch]"))
 	doubles, err2 := filepath.Glob(filepath.Join(root, "hailo", "hailotest", "double", "*.[ch]"))
-	if err := errors.Join(err, err2); err != nil || len(sources) == 0 || len(doubles) == 0 {
+	if err := errors.Join(err, err2, err3); err != nil || len(sources) == 0 || len(native) == 0 || len(doubles) == 0 {
 		t.Fatalf("sources: %v, %v, %v", sources, doubles, err)
 	}
-	for _, f := range append(append(sources, doubles...), filepath.Join(root, "scripts", "hailo-worker.sh")) {
+	for _, f := range append(slices.Concat(sources, doubles, native), filepath.Join(root, "scripts", "hailo-worker.sh")) {
 		b, err := os.ReadFile(f)
 		if err != nil {
 			t.Fatal(err)

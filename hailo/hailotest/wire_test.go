@@ -25,7 +25,7 @@ var wire = map[string]int64{
 }
 
 func TestWireHeader(t *testing.T) {
-	b, err := os.ReadFile(filepath.Join(hailotest.Root(t), "hailo", "worker", "wire.h"))
+	b, err := os.ReadFile(filepath.Join(hailotest.Root(t), "worker", "native", "wire.h"))
 	if err != nil {
 		t.Fatal(err)
 	}

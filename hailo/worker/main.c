@@ -2,29 +2,21 @@
 // a process of its own: libhailort may crash or hang without harm to the agent.
 //
 // The agent starts it with a socket as descriptor 3 and speaks the protocol of
-// package worker/frame. Threads: this one reads the socket and answers what needs
-// no library; one does everything slow in turn; each model has two of its own.
+// package worker/frame. Besides the two threads of serve.h each model has two of
+// its own.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <math.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "model.h"
-
-atomic_ullong frames_done, frames_failed;
-atomic_uint frames_inflight;
+#include "serve.h"
 
 static struct library lib;
 static bool shared; // through hailort.service, with other programs
@@ -33,66 +25,23 @@ static struct hrt_device_id device_id;
 static struct model models[WIRE_MAX_MODELS];
 static atomic_uint model_count;
 
-uint64_t now_ns(void) {
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-// A task for the slow thread. At most one file came with it.
-struct task {
-	struct wire_header request;
-	char *payload; // ends with a zero byte
-	int fd;
-};
-
-#define MAX_TASKS 8
-static struct task tasks[MAX_TASKS];
-static size_t task_first, task_count;
-static pthread_mutex_t task_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t task_filled = PTHREAD_COND_INITIALIZER;
-
-static void answer_hello(const struct wire_header *request) {
-	static struct text t; // of the reading thread alone
-	text_begin(&t);
-	text_format(&t, "{\"worker\":\"hailo-c\",\"pid\":%d,\"fault\":%d,\"path\":", (int)getpid(), lib.fault);
-	text_string(&t, lib.path);
-	text_format(&t, ",\"why\":");
-	text_string(&t, lib.why);
+static void hello(struct text *t) {
+	text_format(t, "\"worker\":\"hailo-c\",\"fault\":%d,\"path\":", lib.fault);
+	text_string(t, lib.path);
+	text_format(t, ",\"why\":");
+	text_string(t, lib.why);
 	if (lib.version.major != 0) {
-		text_format(&t, ",\"library\":\"%u.%u.%u\"", lib.version.major, lib.version.minor, lib.version.revision);
+		text_format(t, ",\"library\":\"%u.%u.%u\"", lib.version.major, lib.version.minor, lib.version.revision);
 	}
 	if (lib.layout != NULL) {
-		text_format(&t, ",\"layout\":\"%s%s\"", lib.layout->name, lib.guessed ? "?" : "");
+		text_format(t, ",\"layout\":\"%s%s\"", lib.layout->name, lib.guessed ? "?" : "");
 	}
-	text_format(&t, ",\"missing\":[");
+	text_format(t, ",\"missing\":[");
 	for (size_t i = 0; i < lib.missing_count; i++) {
-		text_format(&t, i > 0 ? "," : "");
-		text_string(&t, lib.missing[i]);
+		text_format(t, i > 0 ? "," : "");
+		text_string(t, lib.missing[i]);
 	}
-	text_format(&t, "]}");
-	reply_text(request, &t);
-}
-
-// resident is how many bytes of memory the process has, from /proc/self/statm.
-static unsigned long long resident(void) {
-	FILE *file = fopen("/proc/self/statm", "re");
-	unsigned long long pages = 0;
-	if (file != NULL) {
-		if (fscanf(file, "%*u %llu", &pages) != 1) {
-			pages = 0;
-		}
-		fclose(file);
-	}
-	return pages * (unsigned long long)sysconf(_SC_PAGESIZE);
-}
-
-static void answer_ping(const struct wire_header *request) {
-	static struct text t;
-	text_begin(&t);
-	text_format(&t, "{\"frames\":%llu,\"errors\":%llu,\"inflight\":%u,\"models\":%u,\"rss\":%llu}", (unsigned long long)atomic_load(&frames_done),
-		(unsigned long long)atomic_load(&frames_failed), atomic_load(&frames_inflight), atomic_load(&model_count), resident());
-	reply_text(request, &t);
+	text_format(t, "]");
 }
 
 static bool called(hrt_status status, const char *name, struct failure *f) {
@@ -292,149 +241,35 @@ static _Noreturn void bye(const struct wire_header *request) {
 	_exit(0);
 }
 
-static void perform(struct task *task) {
-	struct failure f = {.call = "", .text = ""};
-	bool ok = false;
+static bool perform(struct task *task, struct failure *f) {
 	switch (task->request.type) {
 	case WIRE_DEVICE:
-		ok = answer_device(&task->request, &f);
-		break;
+		return answer_device(&task->request, f);
 	case WIRE_SENSE:
-		ok = answer_sense(&task->request, &f);
-		break;
+		return answer_sense(&task->request, f);
 	case WIRE_LOAD:
-		ok = answer_load(task, &f);
-		break;
+		return answer_load(task, f);
 	case WIRE_MAP:
 		if (task->fd < 0 || task->request.model >= atomic_load(&model_count)) {
-			fail(&f, WIRE_MALFORMED, "no such model, or no arena came along");
-		} else if ((ok = model_map(&models[task->request.model], task->fd, task->request.a, &f))) {
-			reply(&task->request, 0, 0);
+			return fail(f, WIRE_MALFORMED, "no such model, or no arena came along");
 		}
-		break;
+		if (!place_map(&models[task->request.model].place, task->fd, task->request.a, f)) {
+			return false;
+		}
+		reply(&task->request, 0, 0);
+		return true;
 	case WIRE_UNLOAD:
-		fail(&f, WIRE_UNSUPPORTED, "HailoRT frees models only with the whole device; start a new worker");
-		break;
+		return fail(f, WIRE_UNSUPPORTED, "HailoRT frees models only with the whole device; start a new worker");
 	case WIRE_BYE:
 		bye(&task->request);
 	default:
-		fail(&f, WIRE_MALFORMED, "type %u is unknown", task->request.type);
-	}
-	if (!ok) {
-		reply_failure(&task->request, &f);
+		return fail(f, WIRE_MALFORMED, "type %u is unknown", task->request.type);
 	}
 }
 
-static void *work(void *unused) {
-	(void)unused;
-	for (;;) {
-		pthread_mutex_lock(&task_lock);
-		while (task_count == 0) {
-			pthread_cond_wait(&task_filled, &task_lock);
-		}
-		struct task task = tasks[task_first];
-		task_first = (task_first + 1) % MAX_TASKS;
-		task_count--;
-		pthread_mutex_unlock(&task_lock);
-		perform(&task);
-		free(task.payload);
-		if (task.fd >= 0) {
-			close(task.fd);
-		}
-	}
-	return NULL;
-}
+static struct place *place(uint32_t model) { return model < atomic_load(&model_count) ? &models[model].place : NULL; }
 
-// hand_over gives a request to the slow thread.
-static void hand_over(const struct wire_header *request, const char *payload, int fd) {
-	struct failure f = {.call = "", .text = ""};
-	char *copy = malloc(request->length + 1);
-	bool ok = false;
-	if (copy == NULL) {
-		fail(&f, WIRE_MEMORY, "no memory");
-	} else {
-		memcpy(copy, payload, request->length);
-		copy[request->length] = 0;
-		pthread_mutex_lock(&task_lock);
-		ok = task_count < MAX_TASKS || fail(&f, WIRE_FULL, "%d requests are waiting", MAX_TASKS);
-		if (ok) {
-			tasks[(task_first + task_count++) % MAX_TASKS] = (struct task){.request = *request, .payload = copy, .fd = fd};
-			pthread_cond_signal(&task_filled);
-		}
-		pthread_mutex_unlock(&task_lock);
-	}
-	if (!ok) {
-		free(copy);
-		if (fd >= 0) {
-			close(fd);
-		}
-		reply_failure(request, &f);
-	}
-}
-
-// receive reads one packet and the file that may come with it, -1 without. The
-// end of the conversation, and nonsense, which only a broken agent sends, end the process.
-static size_t receive(char *packet, size_t room, int *fd) {
-	union {
-		struct cmsghdr align;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec part = {.iov_base = packet, .iov_len = room};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-	ssize_t n;
-	do {
-		n = recvmsg(SOCKET_FD, &message, MSG_CMSG_CLOEXEC);
-	} while (n < 0 && errno == EINTR);
-	if (n <= 0) {
-		_exit(0);
-	}
-	struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-	*fd = -1;
-	// In the room for one file there is, for its alignment, room for two.
-	bool one = c == NULL || (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)));
-	if (c != NULL && one) {
-		memcpy(fd, CMSG_DATA(c), sizeof *fd);
-	}
-	const struct wire_header *h = (const struct wire_header *)(const void *)packet;
-	if (!one || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || (size_t)n < sizeof *h || h->magic != WIRE_MAGIC || h->flags != 0 || h->length != (size_t)n - sizeof *h) {
-		fprintf(stderr, "a packet of %zd bytes is no request of this protocol\n", n);
-		_exit(1);
-	}
-	return (size_t)n;
-}
-
-static _Noreturn void serve(void) {
-	static _Alignas(struct wire_header) char packet[sizeof(struct wire_header) + WIRE_MAX_PAYLOAD];
-	for (;;) {
-		int fd;
-		receive(packet, sizeof packet, &fd);
-		struct wire_header request;
-		memcpy(&request, packet, sizeof request);
-		struct failure f = {.call = "", .text = ""};
-		switch (request.type) {
-		case WIRE_INFER:
-			if (request.model < atomic_load(&model_count)) {
-				model_infer(&models[request.model], &request);
-			} else {
-				fail(&f, WIRE_MALFORMED, "there is no model %u", request.model);
-				reply_failure(&request, &f);
-			}
-			break;
-		case WIRE_PING:
-			answer_ping(&request);
-			break;
-		case WIRE_HELLO:
-			answer_hello(&request);
-			break;
-		default:
-			hand_over(&request, packet + sizeof request, fd);
-			continue; // the file is the other thread's
-		}
-		if (fd >= 0) {
-			close(fd);
-		}
-	}
-}
+static unsigned loaded(void) { return atomic_load(&model_count); }
 
 static const char usage[] = "usage: prime-spark-hailo-worker [--library FILE] [--shared]\n"
 			    "The agent starts this program, with a socket as descriptor 3. It runs models on a\n"
@@ -453,25 +288,10 @@ int main(int argc, char **argv) {
 			return asked ? 0 : 2;
 		}
 	}
-	int type;
-	if (getsockopt(SOCKET_FD, SOL_SOCKET, SO_TYPE, &type, &(socklen_t){sizeof type}) != 0 || type != SOCK_SEQPACKET) {
-		fputs("descriptor 3 is not the agent's socket\n", stderr);
+	if (!worker_start()) {
 		fputs(usage, stderr);
 		return 2;
 	}
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); // no core of a whole model on an SD card
-	// The driver gives a wait up at any signal (hailort-drivers, nnc.c), so none
-	// may come to a thread that is in the library. Threads inherit this.
-	sigset_t all;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, NULL);
-
 	library_open(&lib, path);
-	pthread_t thread;
-	if (pthread_create(&thread, NULL, work, NULL) != 0) {
-		fputs("no thread\n", stderr);
-		return 1;
-	}
-	serve();
+	serve(&(struct engine){.hello = hello, .perform = perform, .place = place, .models = loaded});
 }

@@ -1,13 +1,10 @@
 #define _GNU_SOURCE
 #include "model.h"
 
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 // No structure of the library that the worker gives room to is larger, in any
@@ -158,13 +155,13 @@ static void *read_frames(void *arg);
 
 // start makes the threads, which last as long as the process. Without them
 // there is no use in going on.
-static void start(struct model *m) {
+static void start(struct model *m, uint32_t depth) {
+	place_init(&m->place, depth, m->in.bytes, m->out.bytes, &m->to_write);
 	struct queue *queues[] = {&m->to_write, &m->to_read};
 	void *(*const loops[])(void *) = {write_frames, read_frames};
 	for (size_t i = 0; i < 2; i++) {
 		pthread_t thread;
-		pthread_mutex_init(&queues[i]->lock, NULL);
-		pthread_cond_init(&queues[i]->filled, NULL);
+		queue_init(queues[i]);
 		int err = pthread_create(&thread, NULL, loops[i], m);
 		if (err != 0) {
 			fprintf(stderr, "no thread for a model: %s\n", strerror(err));
@@ -176,14 +173,13 @@ static void start(struct model *m) {
 
 bool model_load(struct model *m, const struct library *lib, hrt_handle vdevice, const void *hef, size_t size, const struct load_request *r, struct failure *f) {
 	m->lib = lib;
-	m->depth = r->depth;
 	hrt_handle handle = NULL, groups[8] = {0};
 	size_t count = 8;
 	bool ok = CALL(create_hef_buffer, &handle, hef, size) && check_facts(lib, handle, r, f) &&
 		CALL(configure_vdevice, vdevice, handle, NULL, groups, &count) && schedule(lib, groups[0], r, f) &&
 		open_streams(m, groups[0], &m->in, false, r, f) && open_streams(m, groups[0], &m->out, true, r, f);
 	if (ok) {
-		start(m);
+		start(m, r->depth);
 	}
 	return ok;
 }
@@ -228,90 +224,10 @@ void model_describe(const struct model *m, struct text *t, double ms) {
 	text_format(t, "],\"ms\":%.3f}", ms);
 }
 
-bool model_map(struct model *m, int fd, uint64_t size, struct failure *f) {
-	if (atomic_load(&m->arena) != NULL) {
-		return fail(f, WIRE_MALFORMED, "the model has an arena already");
-	}
-	struct stat info;
-	int seals = fcntl(fd, F_GET_SEALS);
-	if (seals < 0 || (seals & (F_SEAL_SHRINK | F_SEAL_GROW)) != (F_SEAL_SHRINK | F_SEAL_GROW)) {
-		return fail(f, WIRE_MALFORMED, "the arena is not sealed against shrinking and growing");
-	}
-	if (fstat(fd, &info) != 0 || size == 0 || size > WIRE_MAX_ARENA || (uint64_t)info.st_size != size) {
-		return fail(f, WIRE_MALFORMED, "the arena does not have the %llu bytes that were said", (unsigned long long)size);
-	}
-	char *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (at == MAP_FAILED) {
-		return fail(f, WIRE_MEMORY, "the arena cannot be mapped");
-	}
-	m->arena_bytes = size;
-	atomic_store(&m->arena, at);
-	return true;
-}
-
-static void put(struct queue *q, const struct job *j) {
-	pthread_mutex_lock(&q->lock);
-	q->jobs[(q->first + q->count++) % WIRE_MAX_DEPTH] = *j; // inflight keeps count below the bound
-	pthread_cond_signal(&q->filled);
-	pthread_mutex_unlock(&q->lock);
-}
-
-static struct job take(struct queue *q) {
-	pthread_mutex_lock(&q->lock);
-	while (q->count == 0) {
-		pthread_cond_wait(&q->filled, &q->lock);
-	}
-	struct job j = q->jobs[q->first];
-	q->first = (q->first + 1) % WIRE_MAX_DEPTH;
-	q->count--;
-	pthread_mutex_unlock(&q->lock);
-	return j;
-}
-
-// fits reports whether a side of bytes lies within the arena at offset.
-static bool fits(const struct model *m, uint64_t offset, size_t bytes) {
-	return offset % WIRE_ALIGN == 0 && bytes <= m->arena_bytes && offset <= m->arena_bytes - bytes;
-}
-
-void model_infer(struct model *m, const struct wire_header *request) {
-	struct failure f = {0};
-	if (atomic_load(&m->arena) == NULL) {
-		fail(&f, WIRE_MALFORMED, "the model has no arena yet");
-	} else if (!fits(m, request->a, m->in.bytes) || !fits(m, request->b, m->out.bytes)) {
-		fail(&f, WIRE_MALFORMED, "the tensors are not within the arena");
-	} else if (atomic_load(&m->broken)) {
-		fail(&f, WIRE_BROKEN, "an inference failed before");
-	} else if (atomic_fetch_add(&m->inflight, 1) >= m->depth) {
-		atomic_fetch_sub(&m->inflight, 1);
-		fail(&f, WIRE_FULL, "%u inferences are under way", m->depth);
-	}
-	if (f.status != WIRE_OK) {
-		atomic_fetch_add(&frames_failed, 1);
-		reply_failure(request, &f);
-		return;
-	}
-	atomic_fetch_add(&frames_inflight, 1);
-	put(&m->to_write, &(struct job){.request = *request, .arrived = now_ns()});
-}
-
-// finish answers a job; f is NULL if it went well.
-static void finish(struct model *m, const struct job *j, const struct failure *f) {
-	atomic_fetch_sub(&m->inflight, 1); // before the answer: the agent may ask again at once
-	atomic_fetch_sub(&frames_inflight, 1);
-	if (f != NULL) {
-		atomic_store(&m->broken, true);
-		atomic_fetch_add(&frames_failed, 1);
-		reply_failure(&j->request, f);
-		return;
-	}
-	atomic_fetch_add(&frames_done, 1);
-	reply(&j->request, now_ns() - j->begun, j->begun - j->arrived);
-}
-
 // move gives the library the inputs of one frame, or reads its outputs.
 static bool move(const struct model *m, const struct side *side, uint64_t offset, bool output, struct failure *f) {
 	const struct library *lib = m->lib;
-	char *base = atomic_load(&m->arena) + offset;
+	char *base = m->place.arena + offset;
 	for (size_t i = 0; i < side->count; i++) {
 		const struct tensor *t = &side->tensors[i];
 		bool ok = output ? CALL(vstream_read_raw_buffer, side->streams[i], base + t->at, t->bytes)
@@ -328,16 +244,16 @@ static bool move(const struct model *m, const struct side *side, uint64_t offset
 static void *write_frames(void *arg) {
 	struct model *m = arg;
 	for (;;) {
-		struct job j = take(&m->to_write);
+		struct job j = queue_take(&m->to_write);
 		struct failure f = {0};
 		j.begun = now_ns();
-		if (atomic_load(&m->broken)) {
+		if (atomic_load(&m->place.broken)) {
 			fail(&f, WIRE_BROKEN, "an inference failed before");
-			finish(m, &j, &f);
+			place_finish(&m->place, &j, &f, true);
 		} else if (move(m, &m->in, j.request.a, false, &f)) {
-			put(&m->to_read, &j);
+			queue_put(&m->to_read, &j);
 		} else {
-			finish(m, &j, &f);
+			place_finish(&m->place, &j, &f, true);
 		}
 	}
 	return NULL;
@@ -346,13 +262,13 @@ static void *write_frames(void *arg) {
 static void *read_frames(void *arg) {
 	struct model *m = arg;
 	for (;;) {
-		struct job j = take(&m->to_read);
+		struct job j = queue_take(&m->to_read);
 		struct failure f = {0};
-		if (atomic_load(&m->broken)) {
+		if (atomic_load(&m->place.broken)) {
 			fail(&f, WIRE_BROKEN, "an inference failed before");
-			finish(m, &j, &f);
+			place_finish(&m->place, &j, &f, true);
 		} else {
-			finish(m, &j, move(m, &m->out, j.request.b, true, &f) ? NULL : &f);
+			place_finish(&m->place, &j, move(m, &m->out, j.request.b, true, &f) ? NULL : &f, true);
 		}
 	}
 	return NULL;
