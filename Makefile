@@ -19,9 +19,10 @@ STAMP := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false)
 BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=$(STAMP) -ldflags '-s -w -X primespark/shared/version.Number=$(VERSION)'
 TOOL  := go tool -modfile=tools/go.mod
 
-# What the worker for Hailo accelerators is built with; the rest needs no C.
-HAILO_CC       ?= gcc
-HAILO_CC_ARM64 ?= aarch64-linux-gnu-gcc
+# What the workers for Hailo accelerators and for ONNX Runtime are built with; the rest
+# needs no C.
+NATIVE_CC       ?= gcc
+NATIVE_CC_ARM64 ?= aarch64-linux-gnu-gcc
 
 .PHONY: help
 help: ## list the targets
@@ -35,7 +36,8 @@ need-go:
 build: need-go ## programs for this machine, into bin/
 	@mkdir -p bin
 	$(BUILD) -o bin/ $(MAINS)
-	@scripts/hailo-worker.sh worker $(HAILO_CC) bin/prime-spark-hailo-worker
+	@scripts/native-worker.sh hailo $(NATIVE_CC) bin/prime-spark-hailo-worker
+	@scripts/native-worker.sh onnxruntime $(NATIVE_CC) bin/prime-spark-ort-worker
 	@install -m 0644 hailo/workerpy/worker.py bin/prime-spark-hailo-worker.py
 	@ls -l bin | awk 'NR > 1 && !/^d/ { printf "  bin/%-26s %5.1f MB\n", $$NF, $$5 / 1e6 }'
 
@@ -43,13 +45,14 @@ build: need-go ## programs for this machine, into bin/
 build-arm64: need-go ## programs for a Raspberry Pi (linux/arm64), into bin/arm64/
 	@mkdir -p bin/arm64
 	GOOS=linux GOARCH=arm64 $(BUILD) -o bin/arm64/ $(MAINS)
-	@scripts/hailo-worker.sh worker $(HAILO_CC_ARM64) bin/arm64/prime-spark-hailo-worker
+	@scripts/native-worker.sh hailo $(NATIVE_CC_ARM64) bin/arm64/prime-spark-hailo-worker
+	@scripts/native-worker.sh onnxruntime $(NATIVE_CC_ARM64) bin/arm64/prime-spark-ort-worker
 	@install -m 0644 hailo/workerpy/worker.py bin/arm64/prime-spark-hailo-worker.py
 	@ls -l bin/arm64 | awk 'NR > 1 { printf "  bin/arm64/%-26s %5.1f MB\n", $$NF, $$5 / 1e6 }'
 
 .PHONY: hailo-double
 hailo-double: need-go ## a libhailort without a chip, and a model for it, for demos; needs gcc
-	@scripts/hailo-worker.sh double $(HAILO_CC) bin/libhailort.so
+	@scripts/native-worker.sh hailo-double $(NATIVE_CC) bin/libhailort.so
 	@go run scripts/demo-hef.go bin/hailo-models
 
 .PHONY: demo

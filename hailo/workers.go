@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"primespark/worker"
 )
 
 // A Worker is a program that serves the chip.
@@ -28,16 +30,11 @@ func (w Worker) command(library string, share bool) []string {
 }
 
 // environment is what a worker inherits: where HailoRT finds its own files and
-// writes its log, and nothing that is the agent's; besides the mark by which
-// continuous integration finds processes that were left behind, and what a double
-// of the library is told to do.
+// writes its log, and what a double of the library is told to do.
 func (w Worker) environment(dir string) []string {
-	env := []string{
-		"HOME=" + dir, "TMPDIR=" + dir, "LANG=C.UTF-8", "PATH=/usr/bin:/bin",
-		"HAILORT_LOGGER_PATH=" + dir, "HAILORT_CONSOLE_LOGGER_LEVEL=warning",
-	}
+	env := append(worker.Environment(dir), "HAILORT_LOGGER_PATH="+dir, "HAILORT_CONSOLE_LOGGER_LEVEL=warning")
 	for _, v := range os.Environ() {
-		if strings.HasPrefix(v, "PRIME_SPARK_CI_RUN=") || strings.HasPrefix(v, "HAILORT_DOUBLE_") {
+		if strings.HasPrefix(v, "HAILORT_DOUBLE_") {
 			env = append(env, v)
 		}
 	}
@@ -61,9 +58,6 @@ func choose(workers []Worker, f Facts, python bool) (Worker, error) {
 	return Worker{}, fmt.Errorf("the Python worker, which HailoRT %v needs, is not here", library.Version)
 }
 
-// libexec is where packages put the workers.
-const libexec = "/usr/libexec/prime-spark"
-
 // The names of the workers' files.
 const (
 	workerC      = "prime-spark-hailo-worker"
@@ -76,18 +70,10 @@ func FindWorkers(named string) []Worker {
 	if named != "" {
 		return []Worker{kind(named)}
 	}
-	var dirs []string
-	if own, err := os.Executable(); err == nil {
-		dirs = append(dirs, filepath.Dir(own))
-	}
 	var all []Worker
 	for _, name := range []string{workerC, workerPython} {
-		for _, dir := range append(dirs, libexec) {
-			path := filepath.Join(dir, name)
-			if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-				all = append(all, kind(path))
-				break
-			}
+		if path := worker.FindProgram(name); path != "" {
+			all = append(all, kind(path))
 		}
 	}
 	return all

@@ -42,15 +42,19 @@ changelog() { # PACKAGE
 		"$1" "$deb" "Prime Spark maintainers <maintainers@prime-spark.invalid>" "$(date -u -R -d "@$epoch")"
 }
 
-# hailo_workers ARCH DIR: the programs that talk to HailoRT; the agent finds them there.
-hailo_workers() {
+# native_workers ARCH DIR: the programs that talk to HailoRT and to ONNX Runtime; the agent
+# finds them there.
+native_workers() {
 	local compiler=gcc
 	if [ "$1" != "$native" ]; then
 		case $1 in arm64) compiler=aarch64-linux-gnu-gcc ;; *) compiler=x86_64-linux-gnu-gcc ;; esac
 	fi
 	install -D -m 0644 hailo/workerpy/worker.py "$2/prime-spark-hailo-worker.py"
-	scripts/hailo-worker.sh worker "$compiler" "$2/prime-spark-hailo-worker"
-	[ ! -e "$2/prime-spark-hailo-worker" ] || chmod 0755 "$2/prime-spark-hailo-worker" # whatever the umask
+	scripts/native-worker.sh hailo "$compiler" "$2/prime-spark-hailo-worker"
+	scripts/native-worker.sh onnxruntime "$compiler" "$2/prime-spark-ort-worker"
+	for worker in "$2"/prime-spark-{hailo,ort}-worker; do
+		[ ! -e "$worker" ] || chmod 0755 "$worker" # whatever the umask
+	done
 }
 
 # monitoring DIR: what Prometheus and Grafana want, and the runbook that the alerts link to.
@@ -85,7 +89,7 @@ package() {
 	go run ./scripts/origins -copyright "$dir.copyright" -sbom "$out/${name}_${deb}_$arch.cdx.json" -version "$release" "$bin/$program"
 	put 0644 "$dir.copyright" "usr/share/doc/$name/copyright"
 	sed "s/@PACKAGE@/$name/; s/@PROGRAM@/$program/" packaging/debian/lintian | install -D -m 0644 /dev/stdin "$root/usr/share/lintian/overrides/$name"
-	[ "$name" != prime-spark-agent ] || hailo_workers "$arch" "$root/usr/libexec/prime-spark"
+	[ "$name" != prime-spark-agent ] || native_workers "$arch" "$root/usr/libexec/prime-spark"
 	local kind=${name#prime-spark-}
 	[ "$kind" != agent ] || put 0644 docs/ups-boards.md "usr/share/doc/$name/ups-boards.md"
 	[ "$kind" != coordinator ] || monitoring "$root/usr/share/doc/$name"

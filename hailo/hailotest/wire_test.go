@@ -16,7 +16,7 @@ import (
 // The numbers of the protocol, as the workers in C and Python have them.
 var wire = map[string]int64{
 	"VERSION": frame.Version, "MAX_PAYLOAD": frame.MaxPayload, "MAX_MODELS": frame.MaxModels, "MAX_TENSORS": frame.MaxTensors,
-	"MAX_DEPTH": frame.MaxDepth, "MAX_ARENA": frame.MaxArena, "MAX_NAME": frame.MaxName, "ALIGN": frame.Align,
+	"MAX_DEPTH": frame.MaxDepth, "MAX_ARENA": frame.MaxArena, "MAX_NAME": frame.MaxName, "MAX_DIMS": frame.MaxDims, "ALIGN": frame.Align,
 	"HELLO": int64(frame.Hello), "DEVICE": int64(frame.Device), "LOAD": int64(frame.Load), "MAP": int64(frame.Map), "INFER": int64(frame.Infer),
 	"PING": int64(frame.Ping), "SENSE": int64(frame.Sense), "UNLOAD": int64(frame.Unload), "BYE": int64(frame.Bye),
 	"OK": int64(frame.OK), "MALFORMED": int64(frame.Malformed), "NO_LIBRARY": int64(frame.NoLibrary), "UNKNOWN": int64(frame.Unknown),

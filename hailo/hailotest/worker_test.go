@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,6 +16,7 @@ import (
 	"primespark/hailo/hef/synth"
 	"primespark/shared/rig"
 	"primespark/worker/frame"
+	"primespark/worker/nativetest"
 )
 
 // versions are those of Raspberry Pi OS, and the last of each layout.
@@ -419,24 +419,4 @@ func TestSize(t *testing.T) {
 }
 
 // What gcc's analyzer finds in the sources is a fault.
-func TestAnalyzer(t *testing.T) {
-	hailotest.Need(t, "gcc", "gcc")
-	root := hailotest.Root(t)
-	files, err := filepath.Glob(filepath.Join(root, "hailo", "worker", "*.c"))
-	native, err2 := filepath.Glob(filepath.Join(root, "worker", "native", "*.c"))
-	if err := errors.Join(err, err2); err != nil || len(files) == 0 || len(native) == 0 {
-		t.Fatalf("%v: %v and %v", err, files, native)
-	}
-	for _, f := range append(files, native...) {
-		if filepath.Base(f) == "abi_check.c" {
-			continue
-		}
-		t.Run(filepath.Base(f), func(t *testing.T) {
-			t.Parallel()
-			out, err := exec.Command("gcc", "-std=c11", "-O1", "-fanalyzer", "-Werror", "-I", filepath.Join(root, "worker", "native"), "-c", "-o", os.DevNull, f).CombinedOutput()
-			if err != nil {
-				t.Errorf("%v\n%s", err, out)
-			}
-		})
-	}
-}
+func TestAnalyzer(t *testing.T) { nativetest.Analyze(t, "hailo/worker") }

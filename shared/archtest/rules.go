@@ -52,13 +52,15 @@ var PrimeSpark = Rules{
 		"coordinator/cmd/prime-spark": {},
 
 		// Backends, and what surrounds them, speak the contract of agent/infer.
-		"agent/infer/builtin":   {"agent/infer"},
-		"agent/infer/hailo":     {"agent/infer"},
-		"agent/infer/image":     {"agent/infer"},
-		"agent/infer/infertest": {"agent/infer"},
-		"agent/models":          {"agent/infer", "agent/infer/image"},
-		"agent/api":             {"agent/infer"},
-		"agent/duties":          {"agent/infer"},
+		"agent/infer/builtin":     {"agent/infer"},
+		"agent/infer/native":      {"agent/infer"},
+		"agent/infer/hailo":       {"agent/infer", "agent/infer/native"},
+		"agent/infer/onnxruntime": {"agent/infer", "agent/infer/native"},
+		"agent/infer/image":       {"agent/infer"},
+		"agent/infer/infertest":   {"agent/infer"},
+		"agent/models":            {"agent/infer", "agent/infer/image"},
+		"agent/api":               {"agent/infer"},
+		"agent/duties":            {"agent/infer"},
 
 		// Gauges and the buses that they hang on, below the samples that they give.
 		"agent/battery/i2cdev":      {"agent/battery/registers"}, // a file in place of a bus

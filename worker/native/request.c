@@ -49,6 +49,26 @@ static bool parse_fact(char *at, struct load_request *r) {
 	return true;
 }
 
+// parse_shape reads "D,D,... NAME".
+static bool parse_shape(char *at, struct load_request *r) {
+	if (r->shape_count == WIRE_MAX_TENSORS) {
+		return false;
+	}
+	struct wanted_shape *s = &r->shapes[r->shape_count++];
+	char *name = strchr(at, ' ');
+	if (name == NULL) {
+		return false;
+	}
+	*name++ = 0;
+	for (char *dim; (dim = strsep(&at, ",")) != NULL;) {
+		if (s->rank == WIRE_MAX_DIMS || !number(&dim, WIRE_MAX_ARENA, &s->dims[s->rank]) || *dim != 0 || s->dims[s->rank++] == 0) {
+			return false;
+		}
+	}
+	s->name = name;
+	return *name != 0 && strlen(name) <= WIRE_MAX_NAME;
+}
+
 static bool set(const char *key, char *value, struct load_request *r) {
 	uint32_t n;
 	if (strcmp(key, "name") == 0) {
@@ -57,6 +77,9 @@ static bool set(const char *key, char *value, struct load_request *r) {
 	}
 	if (strcmp(key, "fact") == 0) {
 		return parse_fact(value, r);
+	}
+	if (strcmp(key, "shape") == 0) {
+		return parse_shape(value, r);
 	}
 	if (!number(&value, 3600000, &n) || *value != 0) {
 		return false;

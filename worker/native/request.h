@@ -12,6 +12,13 @@ struct fact {
 	const char *name; // within the payload
 };
 
+// A wanted_shape closes what the model's file leaves open of an input.
+struct wanted_shape {
+	size_t rank;
+	uint32_t dims[WIRE_MAX_DIMS];
+	const char *name; // within the payload
+};
+
 struct load_request {
 	const char *name;
 	uint32_t depth, timeout_ms;
@@ -19,6 +26,8 @@ struct load_request {
 	uint32_t scheduler_timeout_ms, scheduler_threshold, scheduler_priority;
 	struct fact facts[WIRE_MAX_TENSORS];
 	size_t fact_count;
+	struct wanted_shape shapes[WIRE_MAX_TENSORS];
+	size_t shape_count;
 };
 
 // request_parse takes payload, which ends with a zero byte and is changed, apart.

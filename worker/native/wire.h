@@ -14,6 +14,7 @@
 #define WIRE_MAX_DEPTH 32
 #define WIRE_MAX_ARENA 1073741824
 #define WIRE_MAX_NAME 127
+#define WIRE_MAX_DIMS 8
 #define WIRE_ALIGN 64
 
 // Types of messages.

@@ -15,6 +15,7 @@ import (
 	"slices"
 
 	"primespark/agent/infer"
+	"primespark/agent/infer/native"
 	chip "primespark/hailo"
 	"primespark/shared/tensor"
 	"primespark/worker/frame"
@@ -41,7 +42,7 @@ func (b *Backend) Parallel() int { return b.depth }
 // Service is whether the chip is in service.
 func (b *Backend) Service() (<-chan struct{}, error) {
 	_, changed := b.chip.Status().Load()
-	return changed, known(b.chip.Down())
+	return changed, native.Known(b.chip.Down())
 }
 
 // Load checks a HEF and has the chip's worker load it.
@@ -55,13 +56,20 @@ func (b *Backend) Load(ctx context.Context, file *os.File, size, memory int64) (
 	}
 	m, err := b.chip.Add(ctx, spec)
 	if err != nil {
-		return nil, known(err)
+		return nil, native.Known(err)
 	}
-	s := &session{model: m}
+	// What the chip itself holds is not the host's.
+	s := &native.Session{Model: m, Holds: m.Memory(), Take: func(i int, to, from []byte) {
+		if t := m.Shape().Outputs[i]; t.Layout == frame.ByClass {
+			boxes(to, from, t.Classes, t.PerClass)
+		} else {
+			copy(to, from)
+		}
+	}}
 	for _, side := range []struct {
 		from []frame.Tensor
 		to   *[]tensor.Spec
-	}{{m.Shape().Inputs, &s.inputs}, {m.Shape().Outputs, &s.outputs}} {
+	}{{m.Shape().Inputs, &s.In}, {m.Shape().Outputs, &s.Out}} {
 		for _, t := range side.from {
 			*side.to = append(*side.to, describe(t))
 		}
@@ -71,25 +79,6 @@ func (b *Backend) Load(ctx context.Context, file *os.File, size, memory int64) (
 	}
 	return s, nil
 }
-
-// known tells an error of the chip in the agent's words.
-func known(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, chip.ErrDown):
-		return &down{err}
-	case errors.Is(err, chip.ErrClosed):
-		return infer.ErrClosed
-	}
-	return err
-}
-
-// A down is infer.ErrDown, in the chip's words.
-type down struct{ err error }
-
-func (d *down) Error() string   { return d.err.Error() }
-func (d *down) Unwrap() []error { return []error{infer.ErrDown, d.err} }
 
 // describe tells of a tensor of the worker's in the words of the protocol. Boxes by
 // class are [1, classes, 1 + 5 × most of a class], as the post-processing reads them.
@@ -106,57 +95,8 @@ func describe(t frame.Tensor) tensor.Spec {
 	return tensor.Spec{Name: t.Name, Type: t.Type, Shape: shape}
 }
 
-type session struct {
-	model           *chip.Model
-	inputs, outputs []tensor.Spec
-}
-
-func (s *session) Inputs() []tensor.Spec  { return s.inputs }
-func (s *session) Outputs() []tensor.Spec { return s.outputs }
-
-// Memory is what is shared with the worker. What the chip itself holds is not
-// the host's.
-func (s *session) Memory() int64 { return s.model.Memory() }
-
-func (s *session) Close() error { return s.model.Close() }
-
-func (s *session) Infer(ctx context.Context, in, out []tensor.Tensor) error {
-	if err := errors.Join(fit(in, s.inputs), fit(out, s.outputs)); err != nil {
-		return err
-	}
-	_, err := s.model.Infer(ctx,
-		func(to [][]byte) {
-			for i := range to {
-				copy(to[i], in[i].Data)
-			}
-		},
-		func(from [][]byte) {
-			for i, t := range s.model.Shape().Outputs {
-				if t.Layout == frame.ByClass {
-					boxes(out[i].Data, from[i], t.Classes, t.PerClass)
-				} else {
-					copy(out[i].Data, from[i])
-				}
-			}
-		})
-	return known(err)
-}
-
 // boxes copies what is told of boxes, and clears the rest, which is left of
 // earlier inferences.
 func boxes(to, from []byte, classes, most int) {
 	clear(to[copy(to, from[:chip.NMSBytes(from, classes, most)]):])
-}
-
-// fit checks tensors against their description.
-func fit(have []tensor.Tensor, want []tensor.Spec) error {
-	if len(have) != len(want) {
-		return fmt.Errorf("%d tensors, want %d", len(have), len(want))
-	}
-	for i, t := range have {
-		if err := errors.Join(t.Check(), want[i].Fits(t.Type, t.Shape)); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -123,8 +123,8 @@ func withDouble(t *testing.T, bin string) {
 	}
 	const root = "../../.."
 	for _, command := range [][]string{
-		{"scripts/hailo-worker.sh", "worker", "gcc", filepath.Join(bin, "prime-spark-hailo-worker")},
-		{"scripts/hailo-worker.sh", "double", "gcc", filepath.Join(bin, "libhailort.so")},
+		{"scripts/native-worker.sh", "hailo", "gcc", filepath.Join(bin, "prime-spark-hailo-worker")},
+		{"scripts/native-worker.sh", "hailo-double", "gcc", filepath.Join(bin, "libhailort.so")},
 		{"go", "run", "scripts/demo-hef.go", filepath.Join(bin, "hailo-models")},
 	} {
 		build := exec.Command(command[0], command[1:]...)
