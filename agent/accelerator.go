@@ -47,7 +47,7 @@ func newAccelerator(cfg config.Config, log *slog.Logger, metrics prometheus.Regi
 		Dir: dir, Depth: cfg.Hailo.Depth, Warm: cfg.Hailo.Warm, Hot: cfg.Hailo.Hot, Log: log,
 	})
 	a.backend = hailo.New(a.Supervisor, cfg.Hailo.Depth)
-	if err := metrics.Register(hailo.Metrics{Status: a.Status().Get}); err != nil {
+	if err := metrics.Register(hailo.NewMetrics(a.Status().Get)); err != nil {
 		return nil, fmt.Errorf("metrics of the Hailo: %w", err)
 	}
 	return a, nil

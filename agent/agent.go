@@ -80,7 +80,11 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		return err
 	}
 	shelf, load := chip.on()
-	backends := engines(cfg.Infer, chip, out)
+	onnx, err := newONNX(cfg, part(log, "onnxruntime"), metrics)
+	if err != nil {
+		return err
+	}
+	backends := engines(cfg.Infer, chip, onnx, out)
 	stock := openStock(cfg, id, part(out.Log, "model supply"))
 	results, err := openResults(cfg, part(out.Log, "result cache"), metrics)
 	if err != nil {
@@ -88,7 +92,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	}
 	held := newBrakes()
 	registry, err := models.New(models.Config{
-		Backends: backends, Stock: stock.models(), Results: results.models(), Hold: held.cold, Shelf: shelf, Load: load, Dir: cfg.Models.Dir, Memory: int64(cfg.Models.Memory), Queue: cfg.Infer.Queue,
+		Backends: backends, Prefer: cfg.Infer.Engines, Stock: stock.models(), Results: results.models(), Hold: held.cold, Shelf: shelf, Load: load, Dir: cfg.Models.Dir, Memory: int64(cfg.Models.Memory), Queue: cfg.Infer.Queue,
 		Log: part(log, "models"), Metrics: metrics,
 	})
 	if err != nil {
@@ -96,6 +100,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	}
 	host := sensors.New(sensors.Config{Every: cfg.Telemetry.Every.D(), Path: cfg.StateDir, Supplied: cfg.Battery.Source != "none"}, recorder, part(log, "sensors"))
 	parts := append([]run.Part{conditions}, chip.parts(cfg.Telemetry.Every.D(), held.chip, recorder, conditions, part(log, "hailo"))...)
+	parts = append(parts, onnx.parts()...)
 	parts = append(parts, results.parts(out.Log)...)
 	parts = append(parts,
 		registry,
@@ -105,7 +110,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	)
 	self := node{
 		cfg: cfg, started: time.Now(), view: noView, notes: noNotes, registry: registry, host: host.Host, power: noPower, newest: recorder.Newest().Get,
-		conditions: conditions, vital: watch.New(fleet.Vital{}), addresses: nowhere, chip: chip,
+		conditions: conditions, vital: watch.New(fleet.Vital{}), addresses: nowhere, chip: chip, onnx: onnx,
 	}
 	if err := self.register(metrics, id, recorder.Newest().Get); err != nil {
 		return err

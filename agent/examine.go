@@ -43,6 +43,7 @@ func Examine(ctx context.Context, cfg config.Config) doctor.Report {
 		meshOf(cfg, running.node.Mesh),
 		accelerator,
 		shelved{cfg.Hailo},
+		onnxOf(cfg, running.node.ONNX),
 	} {
 		checks = append(checks, part.Checks()...)
 	}

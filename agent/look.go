@@ -115,7 +115,7 @@ func ask(ctx context.Context, cfg config.Config, name string, image []byte) (Sig
 // alone loads the models here.
 func alone(ctx context.Context, cfg config.Config, name string, image []byte) (Sight, error) {
 	registry, err := models.New(models.Config{
-		Backends: engines(cfg.Infer, nil, Outside{}), Dir: cfg.Models.Dir, Memory: int64(cfg.Models.Memory), Log: slog.New(slog.DiscardHandler),
+		Backends: engines(cfg.Infer, nil, nil, Outside{}), Dir: cfg.Models.Dir, Memory: int64(cfg.Models.Memory), Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return Sight{}, err

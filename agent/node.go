@@ -33,6 +33,7 @@ type node struct {
 	addresses  func() map[string]string  // by what they serve
 	outbox     func() *api.Outbox        // nil on a node that has not joined
 	chip       *accelerator              // nil if it is switched off
+	onnx       *onnxRuntime              // nil if it is switched off
 	mesh       *overlay.Member           // nil if the node takes no part in it
 }
 
@@ -70,7 +71,7 @@ func throttled(s telemetry.Sample) (reasons []string) {
 // describe is the node as its API shows it.
 func (n node) describe() api.Self {
 	v := n.vital.Get()
-	s := api.Self{Name: n.cfg.Name, Role: fleet.Agent, Mode: v.Mode, Vital: v, Addresses: n.addresses(), Hailo: n.chip.describe()}
+	s := api.Self{Name: n.cfg.Name, Role: fleet.Agent, Mode: v.Mode, Vital: v, Addresses: n.addresses(), Hailo: n.chip.describe(), ONNX: n.onnx.describe()}
 	if n.state != nil {
 		st := n.state.Get()
 		s.Power = &st

@@ -31,13 +31,16 @@ import (
 const selftests = 2
 
 // engines returns what the node can run models on.
-func engines(cfg config.Infer, chip *accelerator, out Outside) []infer.Backend {
+func engines(cfg config.Infer, chip *accelerator, onnx *onnxRuntime, out Outside) []infer.Backend {
 	all := slices.Clone(out.Backends)
 	if all == nil {
 		all = []infer.Backend{builtin.Backend{Threads: cfg.Threads}}
 	}
 	if chip != nil {
 		all = append(all, chip.backend)
+	}
+	if onnx != nil {
+		all = append(all, onnx.backend)
 	}
 	engine, fault := cfg.Faulty()
 	for i, b := range all {

@@ -11,6 +11,9 @@ import (
 	"primespark/worker/frame"
 )
 
+// A Finding is one thing that is wrong.
+type Finding = worker.Finding
+
 // The codes of what may be wrong.
 const (
 	Absent        worker.Code = "onnxruntime.absent"         // the library is not installed
@@ -54,7 +57,11 @@ func Diagnose(cfg Config) (library, program string, found *worker.Finding) {
 	}
 	switch {
 	case library == "":
-		return "", program, &worker.Finding{Code: Absent, Severity: worker.Info, Detail: "ONNX Runtime is not installed.", Remedy: remedyInstall}
+		f := worker.NewWarning(Absent, remedyInstall, "ONNX Runtime is not installed.")
+		if !cfg.Wanted {
+			f.Severity = worker.Info // most nodes have none, and miss nothing
+		}
+		return "", program, &f
 	case program == "":
 		f := worker.NewFault(WorkerMissing, "Install the package prime-spark-agent anew, or give the worker's path in onnxruntime.worker.",
 			"ONNX Runtime cannot be served: the worker program %s is not here.", workerName)
@@ -182,6 +189,8 @@ func Sentence(st worker.Status) string {
 		return st.Cause.Detail
 	case st.State == worker.StateReady:
 		return "ONNX Runtime " + st.Library + " is ready."
+	case st.State == worker.StateIdle:
+		return "ONNX Runtime is there, and no model uses it."
 	}
 	return "ONNX Runtime is " + string(st.State) + "."
 }

@@ -15,6 +15,7 @@ type Config struct {
 	Root    string        // where the host's files are; "/"
 	Dir     string        // where the worker lives; must exist
 	Threads int           // that share the work of one inference; 1
+	Wanted  bool          // that it is missing is a fault
 	Memory  int64         // bytes that the worker may have of its own, all models together; 1 GiB
 	Depth   int           // inferences of a model that may be under way; 2
 	Cap     time.Duration // the longest that one inference may take; 10 s
@@ -50,7 +51,7 @@ func New(cfg Config) *Supervisor {
 	}
 	e := &engine{cfg: cfg, status: watch.New(worker.Status{State: worker.StateStarting})}
 	return &Supervisor{worker.New(worker.Config{
-		Name: "onnxruntime", Engine: e, Dir: cfg.Dir, Depth: cfg.Depth, Cap: cfg.Cap, Frees: true, Log: cfg.Log, Recheck: cfg.Recheck,
+		Name: "onnxruntime", Engine: e, Dir: cfg.Dir, Depth: cfg.Depth, Cap: cfg.Cap, Frees: true, Lazy: true, Log: cfg.Log, Recheck: cfg.Recheck,
 	}), e}
 }
 

@@ -51,6 +51,7 @@ const (
 	StateOff      State = "off"      // by configuration
 	StateStarting State = "starting" // the worker is being started, or loads models
 	StateReady    State = "ready"
+	StateIdle     State = "idle"     // no model uses it, so no worker runs
 	StateDegraded State = "degraded" // the worker died, and is started again in a while
 	StateWedged   State = "wedged"   // the worker cannot even be killed: a driver hangs
 	StateStopped  State = "stopped"

@@ -222,7 +222,7 @@ func (s *Supervisor) stop(ctx context.Context, g *generation, why error) error {
 	bye := context.WithoutCancel(ctx)
 	_, planned := errors.AsType[*plan](why)
 	end := time.Nanosecond
-	if planned || ctx.Err() != nil {
+	if planned || errors.Is(why, errUnused) || ctx.Err() != nil {
 		end = byeTime
 	}
 	bye, cancel := context.WithTimeout(bye, end)

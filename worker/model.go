@@ -140,6 +140,9 @@ func (s *Supervisor) reconcile(ctx context.Context, g *generation) error {
 	}
 	for {
 		m := s.missing()
+		if m == nil && s.cfg.Lazy && s.unused() {
+			return errUnused
+		}
 		if m == nil {
 			return nil
 		}

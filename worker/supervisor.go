@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -53,6 +54,7 @@ type Config struct {
 	Cap    time.Duration // the longest that one inference may take; 10 s
 	MaxRSS uint64        // bytes by which a worker may grow while it has the same models; 512 MiB
 	Frees  bool          // the engine can unload one model of several
+	Lazy   bool          // no worker runs while there are no models
 	Log    *slog.Logger  // nil: none
 	// Recheck is how often a host that lacks something is looked at again; 15 s.
 	Recheck time.Duration
@@ -152,6 +154,10 @@ func (s *Supervisor) once(ctx context.Context, p *policy) time.Duration {
 		s.fell(*down, 0)
 		return s.cfg.Recheck
 	}
+	if s.cfg.Lazy && s.unused() {
+		s.rest(ctx)
+		return 0
+	}
 	s.expect()
 	s.cfg.Engine.Update(func(st *Status) { st.State, st.Cause = StateStarting, nil })
 	began := time.Now()
@@ -165,6 +171,9 @@ func (s *Supervisor) once(ctx context.Context, p *policy) time.Duration {
 		err = errors.Join(err, s.stop(ctx, gen, err))
 	}
 	if ctx.Err() != nil {
+		return 0
+	}
+	if errors.Is(err, errUnused) && !errors.Is(err, ErrWedged) {
 		return 0
 	}
 	if planned, ok := errors.AsType[*plan](err); ok && !errors.Is(err, ErrWedged) {
@@ -194,6 +203,31 @@ func (s *Supervisor) once(ctx context.Context, p *policy) time.Duration {
 	}
 	s.fell(Down{found, err, next}, wait)
 	return wait
+}
+
+// errUnused is a reason to end a worker: its last model left.
+var errUnused = errors.New("no model uses it")
+
+// unused reports whether no model is wanted.
+func (s *Supervisor) unused() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !slices.ContainsFunc(s.models, func(m *Model) bool { return !m.closed })
+}
+
+// rest waits until a model comes, or the host is to be looked at again.
+func (s *Supervisor) rest(ctx context.Context) {
+	if now := s.cfg.Engine.Now(); now.State != StateIdle {
+		s.turned(nil, nil)
+		s.cfg.Engine.Update(func(st *Status) { st.State, st.Cause, st.Worker, st.Models = StateIdle, nil, ProcessStatus{}, nil })
+	}
+	again := time.NewTimer(s.cfg.Recheck)
+	defer again.Stop()
+	select {
+	case <-s.changed:
+	case <-again.C:
+	case <-ctx.Done():
+	}
 }
 
 // expect notes that a worker is being started. After a fault the engine stays out

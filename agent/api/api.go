@@ -32,6 +32,7 @@ import (
 	"primespark/shared/model"
 	"primespark/shared/oip"
 	"primespark/shared/oip/rpc"
+	"primespark/worker"
 )
 
 // Models runs the models of the node. Errors that are *problem.Error reach the
@@ -63,6 +64,7 @@ type Self struct {
 	Addresses map[string]string `json:"addresses"` // by what they serve: "api", "gossip"
 	Outbox    *Outbox           `json:"outbox,omitempty"`
 	Hailo     *Accelerator      `json:"hailo,omitempty"`
+	ONNX      *Engine           `json:"onnxruntime,omitempty"`
 	Power     any               `json:"power,omitempty"` // power.Status, of a node with a battery
 	Mesh      *mesh.Report      `json:"mesh,omitempty"`  // nil: it takes no part
 	Fleet     *Fleet            `json:"fleet,omitempty"` // nil: it has not joined, or hears of none
@@ -86,6 +88,12 @@ type Outbox struct {
 type Accelerator struct {
 	Sentence string `json:"sentence"` // how it is, for people
 	hailo.Status
+}
+
+// An Engine is all that is known of one in a worker process.
+type Engine struct {
+	Sentence string `json:"sentence"` // how it is, for people
+	worker.Status
 }
 
 // Config holds the limits. A zero value stands for the default.

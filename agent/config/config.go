@@ -40,6 +40,7 @@ type Config struct {
 	Infer     Infer     `yaml:"infer"`
 	Cache     Cache     `yaml:"cache"`
 	Hailo     Hailo     `yaml:"hailo"`
+	ONNX      ONNX      `yaml:"onnxruntime"`
 	I2C       I2C       `yaml:"i2c"`
 	Battery   Battery   `yaml:"battery"`
 	Power     Power     `yaml:"power"`
@@ -95,6 +96,7 @@ type Infer struct {
 	Threads  int           `yaml:"threads"`  // of the built-in engine; 0: one per core
 	Queue    int           `yaml:"queue"`    // requests that may wait for a device
 	Deadline conf.Duration `yaml:"deadline"` // of a request that names none
+	Engines  []string      `yaml:"engines"`  // order in which variants are tried; empty: each manifest's
 	Fault    string        `yaml:"fault"`    // for tests: crash, hang, garbage or slow; of one engine: hailo:crash
 }
 
@@ -112,6 +114,18 @@ func (c Infer) Faulty() (engine, fault string) {
 		return engine, fault
 	}
 	return "", c.Fault
+}
+
+// engines are all that there are.
+var engines = []string{"builtin", "hailo", "onnxruntime"}
+
+// ONNX configures ONNX Runtime.
+type ONNX struct {
+	Enabled string    `yaml:"enabled"` // auto, on or off
+	Library string    `yaml:"library"` // path of libonnxruntime; found if empty
+	Worker  string    `yaml:"worker"`  // path of the worker program; found if empty
+	Threads int       `yaml:"threads"` // of one inference; 0: as infer.threads
+	Memory  conf.Size `yaml:"memory"`  // that the worker may have, all models together
 }
 
 // Hailo configures the accelerator.
@@ -176,8 +190,9 @@ func Default() Config {
 		Gossip:    Gossip{Listen: ":7482"},
 		Mesh:      overlay.DefaultSettings(),
 		Models:    Models{Memory: 512 << 20},
-		Infer:     Infer{Queue: 16, Deadline: conf.Duration(30 * time.Second)},
+		Infer:     Infer{Engines: []string{}, Queue: 16, Deadline: conf.Duration(30 * time.Second)},
 		Cache:     Cache{Memory: 8 << 20, Disk: 64 << 20, Daily: 64 << 20, MaxAge: conf.Duration(24 * time.Hour)},
+		ONNX:      ONNX{Enabled: Auto, Memory: 1 << 30},
 		Hailo:     Hailo{Enabled: Auto, Share: Exclusive, Models: "/usr/share/hailo-models", Load: []string{}, Depth: 4, Warm: 85, Hot: 95},
 		I2C:       I2C{Bus: "/dev/i2c-1"},
 		Battery:   defaultBattery(),
@@ -237,6 +252,7 @@ func (c Config) check(f *conf.File) {
 	c.Infer.check(f)
 	c.Cache.check(f)
 	c.Hailo.check(f)
+	c.ONNX.check(f)
 	if !filepath.IsAbs(c.I2C.Bus) {
 		f.Bad("i2c.bus", "%q is not a path from the root; give one as in /dev/i2c-1", c.I2C.Bus)
 	}
@@ -263,9 +279,16 @@ func (c Infer) check(f *conf.File) {
 		f.Bad("infer.queue", "%d is not between 1 and 1024; 16 keeps waiting short", c.Queue)
 	}
 	f.CheckEvery("infer.deadline", c.Deadline, 100*time.Millisecond, 10*time.Minute)
+	for i, name := range c.Engines {
+		key := fmt.Sprintf("infer.engines[%d]", i)
+		f.CheckOneOf(key, name, engines...)
+		if slices.Contains(c.Engines[:i], name) {
+			f.Bad(key, "%s stands there twice; name each engine once", name)
+		}
+	}
 	if engine, fault := c.Faulty(); c.Fault != "" {
 		f.CheckOneOf("infer.fault", fault, "crash", "hang", "garbage", "slow")
-		if c.Fault != fault && !slices.Contains([]string{"builtin", "hailo"}, engine) {
+		if c.Fault != fault && !slices.Contains(engines, engine) {
 			f.Bad("infer.fault", "%q is no engine; give one as in hailo:crash, or the fault alone for all", engine)
 		}
 	}
@@ -301,6 +324,21 @@ func (c Hailo) check(f *conf.File) {
 	}
 	if !(c.Hot >= c.Warm && c.Hot <= 105) {
 		f.Bad("hailo.hot", "%v °C is not between hailo.warm, %v °C, and 105, where its makers end; give 95", c.Hot, c.Warm)
+	}
+}
+
+func (c ONNX) check(f *conf.File) {
+	f.CheckOneOf("onnxruntime.enabled", c.Enabled, Auto, On, Off)
+	for key, path := range map[string]string{"onnxruntime.library": c.Library, "onnxruntime.worker": c.Worker} {
+		if path != "" && !filepath.IsAbs(path) {
+			f.Bad(key, "%q is not a path from the root; give one as in /usr/lib/aarch64-linux-gnu/libonnxruntime.so.1.21", path)
+		}
+	}
+	if c.Threads < 0 || c.Threads > 64 {
+		f.Bad("onnxruntime.threads", "%d is not a number of threads; give 1 to 64, or 0 for as many as infer.threads", c.Threads)
+	}
+	if c.Memory < 64<<20 || c.Memory > 64<<30 {
+		f.Bad("onnxruntime.memory", "%v is not between 64MiB and 64GiB; 1GiB does for most models", c.Memory)
 	}
 }
 

@@ -133,6 +133,7 @@ func (r *Registry) replace(ctx context.Context, name string, from source, anew b
 	if old != nil && !anew && bytes.Equal(old.manifest, manifest) {
 		return nil // the manifest names the network's sum, so that has not changed either
 	}
+	m.Variants = ordered(m.Variants, r.cfg.Prefer)
 	p, err := readPack(ctx, from, m, manifest)
 	if err != nil {
 		return err

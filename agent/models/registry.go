@@ -32,6 +32,7 @@ import (
 // Config says which models there are and what they may take.
 type Config struct {
 	Backends []infer.Backend       // the engines of the node
+	Prefer   []string              // order in which engines are tried; empty: that of each manifest
 	Dir      string                // of package folders; empty or missing: only the embedded ones
 	Embedded map[string]Files      // nil: BlazeFace
 	Stock    Stock                 // packages that the fleet gave; nil: none

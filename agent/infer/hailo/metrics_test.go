@@ -12,7 +12,7 @@ import (
 func TestUtilizationMetric(t *testing.T) {
 	var st chip.Status
 	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(Metrics{Status: func() chip.Status { return st }})
+	registry.MustRegister(NewMetrics(func() chip.Status { return st }))
 	told := func() (all []float64) {
 		t.Helper()
 		families, err := registry.Gather()

@@ -1,0 +1,30 @@
+package doctor
+
+import (
+	"context"
+
+	"primespark/worker"
+)
+
+// An ONNX is ONNX Runtime on the node.
+type ONNX struct {
+	Off     bool            // by configuration
+	Library string          // its path; empty if there is none
+	Found   *worker.Finding // what is wrong; nil if nothing is
+	Running string          // how it is, as the running agent says; empty without one
+}
+
+// Checks are those of the engine.
+func (o ONNX) Checks() []Check { return []Check{{"engines", "onnxruntime", o.look}} }
+
+func (o ONNX) look(context.Context) []Result {
+	switch {
+	case o.Off:
+		return one(Info, "ONNX Runtime is switched off: onnxruntime.enabled is off.", "Set onnxruntime.enabled: auto.")
+	case o.Found != nil:
+		return []Result{{Severity: severities[o.Found.Severity], Code: string(o.Found.Code), Detail: o.Found.Detail, Remedy: o.Found.Remedy}}
+	case o.Running != "":
+		return one(OK, o.Running+" "+o.Library, "")
+	}
+	return one(OK, o.Library+" is there", "")
+}
