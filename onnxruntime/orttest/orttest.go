@@ -84,17 +84,18 @@ type Port struct {
 
 // Model is a file for the double.
 func Model(in, out []Port) []byte {
-	text := "ORT double\n"
+	var text strings.Builder
+	text.WriteString("ORT double\n")
 	for i, side := range [][]Port{in, out} {
 		for _, p := range side {
 			dims := strings.Join(strings.Fields(strings.Trim(fmt.Sprint(p.Dims), "[]")), ",")
 			if dims == "" {
 				dims = "-"
 			}
-			text += fmt.Sprintf("%s %s %d %s\n", [...]string{"in", "out"}[i], p.Name, p.Type, dims)
+			fmt.Fprintf(&text, "%s %s %d %s\n", [...]string{"in", "out"}[i], p.Name, p.Type, dims)
 		}
 	}
-	return []byte(text)
+	return []byte(text.String())
 }
 
 // Small is a model of 2 × 3 numbers in and 4 out.
