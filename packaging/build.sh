@@ -57,7 +57,7 @@ native_workers() {
 	done
 }
 
-# monitoring DIR: what Prometheus and Grafana want, and the runbook that the alerts link to.
+# monitoring DIR: what Prometheus and Grafana want, and the manual, whose runbook the alerts link to.
 monitoring() {
 	for file in packaging/prometheus/*.rules.yml; do
 		install -D -m 0644 "$file" "$1/prometheus/$(basename "$file")"
@@ -65,7 +65,9 @@ monitoring() {
 	for file in packaging/grafana/*.json; do
 		install -D -m 0644 "$file" "$1/grafana/$(basename "$file")"
 	done
-	install -D -m 0644 docs/runbook.md "$1/runbook.md"
+	for file in docs/*.md; do
+		install -D -m 0644 "$file" "$1/$(basename "$file")"
+	done
 }
 
 # package NAME PROGRAM ARCH BIN: lays the files out, and packs them.
