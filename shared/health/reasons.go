@@ -31,6 +31,7 @@ var reasons = map[Code]reason{
 	BackupFailed:             {"Its last backup failed.", "See that backup.dir is mounted and writable on every coordinator, and has room."},
 	Accelerator:              {"Its accelerator does not work as it should.", "Run prime-spark-agent doctor on it."},
 	SafeMode:                 {"It crashed again and again and runs with the least that it needs.", "Its log tells of the crashes; once the cause is gone, restart it."},
+	"certificate_expiring":   {"Its certificate should have been renewed by now, and was not.", "See that it reaches a coordinator and that its clock is right; its log tells why."},
 	"power":                  {"Its power supply or its UPS wants somebody to see to it.", "Run prime-spark-agent doctor on it; prime-spark node NODE has the figures."},
 	"mqtt_taken_over":        {"Another client uses its name at the MQTT broker, and throws it out.", "Give each node a name of its own; look for a copy of this node's disk that runs elsewhere."},
 	"history_unacknowledged": {"A broker takes its samples, and no coordinator stores them.", "Set mqtt.broker on the coordinators, too, or mqtt.ack: broker on the node."},
