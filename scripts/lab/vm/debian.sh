@@ -27,9 +27,17 @@ for deb in *.deb; do
 done
 
 # From Debian 13 on, all of it is below /usr.
+one() { # the first of those that are there
+	local path
+	for path in "$@"; do
+		[ ! -e "$path" ] || { echo "$path" && return; }
+	done
+	echo "not in the packages: $*" >&2
+	return 1
+}
 mkdir "$work/out"
-cp "$work"/root/boot/vmlinuz-* "$work/out/kernel"
-cp -a "$work"/root/{usr/,}lib/modules/* "$work/out/modules" 2>/dev/null || [ -d "$work/out/modules" ]
-cp "$work"/root/{usr/,}bin/busybox "$work/out/busybox" 2>/dev/null || [ -s "$work/out/busybox" ]
+cp "$(one "$work"/root/boot/vmlinuz-*)" "$work/out/kernel"
+cp "$(one "$work"/root/bin/busybox "$work"/root/usr/bin/busybox)" "$work/out/busybox"
+mv "$(one "$work"/root/lib/modules/* "$work"/root/usr/lib/modules/*)" "$work/out/modules"
 echo "$kernel" >"$work/out/version"
-mv "$work/out" "$dir"
+mv -T "$work/out" "$dir"
