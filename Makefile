@@ -133,6 +133,10 @@ vm: need-go ## the agent on Debian's kernel in QEMU: a real I2C bus and GPIO chi
 vm-arm64: need-go ## the same on arm64, with the processor of a Raspberry Pi 5
 	PRIME_SPARK_VM=arm64 go test -count=1 -v -run 'TestReality$$' -timeout 20m ./scripts/lab/vm
 
+.PHONY: vm-package
+vm-package: need-go ## the package on a whole Debian in QEMU, as root, with a UPS board that cuts the power at the very end; about four minutes
+	PRIME_SPARK_MACHINES=1 go test -count=1 -v -run 'TestPackage$$' -timeout 30m ./scripts/lab/vm
+
 .PHONY: lab-kernel
 lab-kernel: ## build the kernel of those machines from Debian's source (about 10 minutes)
 	@dir=$${PRIME_SPARK_LAB_CACHE:-$$HOME/.cache/prime-spark-lab}/kernel; mkdir -p "$$dir"; scripts/lab/guest/kernel.sh "$$dir"

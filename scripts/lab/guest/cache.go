@@ -17,6 +17,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 )
 
 // DirEnv names the directory of the cache.
@@ -105,19 +107,21 @@ func checkout() (string, error) {
 	return string(bytes.TrimSpace(out)), nil
 }
 
-// image returns the disk image of a release of Debian, made anew when the script
-// that makes it has changed.
-func image(ctx context.Context, suite, modules string) (string, error) {
+// Image returns the disk image of a release of Debian with more packages, made anew when
+// the script that makes it has changed. It takes root. modules is a folder of those of the
+// kernel that will boot it; empty: that brings its own.
+func Image(ctx context.Context, suite, modules string, packages ...string) (string, error) {
 	cache, err := CacheDir()
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256(imageScript)
+	more := strings.Join(packages, ",")
+	sum := sha256.Sum256(slices.Concat(imageScript, []byte(more)))
 	file := filepath.Join(cache, suite+"-"+hex.EncodeToString(sum[:6])+".ext4")
 	if _, err := os.Stat(file); err == nil {
 		return file, nil
 	}
-	cmd := exec.CommandContext(ctx, "bash", "-s", "--", suite, file, modules)
+	cmd := exec.CommandContext(ctx, "bash", "-s", "--", suite, file, modules, more)
 	cmd.Stdin = bytes.NewReader(imageScript)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("make the disk image of %s: %w: %s", suite, err, tail(out))

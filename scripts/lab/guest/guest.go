@@ -38,7 +38,7 @@ func NewLAN(ctx context.Context, r *machine.Run, suite string) (*LAN, error) {
 	if err != nil {
 		return nil, err
 	}
-	img, err := image(ctx, suite, filepath.Join(dir, "modules"))
+	img, err := Image(ctx, suite, filepath.Join(dir, "modules"))
 	if err != nil {
 		return nil, err
 	}

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Makes the disk image of a Debian machine for the lab, into FILE:
 #
-#   image.sh SUITE FILE [MODULES]       SUITE is bookworm or trixie
+#   image.sh SUITE FILE [MODULES [PACKAGE,PACKAGE]]       SUITE is bookworm or trixie
 #
 # The machine has systemd as its first process, and runs the commands that are put
 # into a directory of the host (see lab-agent below). MODULES is a folder of kernel
 # modules for the lab's kernel. Needs root, mmdebstrap and e2fsprogs.
 set -euo pipefail
-suite=$1 file=$2 modules=${3:-}
+suite=$1 file=$2 modules=${3:-} more=${4:-}
 
 work=$(mktemp -d "$file.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -19,7 +19,7 @@ mirror=$(awk '/^URIs:/ { print $2; exit }' /etc/apt/sources.list.d/*.sources 2>/
 key=/usr/share/keyrings/debian-archive-keyring.gpg
 packages=systemd,systemd-sysv,udev,dbus,kmod,iproute2,iputils-ping,wireguard-tools,nftables,ca-certificates,procps,curl
 printf 'deb [signed-by=%s] %s %s main\n' "$key" "$mirror" "$suite" |
-	mmdebstrap --quiet --variant=apt --include="$packages" --aptopt='Acquire::Check-Valid-Until "false"' \
+	mmdebstrap --quiet --variant=apt --include="$packages${more:+,$more}" --aptopt='Acquire::Check-Valid-Until "false"' \
 		--dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
 		"$suite" "$root" - >&2
 

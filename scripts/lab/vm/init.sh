@@ -16,11 +16,35 @@ while ! [ -b /dev/vda ] && [ $n -lt 600 ]; do
 	sleep 0.1
 	n=$((n + 1))
 done
-mount -t ext4 /dev/vda /state || echo "init: no disk"
 ip link set lo up
 ip address add 10.0.2.15/24 dev eth0
 ip link set eth0 up
 ip route add default via 10.0.2.2 # which is the test's machine, and leads nowhere else
+
+if [ -n "$(word lab.debian)" ]; then
+	mkdir -p /root
+	mount -t ext4 /dev/vda /root || echo "init: no disk"
+	mkdir -p /root/lab
+	for f in /bin/*; do
+		[ -L "$f" ] || cp "$f" /root/lab/
+	done
+	for p in nc wget; do # which a small Debian lacks
+		ln -sf /lab/busybox "/root/usr/local/bin/$p"
+	done
+	cat >/root/etc/systemd/system/lab-agent.service <<-UNIT
+		[Unit]
+		Description=The lab's end in this machine
+		DefaultDependencies=no
+		After=local-fs.target
+		[Service]
+		Environment=HOME=/root
+		ExecStart=/usr/local/bin/nc 10.0.2.2 $(word lab.port) -e /bin/bash
+		Restart=always
+	UNIT
+	exec switch_root /root /sbin/init
+fi
+
+mount -t ext4 /dev/vda /state || echo "init: no disk"
 while :; do
 	nc 10.0.2.2 "$(word lab.port)" -e /bin/sh
 	sleep 0.2

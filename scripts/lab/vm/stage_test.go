@@ -49,6 +49,7 @@ type stage struct {
 type board struct {
 	*batterytest.Bus
 
+	wrote func() // is called before each write to a register; may be nil
 	mu    sync.Mutex
 	fault error
 }
@@ -67,6 +68,9 @@ func (b *board) TxContext(ctx context.Context, addr uint16, w, r []byte) error {
 	b.mu.Unlock()
 	if fault != nil {
 		return fault
+	}
+	if len(w) > 1 && b.wrote != nil {
+		b.wrote()
 	}
 	return b.Bus.TxContext(ctx, addr, w, r)
 }
@@ -96,16 +100,23 @@ func begin(t *testing.T, board *board) *stage {
 	compile(t, arch, "build", "-trimpath", "-ldflags", "-s -w", "-o", programs["prime-spark-agent"], "primespark/agent/cmd/prime-spark-agent")
 	compile(t, arch, "test", "-c", "-o", programs["inside.test"], "primespark/scripts/lab/vm/inside")
 	s := &stage{t: t, ctx: ctx, begun: time.Now(), board: board, lines: &usbip.Lines{}}
-	s.vm, err = vm.Boot(ctx, debian, dir, programs)
-	must(t, err)
-	t.Cleanup(func() {
-		s.vm.Close()
-		if t.Failed() {
-			t.Logf("the guest's console:\n%s", s.vm.Console())
+	s.boot(vm.Config{Debian: debian, Dir: dir, Files: programs})
+	return s
+}
+
+// boot switches the guest on, for as long as the test takes.
+func (s *stage) boot(c vm.Config) {
+	s.t.Helper()
+	v, err := vm.Boot(s.ctx, c)
+	must(s.t, err)
+	s.vm = v
+	s.t.Cleanup(func() {
+		v.Close()
+		if s.t.Failed() {
+			s.t.Logf("the guest's console:\n%s", v.Console())
 		}
 	})
-	s.lap("%s runs", debian.Version)
-	return s
+	s.lap("%s runs", c.Version)
 }
 
 func compile(t *testing.T, arch string, args ...string) {

@@ -21,29 +21,12 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	_ "embed"
 )
 
-//go:embed init.sh
-var initScript []byte
-
-// Missing lists what is needed and not there; empty if all is.
-func Missing(arch string) (what []string) {
-	for _, p := range [][2]string{
-		{qemu[arch].program, qemu[arch].from},
-		{"apt-get", "apt"},
-		{"dpkg-deb", "dpkg"},
-		{"mke2fs", "e2fsprogs"},
-		{"xz", "xz-utils"},
-	} {
-		if _, err := exec.LookPath(p[0]); err != nil {
-			if _, err := os.Stat(filepath.Join("/usr/sbin", p[0])); err != nil { // which is not on every PATH
-				what = append(what, fmt.Sprintf("%s (apt-get install %s)", p[0], p[1]))
-			}
-		}
-	}
-	return what
+// Missing lists what guests of an architecture need and is not there; empty if all is.
+func Missing(arch string) []string {
+	return missing([2]string{qemu[arch].program, qemu[arch].from}, [2]string{"apt-get", "apt"}, [2]string{"dpkg-deb", "dpkg"},
+		[2]string{"mke2fs", "e2fsprogs"}, [2]string{"xz", "xz-utils"})
 }
 
 // qemu is how QEMU runs each architecture: on arm64 with the processor of a
@@ -77,19 +60,30 @@ type VM struct {
 	answers *bufio.Reader
 }
 
-// Boot switches a guest on that has programs in /bin, by their names and the files
-// here that they are. It has a directory of its own, dir. Boot waits until the guest runs
-// commands.
-func Boot(ctx context.Context, d *Debian, dir string, programs map[string]string) (*VM, error) {
-	v := &VM{dir: dir, Disk: filepath.Join(dir, "disk"), ended: make(chan struct{})}
-	if err := v.files(ctx, d, programs); err != nil {
+// Config says what is booted.
+type Config struct {
+	*Debian
+	Dir   string            // for the guest's files here; it has it alone
+	Files map[string]string // in /bin of the guest, by their names and where they are here
+	// Image is of the disk of a whole Debian, of package guest, that is booted. Its files are
+	// in /lab then. Empty: a guest with nothing but a busybox.
+	Image string
+}
+
+// Boot switches a guest on, and waits until it runs commands.
+func Boot(ctx context.Context, c Config) (*VM, error) {
+	v := &VM{dir: c.Dir, Disk: filepath.Join(c.Dir, "disk"), ended: make(chan struct{})}
+	if err := v.initrd(c); err != nil {
+		return nil, err
+	}
+	if err := v.disk(ctx, c); err != nil {
 		return nil, err
 	}
 	var err error
 	if v.calls, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return nil, err
 	}
-	if err := v.start(d); err != nil {
+	if err := v.start(c); err != nil {
 		return nil, errors.Join(err, v.calls.Close())
 	}
 	if err := v.answer(ctx); err != nil {
@@ -99,65 +93,15 @@ func Boot(ctx context.Context, d *Debian, dir string, programs map[string]string
 	return v, nil
 }
 
-// files makes what the guest boots from, and its disk.
-func (v *VM) files(ctx context.Context, d *Debian, programs map[string]string) error {
-	modules, err := d.modules(drivers...)
-	if err != nil {
-		return err
-	}
-	busybox, err := os.ReadFile(d.path("busybox"))
-	if err != nil {
-		return err
-	}
-	var a archive
-	for _, name := range []string{"bin", "modules"} {
-		a.dir(name)
-	}
-	a.program("bin/busybox", busybox)
-	a.program("init", initScript)
-	for i, m := range modules {
-		a.program(fmt.Sprintf("modules/%03d-%s.ko", i, m.name), m.data)
-	}
-	for name, file := range programs {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		a.program("bin/"+name, data)
-	}
-	if err := os.WriteFile(v.path("initrd"), a.bytes(), 0o600); err != nil {
-		return err
-	}
-	const size = 64 << 20
-	if err := os.WriteFile(v.Disk, nil, 0o600); err != nil {
-		return err
-	}
-	if err := os.Truncate(v.Disk, size); err != nil {
-		return err
-	}
-	return run(ctx, "mke2fs", "-q", "-t", "ext4", v.Disk)
-}
-
 func (v *VM) path(name string) string { return filepath.Join(v.dir, name) }
 
-// run runs a program that may be where PATH does not look.
-func run(ctx context.Context, program string, args ...string) error {
-	if _, err := exec.LookPath(program); err != nil {
-		program = filepath.Join("/usr/sbin", program)
-	}
-	if out, err := exec.CommandContext(ctx, program, args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w: %s", program, err, tail(out))
-	}
-	return nil
-}
-
-func (v *VM) start(d *Debian) error {
-	q := qemu[d.Arch]
+func (v *VM) start(c Config) error {
+	q := qemu[c.Arch]
 	port := v.calls.Addr().(*net.TCPAddr).Port
 	args := append(q.machine, "-accel", "tcg,thread=multi", "-smp", "2", "-m", "512",
 		"-nodefaults", "-display", "none", "-no-reboot", "-serial", "file:"+v.path("console"),
-		"-kernel", d.path("kernel"), "-initrd", v.path("initrd"),
-		"-append", "console="+q.console+" quiet panic=-1 mitigations=off lab.port="+strconv.Itoa(port),
+		"-kernel", c.path("kernel"), "-initrd", v.path("initrd"),
+		"-append", "console="+q.console+" panic=-1 mitigations=off lab.port="+strconv.Itoa(port)+c.words(),
 		"-drive", "file="+v.Disk+",if=none,id=disk,format=raw", "-device", "virtio-blk-pci,drive=disk",
 		// The guest reaches this machine as 10.0.2.2.
 		"-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile=")
