@@ -111,20 +111,29 @@ func checkout() (string, error) {
 // the script that makes it has changed. It takes root. modules is a folder of those of the
 // kernel that will boot it; empty: that brings its own.
 func Image(ctx context.Context, suite, modules string, packages ...string) (string, error) {
+	return image(ctx, suite, modules, "", packages...)
+}
+
+// image is Image; with an architecture it comes with Debian's own kernel.
+func image(ctx context.Context, suite, modules, arch string, packages ...string) (string, error) {
 	cache, err := CacheDir()
 	if err != nil {
 		return "", err
 	}
 	more := strings.Join(packages, ",")
 	sum := sha256.Sum256(slices.Concat(imageScript, []byte(more)))
-	file := filepath.Join(cache, suite+"-"+hex.EncodeToString(sum[:6])+".ext4")
+	name := suite
+	if arch != "" {
+		name += "-" + arch
+	}
+	file := filepath.Join(cache, name+"-"+hex.EncodeToString(sum[:6])+".ext4")
 	if _, err := os.Stat(file); err == nil {
 		return file, nil
 	}
-	cmd := exec.CommandContext(ctx, "bash", "-s", "--", suite, file, modules, more)
+	cmd := exec.CommandContext(ctx, "bash", "-s", "--", suite, file, modules, more, arch)
 	cmd.Stdin = bytes.NewReader(imageScript)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("make the disk image of %s: %w: %s", suite, err, tail(out))
+		return "", fmt.Errorf("make the disk image of %s: %w: %s", name, err, tail(out))
 	}
 	return file, nil
 }

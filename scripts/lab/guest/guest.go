@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -25,7 +24,7 @@ type LAN struct {
 	dir           string
 	image, kernel string
 	mu            sync.Mutex
-	machines      []*Machine
+	closers       []func() // of its machines
 }
 
 // Memory of a machine, in MiB.
@@ -54,13 +53,14 @@ type Machine struct {
 	Name    string
 	Address string // its IP address
 
+	power
 	lan   *LAN
 	host  *machine.Host
 	dir   string // shared with it, as /lab
-	cmd   *exec.Cmd
-	ended chan struct{}
 	calls atomic.Int64
 }
+
+func (m *Machine) String() string { return m.Name }
 
 // Machine adds one that is off.
 func (l *LAN) Machine(name string) (*Machine, error) {
@@ -77,7 +77,7 @@ func (l *LAN) Machine(name string) (*Machine, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.machines = append(l.machines, m)
+	l.closers = append(l.closers, m.cut)
 	return m, nil
 }
 
@@ -96,28 +96,14 @@ func (m *Machine) Boot(ctx context.Context) error {
 			return err
 		}
 	}
-	console, err := os.Create(filepath.Join(m.lan.dir, m.Name+".console"))
-	if err != nil {
-		return err
-	}
-	defer console.Close()
 	args := m.host.Under(m.lan.kernel, "mem="+strconv.Itoa(Memory)+"M", "ncpus=1", "seccomp=on",
 		"ubd0="+m.dir+".cow,"+m.lan.image, "root=/dev/ubda", "rw", "con=null", "con0=null,fd:2", "quiet",
 		"umid="+filepath.Base(m.dir)+strconv.Itoa(os.Getpid()), "vec0:transport=raw,ifname=eth0,depth=64",
-		"lab.dir="+m.dir, "lab.name="+m.Name, "lab.address="+m.Address)
-	m.cmd = exec.Command(args[0], args[1:]...)
-	m.cmd.Stdout, m.cmd.Stderr = console, console
-	m.cmd.Env = append(os.Environ(), "TMPDIR=/dev/shm") // the machine's memory: a tmpfs that may execute
-	// Its processes share one group, which the power switch acts on. It dies with us.
-	m.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if err := m.cmd.Start(); err != nil {
-		return fmt.Errorf("switch %s on: %w", m.Name, err)
+		"lab.dir="+m.dir, "lab.name="+m.Name, "lab.address="+m.Address, "lab.link=vec0")
+	// The machine's memory is in a tmpfs that may execute.
+	if err := m.start(m.Name, args, filepath.Join(m.lan.dir, m.Name+".console"), "TMPDIR=/dev/shm"); err != nil {
+		return err
 	}
-	m.ended = make(chan struct{})
-	go func() { // ends with the machine
-		defer close(m.ended)
-		_ = m.cmd.Wait() // how it ended is of no use: it is killed, or powers itself off
-	}()
 	return m.wait(ctx, "come up", func() bool { _, err := os.Stat(filepath.Join(m.dir, "up")); return err == nil })
 }
 
@@ -204,28 +190,20 @@ func (m *Machine) CutPower() error {
 	if err := m.host.Unplug(); err != nil {
 		return err
 	}
-	if err := syscall.Kill(-m.cmd.Process.Pid, syscall.SIGKILL); err != nil {
-		return fmt.Errorf("cut the power of %s: %w", m.Name, err)
+	if err := m.kill(m.Name); err != nil {
+		return err
 	}
-	<-m.ended
 	return m.host.Plug()
 }
 
 // Off waits until the machine has powered itself off.
-func (m *Machine) Off(ctx context.Context) error {
-	select {
-	case <-m.ended:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("%s is still on: %w", m.Name, context.Cause(ctx))
-	}
-}
+func (m *Machine) Off(ctx context.Context) error { return m.off(ctx, m.Name) }
 
 // Freeze stops the machine; its clocks go on. Thaw lets it go on.
-func (m *Machine) Freeze() error { return syscall.Kill(-m.cmd.Process.Pid, syscall.SIGSTOP) }
+func (m *Machine) Freeze() error { return m.signal(syscall.SIGSTOP) }
 
 // Thaw lets a frozen machine go on.
-func (m *Machine) Thaw() error { return syscall.Kill(-m.cmd.Process.Pid, syscall.SIGCONT) }
+func (m *Machine) Thaw() error { return m.signal(syscall.SIGCONT) }
 
 // Unplug takes its cable out; Plug puts it back.
 func (m *Machine) Unplug() error { return m.host.Unplug() }
@@ -237,10 +215,7 @@ func (m *Machine) Plug() error { return m.host.Plug() }
 func (l *LAN) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, m := range l.machines {
-		if m.cmd != nil && m.cmd.Process != nil {
-			_ = syscall.Kill(-m.cmd.Process.Pid, syscall.SIGKILL) // it may be off already
-			<-m.ended
-		}
+	for _, end := range l.closers {
+		end()
 	}
 }

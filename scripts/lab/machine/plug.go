@@ -23,3 +23,14 @@ func (h *Host) MTU(bytes int) error {
 	_, err = tool(fmt.Sprintf("link set dev %s mtu %d\n", h.space, bytes), "ip", "-batch", "-")
 	return err
 }
+
+// Tap gives the host's cable to a guest by a tap device, whose name it returns: one
+// that does not take raw packets from an interface.
+func (h *Host) Tap() (string, error) {
+	const name = "tap0"
+	_, err := tool("", "ip", "-netns", h.space, "tuntap", "add", name, "mode", "tap")
+	if err == nil {
+		_, err = tool("link add br0 type bridge\nlink set eth0 master br0\nlink set "+name+" master br0 up\nlink set br0 up\n", "ip", "-netns", h.space, "-batch", "-")
+	}
+	return name, err
+}
