@@ -38,6 +38,7 @@ type Direct struct {
 	candidates []netip.AddrPort
 	next       int // of the candidates, the one being tried
 	rest       time.Duration
+	moved      time.Time // when the member was said to be elsewhere; a handshake before that tells nothing of there
 	path       Path
 	proven     int
 }
@@ -46,6 +47,9 @@ type Direct struct {
 func (d *Direct) Candidates(all []netip.AddrPort, now time.Time) {
 	if slices.Equal(all, d.candidates) {
 		return
+	}
+	if len(d.candidates) > 0 && d.stage != Used {
+		d.moved = now
 	}
 	d.candidates = slices.Clone(all)
 	if d.stage == Resting || d.stage == Trying {
@@ -63,7 +67,7 @@ func (d *Direct) enter(s Stage, now time.Time) {
 // Step goes on to the next stage if it is time to. handshake is the last one with
 // the member on this path; zero if there was none.
 func (d *Direct) Step(handshake, now time.Time) Stage {
-	fresh := !handshake.IsZero() && now.Sub(handshake) < freshness
+	fresh := handshake.After(d.moved) && now.Sub(handshake) < freshness
 	switch d.stage {
 	case Resting:
 		switch {
