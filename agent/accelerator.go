@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"time"
@@ -174,6 +175,12 @@ func (a *accelerator) vital() *fleet.Accelerator {
 	}
 	if st.Cause != nil {
 		v.Detail = clipped(st.Cause.Detail)
+	}
+	for _, m := range st.Models {
+		v.FPS += m.FPS
+	}
+	if v.FPS = math.Round(v.FPS*10) / 10; v.FPS > 10 {
+		v.FPS = math.Round(v.FPS) // gossip tells what changes
 	}
 	return v
 }

@@ -184,6 +184,9 @@ func (a *API) sheet(now time.Time) *status.Sheet {
 	v.Queue.Dead = s.Tasks.After("", task.Dead, status.ShownDead)
 	v.Events, _ = a.cfg.Events.Load()
 	v.Alerts = openAlerts(s)
+	if m := a.cfg.Atlas.View(s, a.cfg.Views.Get(), now); len(m.Nodes) > 0 {
+		v.Mesh = &status.MeshView{Self: v.Self, At: v.At, Cluster: s.Cluster.Name, Mesh: m, Brief: true}
+	}
 	a.pulse.Note(&v)
 	return status.NewSheet(v)
 }

@@ -17,6 +17,47 @@ type MeshView struct {
 	Version string    // of this coordinator
 	Cluster string
 	Mesh    wire.MeshViewBody
+	// Brief leaves out of the drawing what changes all the time, for the page of the
+	// fleet, which is streamed.
+	Brief bool
+}
+
+// Sentence says how the mesh is.
+func (v MeshView) Sentence() string {
+	hubs, direct, relayed, down := 0, 0, 0, 0
+	for _, n := range v.Mesh.Nodes {
+		if n.Hub != nil {
+			hubs++
+		}
+		if n.Report == nil {
+			continue
+		}
+		for _, l := range n.Report.Links {
+			switch {
+			case !l.Up:
+				down++
+			case l.Via != "":
+				relayed++
+			default:
+				direct++
+			}
+		}
+	}
+	text := fmt.Sprintf("Hubs: %d of %d nodes. Links: %d direct, %d through a hub", hubs, len(v.Mesh.Nodes), direct, relayed)
+	if down > 0 {
+		text += fmt.Sprintf(", %d without an answer", down)
+	}
+	return text + "."
+}
+
+// Tone is warn where a node sees something in the way of the mesh.
+func (v MeshView) Tone() string {
+	for _, n := range v.Mesh.Nodes {
+		if t := toneOf(n, v.Mesh.Version); t == "bad" {
+			return "warn"
+		}
+	}
+	return "quiet"
 }
 
 // RenderMesh writes the page of the mesh for one reader.
@@ -123,7 +164,11 @@ func (v MeshView) Threads() (all []Thread) {
 			case l.Peer == n.Report.Hub || !to.Hub:
 				tone = "ok"
 			}
-			all = append(all, Thread{from.X, from.Y, to.X, to.Y, tone, describe(n.Name, l)})
+			title := ""
+			if !v.Brief {
+				title = describe(n.Name, l)
+			}
+			all = append(all, Thread{from.X, from.Y, to.X, to.Y, tone, title})
 		}
 	}
 	return all

@@ -169,6 +169,9 @@ func (r Row) Chip() string {
 	if a.Temperature != nil && finite(*a.Temperature) {
 		text += fmt.Sprintf(", %.0f °C", *a.Temperature)
 	}
+	if a.FPS > 0 && finite(a.FPS) {
+		text += fmt.Sprintf(", %.4g frames/s", a.FPS)
+	}
 	if a.Detail != "" {
 		text = a.Detail
 	}

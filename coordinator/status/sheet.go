@@ -33,7 +33,7 @@ func (s *Sheet) pieces(operate bool) (*pieces, error) {
 
 // sections are the parts of the page that change, in their order. Each is an element
 // with its name as id.
-var sections = []string{"lead", "alerts", "agents", "coordinators", "tasks", "models", "events"}
+var sections = []string{"lead", "alerts", "agents", "coordinators", "tasks", "models", "mesh", "events"}
 
 // pieces are the changing part of the page, cut into what can be sent by itself: the
 // sections, and the rows of the agents.

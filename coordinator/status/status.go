@@ -41,6 +41,7 @@ type View struct {
 	Nodes   []wire.NodeBody
 	Alerts  []wire.Alert // those that hold, the worst first
 	Queue   Queue
+	Mesh    *MeshView        // nil where there is none
 	Events  []wire.Event     // newest last
 	Beats   map[string]Beats // how the agents were, by name; see Pulse
 	Kept    *Rows            // what the agents' rows are kept in; nil: they are made each time

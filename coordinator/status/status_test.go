@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"primespark/shared/fleet"
+	"primespark/shared/mesh"
 	"primespark/shared/task"
 	"primespark/shared/wire"
 )
@@ -62,10 +63,15 @@ func healthy() View {
 	v.Status.Coordinators[1].LastContactMS = new(int64(41))
 	v.Status.Backup = &wire.BackupStatus{At: noon.Add(-301 * time.Second), VerifiedAt: noon.Add(-5 * time.Minute), Node: "c1", Path: "/mnt/nas/prime-spark-home-20260301T115459Z.psb"}
 	v.Queue.Counts = [7]int{4: 12}
-	v.Nodes[1].Accelerator = &fleet.Accelerator{Kind: "hailo8l", State: "ready", Temperature: new(47.2)}
+	v.Nodes[1].Accelerator = &fleet.Accelerator{Kind: "hailo8l", State: "ready", Temperature: new(47.2), FPS: 29.7}
 	v.Nodes[3].Accelerator = &fleet.Accelerator{Kind: "hailo8", State: "ready", Temperature: new(46.5), Simulated: true}
 	v.Nodes[2].InFlight, v.Nodes[2].Queue, v.Nodes[2].CPU = 2, 1, 0.84
 	v.Nodes[3].Models = append(v.Nodes[3].Models, fleet.Serving{Name: "yolov8n", Version: "2", Backend: "hailo", Millis: 11.2})
+	v.Mesh = &MeshView{Brief: true, Mesh: wire.MeshViewBody{Version: 17, Nodes: []wire.MeshNodeBody{
+		{Name: "c1", Role: fleet.Coordinator, Hub: &mesh.Hub{}, Report: &mesh.Report{Version: 17}},
+		{Name: "pi-1", Role: fleet.Agent, Report: &mesh.Report{Version: 17, Hub: "c1", Links: []mesh.Link{{Peer: "c1", Up: true, RTT: 3}, {Peer: "pi-2", Up: true, Via: "c1"}, {Peer: "pi-3"}}}},
+		{Name: "pi-2", Role: fleet.Agent, Report: &mesh.Report{Version: 17, Facts: mesh.Facts{Blocked: []string{"c2"}}}},
+	}}}
 	v.Beats = map[string]Beats{"pi-1": Beats(strings.Repeat("o", 30)), "pi-2": Beats(strings.Repeat(".", 20) + "oooxxwoooo"), "pi-3": Beats(strings.Repeat(".", 30))}
 	v.Status.Coordinators[0].Behind, v.Status.Coordinators[0].DiskFree, v.Status.Coordinators[0].DiskWrite = new(uint64(0)), new(uint64(412<<30)), new(4.0)
 	v.Status.Coordinators[1].Behind, v.Status.Coordinators[1].DiskFree, v.Status.Coordinators[1].DiskWrite = new(uint64(120)), new(uint64(3<<29)), new(63.0)
@@ -137,6 +143,7 @@ func hostile() View {
 	for range shownAlerts + 1 {
 		v.Alerts = append(v.Alerts, wire.Alert{Key: evil, Rule: evil, Subject: evil, Severity: evil, Detail: evil, Remedy: evil, Since: noon.Add(time.Hour), Told: []wire.AlertTold{{Channel: evil, By: evil}}})
 	}
+	v.Mesh = &MeshView{Mesh: wire.MeshViewBody{Nodes: []wire.MeshNodeBody{{Name: evil, Role: evil, Report: &mesh.Report{Links: []mesh.Link{{Peer: evil, Via: evil}}}}}}}
 	v.Queue = Queue{Counts: [7]int{5: 1}, Dead: []task.Task{{ID: evil, Kind: evil, Model: evil, Node: evil, Error: evil}}}
 	v.Events = []wire.Event{{ID: evil, At: noon.Add(time.Hour), Code: evil, Severity: evil, Node: evil, Actor: evil, Detail: evil, Remedy: evil}}
 	return v

@@ -136,6 +136,7 @@ type Accelerator struct {
 	State       string   `json:"state"`                 // "ready", or what keeps it from that
 	Detail      string   `json:"detail,omitempty"`      // one short sentence, if it is not ready
 	Temperature *float64 `json:"temperature,omitempty"` // °C of the hottest sensor
+	FPS         float64  `json:"fps,omitempty"`         // inferences a second of all its models, as of late; whole above ten
 	Simulated   bool     `json:"simulated,omitempty"`   // a double answers, and no chip
 }
 

@@ -119,7 +119,11 @@ func showNode(out *cli.Out, n wire.NodeBody) {
 		rows = append(rows, []any{"model", fmt.Sprintf("%s %s on %s, %s", m.Name, m.Version, m.Backend, latency)})
 	}
 	if a := n.Accelerator; a != nil {
-		rows = append(rows, []any{"accelerator", strings.TrimSpace(a.Kind + " " + a.State + " " + a.Detail)})
+		text := a.Kind + " " + a.State
+		if a.FPS > 0 {
+			text += fmt.Sprintf(", %.4g frames/s", a.FPS)
+		}
+		rows = append(rows, []any{"accelerator", strings.TrimSpace(text + " " + a.Detail)})
 	}
 	out.Table([]string{"", ""}, rows)
 	for i, f := range faultsOf(n) {
