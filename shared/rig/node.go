@@ -18,10 +18,11 @@ import (
 	"primespark/shared/problem"
 )
 
-// The daemons' programs.
+// The programs of a fleet.
 const (
 	coordinatorProgram = "prime-spark-coordinator"
 	agentProgram       = "prime-spark-agent"
+	commandProgram     = "prime-spark"
 )
 
 // A Node is one daemon of the fleet.

@@ -79,7 +79,11 @@ type Rig struct {
 // New makes the directory, finds ports and writes the configurations. Close
 // removes all of it.
 func New(o Options) (*Rig, error) {
-	for _, program := range []string{coordinatorProgram, agentProgram} {
+	programs := []string{coordinatorProgram, agentProgram}
+	if o.Dir == "" && !o.Keep {
+		programs = append(programs, commandProgram) // which sweeps up
+	}
+	for _, program := range programs {
 		if err := present(o.Bin, program); err != nil {
 			return nil, err
 		}
@@ -100,7 +104,7 @@ func New(o Options) (*Rig, error) {
 	}
 	if !r.keep {
 		var err error
-		if r.sweeper, err = startSweeper(r.Dir); err != nil {
+		if r.sweeper, err = startSweeper(r.bin, r.Dir); err != nil {
 			return nil, errors.Join(err, r.Close())
 		}
 	}

@@ -14,8 +14,8 @@ import (
 // dirPrefix begins the name of every rig's directory.
 const dirPrefix = "prime-spark-demo-"
 
-// SweepCommand is the hidden command by which the program runs itself as a
-// sweeper; its argument is the directory.
+// SweepCommand is the hidden command of prime-spark that makes it a sweeper; its
+// argument is the directory.
 const SweepCommand = "sweep-demo"
 
 // Sweep waits until alive ends, which it does with the process that holds the
@@ -57,17 +57,15 @@ type sweeper struct {
 	alive *os.File // our end of the pipe; the kernel closes it if nobody else does
 }
 
-func startSweeper(dir string) (*sweeper, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("find this program: %w", err)
-	}
+// startSweeper runs the command line of bin, and not whoever makes the rig: a test
+// that started itself would make another rig, and so on.
+func startSweeper(bin, dir string) (*sweeper, error) {
 	read, write, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("start the sweeper: %w", err)
 	}
 	defer read.Close()
-	cmd := exec.Command(self, SweepCommand, dir)
+	cmd := exec.Command(filepath.Join(bin, commandProgram), SweepCommand, dir)
 	cmd.Stdin = read
 	// Of its own session, so that what kills this process's group leaves it be.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
