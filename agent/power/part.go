@@ -34,6 +34,8 @@ type Config struct {
 	Dir    string
 	Book   *Book
 	Sense  func() Sample // the newest; what was given once is not tried again
+	// News closes when there is another than the newest; may be nil.
+	News func() <-chan struct{}
 	// Order is what somebody wishes, and who of the site comes back before this node
 	// when that has gone down by it; nil: nobody does.
 	Order   func() (Order, []string)
@@ -84,7 +86,7 @@ func (p *Part) Status() *watch.Value[Status] { return p.status }
 // Before are those of its site who come back before this node.
 func (p *Part) Before() []string { return p.cfg.Book.Before() }
 
-// Run decides once a second until ctx ends.
+// Run decides at each sample, and once a second without any, until ctx ends.
 func (p *Part) Run(ctx context.Context) error {
 	p.base = time.Now()
 	looping := p.cfg.Book.Looping(time.Now())
@@ -94,8 +96,13 @@ func (p *Part) Run(ctx context.Context) error {
 		p.cfg.Log.Info("power.dry_run is set: what the battery asks for is told, and not done")
 	}
 	for {
+		var news <-chan struct{} // none, ever
+		patience := run.Due(tick)
+		if p.cfg.News != nil {
+			news, patience = p.cfg.News(), tick+tick/4
+		}
 		p.step(ctx)
-		if !run.Sleep(ctx, tick) {
+		if !until(ctx, news, patience) {
 			break
 		}
 	}
@@ -106,6 +113,19 @@ func (p *Part) Run(ctx context.Context) error {
 		p.cfg.Log.Warn("power book not written", "err", err)
 	}
 	return nil
+}
+
+// until waits for news, and for so long at most; false when ctx has ended.
+func until(ctx context.Context, news <-chan struct{}, patience time.Duration) bool {
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case <-news:
+	case <-t.C:
+	case <-ctx.Done():
+		return false
+	}
+	return true
 }
 
 // step takes one sample and does what follows.
