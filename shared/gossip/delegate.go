@@ -42,7 +42,9 @@ func (d *delegate) NotifyMsg(b []byte) {
 // take decodes one message and hears it. It wants mu held.
 func (g *Gossip) take(b []byte) verdict {
 	v := broken
-	if r, err := decode(b); err == nil {
+	if g.roster.repeats(b) {
+		v = stale
+	} else if r, err := decode(b); err == nil {
 		switch v = g.roster.hear(r, b, time.Now()); v {
 		case fresh:
 			g.send(r.Node) // passed on

@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"bytes"
 	"reflect"
 	"slices"
 	"strings"
@@ -128,6 +129,17 @@ func (r *roster) hear(rec record, body []byte, now time.Time) verdict {
 		n.Liveness = fleet.Left
 	}
 	return fresh
+}
+
+// repeats reports whether body is a node's newest record, byte for byte: gossip says
+// everything several times, and to read it costs more than to compare.
+func (r *roster) repeats(body []byte) bool {
+	for _, n := range r.nodes {
+		if bytes.Equal(body, n.body) && len(body) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // news reports whether v is worth to be announced: it says something new, or
