@@ -121,7 +121,7 @@ func (a *accelerator) trouble(st chip.Status) *chip.Finding {
 
 // sample records what the chip measures, while it answers.
 func (a *accelerator) sample(ctx context.Context, every time.Duration, recorder *record.Recorder, log *slog.Logger) error {
-	for run.Sleep(ctx, every) {
+	for run.Sleep(ctx, run.Due(every)) {
 		fields := samples(a.Status().Get())
 		if len(fields) == 0 {
 			continue

@@ -74,7 +74,7 @@ func readiness(registry *models.Registry, conditions *health.Registry) run.Part 
 	conditions.Set(health.Starting, health.Unready, "The models are being loaded.", "Wait a few seconds.")
 	return run.Func("readiness", func(ctx context.Context) error {
 		settled := registry.Settled()
-		tick := time.NewTicker(pulse)
+		tick := time.NewTimer(run.Due(pulse))
 		defer tick.Stop()
 		for {
 			able := len(registry.Serving()) > 0
@@ -87,6 +87,7 @@ func readiness(registry *models.Registry, conditions *health.Registry) run.Part 
 				settled = nil
 				conditions.Clear(health.Starting)
 			case <-tick.C:
+				tick.Reset(run.Due(pulse))
 			case <-ctx.Done():
 				return nil
 			}
@@ -101,7 +102,7 @@ func readiness(registry *models.Registry, conditions *health.Registry) run.Part 
 // workload records how busy the node is with inference.
 func workload(registry *models.Registry, recorder *record.Recorder, every time.Duration, log *slog.Logger) run.Part {
 	return run.Func("workload", func(ctx context.Context) error {
-		for run.Sleep(ctx, every) {
+		for run.Sleep(ctx, run.Due(every)) {
 			fields := map[string]float64{"in_flight": float64(registry.InFlight()), "queue": float64(registry.Queue())}
 			for _, m := range registry.Serving() {
 				if m.Millis > 0 {

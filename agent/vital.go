@@ -9,12 +9,13 @@ import (
 
 	"primespark/shared/fleet"
 	"primespark/shared/notify"
+	"primespark/shared/run"
 	"primespark/shared/watch"
 )
 
 // pulse is how often the newest values are put together. Gossip sends on only
 // what is news, so this bounds how old a change can be when it leaves the node.
-const pulse = 250 * time.Millisecond
+const pulse = 200 * time.Millisecond
 
 // vitals puts the newest values of this node together and tells the fleet.
 type vitals struct {
@@ -29,7 +30,7 @@ func (vitals) String() string { return "vital signs" }
 
 // Run collects until ctx ends.
 func (v vitals) Run(ctx context.Context) error {
-	tick := time.NewTicker(pulse)
+	tick := time.NewTimer(run.Due(pulse))
 	defer tick.Stop()
 	refused, deaf := false, false
 	for {
@@ -48,6 +49,7 @@ func (v vitals) Run(ctx context.Context) error {
 		}
 		select {
 		case <-tick.C:
+			tick.Reset(run.Due(pulse))
 		case <-ctx.Done():
 			if err := v.service.Stopping(); err != nil {
 				v.log.Debug("the service manager was not told that this node stops", "err", err)

@@ -72,7 +72,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 	if m.Line != nil {
 		pace = lineEvery
 	}
-	tick := time.NewTicker(pace)
+	tick := time.NewTimer(run.Due(pace))
 	defer tick.Stop()
 	now := view{left: estimate{capacity: m.Capacity}}
 	for {
@@ -92,6 +92,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 		}
 		select {
 		case <-tick.C:
+			tick.Reset(run.Due(pace))
 		case <-ctx.Done():
 			return nil
 		}

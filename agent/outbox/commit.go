@@ -36,7 +36,7 @@ var plausible = time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
 func (b *Box) Run(ctx context.Context) error {
 	wait := time.Duration(0)
 	for {
-		due := time.NewTimer(b.cfg.Every())
+		due := time.NewTimer(run.Due(b.cfg.Every()))
 		select {
 		case <-due.C:
 		case <-b.wake:

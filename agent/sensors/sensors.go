@@ -113,12 +113,13 @@ func (m *Monitor) Host() Figures {
 
 // Run measures at once and then at every interval, until ctx ends.
 func (m *Monitor) Run(ctx context.Context) error {
-	tick := time.NewTicker(m.every)
+	tick := time.NewTimer(run.Due(m.every))
 	defer tick.Stop()
 	for {
 		m.measure(ctx)
 		select {
 		case <-tick.C:
+			tick.Reset(run.Due(m.every))
 		case <-ctx.Done():
 			return nil
 		}

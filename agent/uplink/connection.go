@@ -11,6 +11,7 @@ import (
 
 	"primespark/agent/outbox"
 	"primespark/shared/mqttpipe"
+	"primespark/shared/run"
 	"primespark/shared/telemetry"
 )
 
@@ -60,7 +61,7 @@ func (u *Uplink) connection(ctx context.Context, up func()) error {
 // run sends what there is and waits for more. It returns nil when ctx ends.
 func (c *connection) run(ctx context.Context) error {
 	began := time.Now()
-	state := time.NewTicker(stateEvery)
+	state := time.NewTimer(run.Due(stateEvery))
 	defer state.Stop()
 	if err := c.state(); err != nil {
 		return err
@@ -85,6 +86,7 @@ func (c *connection) run(ctx context.Context) error {
 		case <-overdue:
 			return errSilent
 		case <-state.C:
+			state.Reset(run.Due(stateEvery))
 			if time.Since(began) >= shortLife {
 				c.up.cfg.Conditions.Clear(TakenOver)
 			}

@@ -442,20 +442,22 @@ func (g *Gossip) Close() error {
 // loop does what comes with time: to join again, to notice links that went
 // quiet, and to send what fits no packet.
 func (g *Gossip) loop(ctx context.Context, m *memberlist.Memberlist) {
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTimer(run.Due(time.Second))
 	defer tick.Stop()
 	j := joiner{gossip: g, list: m}
 	again := time.NewTimer(0)
 	defer again.Stop()
-	news := time.NewTicker(viewPause)
+	news := time.NewTimer(run.Due(viewPause))
 	defer news.Stop()
 	for {
 		select {
 		case <-news.C:
+			news.Reset(run.Due(viewPause))
 			g.refresh()
 		case <-again.C:
 			again.Reset(j.round())
 		case now := <-tick.C:
+			tick.Reset(run.Due(time.Second))
 			g.review(now, m.GetHealthScore())
 		case body := <-g.large:
 			// Ends by memberlist's TCP timeout for each member. Nobody waits for

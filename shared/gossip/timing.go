@@ -35,7 +35,7 @@ func configure(cfg Config, addr netip.AddrPort, t memberlist.Transport, bridge *
 	case cfg.Size <= smallFleet:
 		c.ProbeInterval, c.ProbeTimeout = 500*time.Millisecond, 250*time.Millisecond
 		c.SuspicionMult, c.SuspicionMaxTimeoutMult = 3, 3
-		c.GossipInterval = 100 * time.Millisecond
+		c.GossipInterval = 200 * time.Millisecond
 	case cfg.Size > largeFleet:
 		c.ProbeInterval, c.ProbeTimeout = 2*time.Second, time.Second
 		c.GossipInterval = 500 * time.Millisecond

@@ -127,6 +127,9 @@ func (r *Registry) Set(code Code, severity Severity, detail, remedy string) {
 func (r *Registry) Clear(code Code) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if _, held := r.held[code]; !held {
+		return
+	}
 	delete(r.held, code)
 	r.show()
 	r.wake()

@@ -24,7 +24,7 @@ const (
 	pingAfter   = 2 * time.Second // HTTP/2: of silence of the coordinator, until a sign of life is asked for
 	pingTime    = 2 * time.Second // and waited for: one that died tells nobody
 	goodbye     = 500 * time.Millisecond
-	lookEvery   = 250 * time.Millisecond // for coordinators that came or went
+	lookEvery   = 200 * time.Millisecond // for coordinators that came or went
 	noteEvery   = 400 * time.Millisecond // for what has changed, if the pace is slower
 )
 
@@ -92,7 +92,7 @@ func (b *Beater) Run(ctx context.Context) error {
 				delete(links, t)
 			}
 		}
-		if !run.Sleep(ctx, lookEvery) {
+		if !run.Sleep(ctx, run.Due(lookEvery)) {
 			for _, end := range links {
 				end()
 			}

@@ -7,6 +7,8 @@ import (
 	"io"
 	"reflect"
 	"time"
+
+	"primespark/shared/run"
 )
 
 // A voice says on one connection what is new.
@@ -26,21 +28,27 @@ const meshEvery = 5 * time.Second
 // speak beats until the connection ends or ctx does.
 func (v *voice) speak(ctx context.Context, paces <-chan time.Duration, gone <-chan error) error {
 	pace := PaceFor(0)
-	last, looked := time.Now(), time.Now()
-	tick := time.NewTicker(pace)
+	var expected time.Time
+	tick := time.NewTimer(0)
 	defer tick.Stop()
+	plan := func() {
+		wait := run.Due(min(pace, noteEvery))
+		expected = time.Now().Add(wait)
+		tick.Reset(wait)
+	}
+	plan()
+	last := time.Now()
 	for {
 		select {
 		case pace = <-paces:
-			tick.Reset(min(pace, noteEvery))
-			looked = time.Now()
+			plan()
 		case err := <-gone:
 			return err
 		case <-ctx.Done():
 			return v.bye(gone)
 		case now := <-tick.C:
-			v.late = lateness(v.late, now.Sub(looked)-min(pace, noteEvery))
-			looked = now
+			v.late = lateness(v.late, now.Sub(expected))
+			plan()
 			due := now.Sub(last) >= pace-noteEvery/4
 			if due {
 				last = now

@@ -13,6 +13,7 @@ import (
 	"primespark/shared/conf"
 	"primespark/shared/identity"
 	"primespark/shared/notify"
+	"primespark/shared/run"
 )
 
 // settings reads the configuration that cmd was told to use. A file that was
@@ -50,6 +51,7 @@ journalctl -u prime-spark-agent and runs systemctl start prime-spark-agent.`,
 			defer service.Close()
 			out := agent.Real(cfg, cmd.ErrOrStderr())
 			out.Service = service
+			run.Scatter()
 			return agent.Run(cmd.Context(), cfg, out)
 		},
 	}

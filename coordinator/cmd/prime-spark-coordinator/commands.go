@@ -13,6 +13,7 @@ import (
 	"primespark/shared/conf"
 	"primespark/shared/identity"
 	"primespark/shared/notify"
+	"primespark/shared/run"
 )
 
 // settings reads the configuration that cmd was told to use. A file that was
@@ -53,6 +54,7 @@ func runCommand() *cobra.Command {
 			if cfg.Role == config.Witness {
 				sparing()
 			}
+			run.Scatter()
 			return damaged(coordinator.Run(cmd.Context(), cfg, out))
 		},
 	}
