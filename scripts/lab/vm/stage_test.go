@@ -31,7 +31,7 @@ var suites = map[string]string{"amd64": "bookworm", "arm64": "trixie"}
 // take, since the machine may have other things to do.
 const (
 	limit = 15 * time.Minute
-	step  = 90 * time.Second
+	step  = 3 * time.Minute
 )
 
 // A stage is a guest with a board plugged in, and an agent on it.
