@@ -125,7 +125,7 @@ func serve(ctx context.Context, s settings, service *notify.Notifier, log *slog.
 		return err
 	}
 	defer func() { _ = probes.Close() }() // nothing was written to it
-	var near helper.Neighbours // none is as good as a network in which nobody is heard
+	var near helper.Neighbours            // none is as good as a network in which nobody is heard
 	if socket, err := beacon.Open(s.stem); err == nil {
 		near = socket
 		defer func() { _ = socket.Close() }() // nothing waits in it
