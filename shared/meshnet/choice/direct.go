@@ -71,7 +71,7 @@ func (d *Direct) Step(handshake, now time.Time) Stage {
 	switch d.stage {
 	case Resting:
 		switch {
-		case fresh && now.Sub(d.since) >= d.rest: // it came to us, or it was so before this program was replaced
+		case fresh && (handshake.After(d.since) || now.Sub(d.since) >= d.rest): // it came to us, or it was so before this program was replaced
 			d.enter(Proving, now)
 		case len(d.candidates) > 0 && (d.since.IsZero() || now.Sub(d.since) >= d.rest):
 			d.next = 0

@@ -35,3 +35,26 @@ func TestMoved(t *testing.T) {
 		t.Errorf("it answers there, and the stage is %v", got)
 	}
 }
+
+// TestCameBack: a member that was away for longer than its path was waited for, as one
+// that reboots, is proved as soon as it has shaken hands anew.
+func TestCameBack(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	d := &choice.Direct{}
+	d.Candidates([]netip.AddrPort{netip.MustParseAddrPort("192.168.1.5:51820")}, now)
+	d.Step(time.Time{}, now)
+	shaken := now
+	for range 200 { // the tunnel stands, and nothing is answered any more
+		now = now.Add(time.Second)
+		if d.Step(shaken, now) == choice.Resting && now.Sub(shaken) > 60*time.Second {
+			break
+		}
+	}
+	if d.Stage() != choice.Resting {
+		t.Fatalf("the stage is %v", d.Stage())
+	}
+	now = now.Add(2 * time.Second)
+	if got := d.Step(now, now); got != choice.Proving {
+		t.Errorf("it is back, and the stage is %v", got)
+	}
+}
