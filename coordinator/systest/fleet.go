@@ -223,7 +223,8 @@ func (p *process) coordinator() config.Config {
 
 func (p *process) agent() agentconfig.Config {
 	c := agentconfig.Default()
-	c.Hailo.Enabled = agentconfig.Off // a fleet of this host's has no business with its chip
+	// A fleet of this host's has no business with its chip, or its libraries.
+	c.Hailo.Enabled, c.ONNX.Enabled = agentconfig.Off, agentconfig.Off
 	a := p.addresses()
 	c.Name, c.StateDir, c.HTTP.Socket = p.name, p.dir, ""
 	c.HTTP.Advertise, c.Gossip.Advertise = a.API, a.Gossip
