@@ -118,8 +118,8 @@ mesh-lab: need-go ## the mesh in namespaces, as root: hubs that fail, partitions
 	@PRIME_SPARK_MESH_LAB=$${MESH:-full} go test -count=1 -v -parallel 6 -timeout 2h ./scripts/lab/mesh
 
 .PHONY: mesh-kernel
-mesh-kernel: need-go ## the short mesh lab on the kernel's WireGuard, in a Debian machine (user-mode Linux), as root
-	PRIME_SPARK_MACHINES=1 go test -count=1 -v -run 'TestKernel$$|TestUnit$$' -timeout 40m ./scripts/lab/mesh
+mesh-kernel: need-go ## the mesh on the kernel's WireGuard, in Debian machines (user-mode Linux), as root: one with namespaces, then four with slow cables
+	PRIME_SPARK_MACHINES=1 go test -count=1 -v -run 'TestKernel$$|TestUnit$$|TestMachines$$|TestIdle$$' -timeout 80m ./scripts/lab/mesh
 
 .PHONY: machines
 machines: need-go ## the packages on whole Debian machines (user-mode Linux), as root: install, join, cut, reboot, upgrade, purge

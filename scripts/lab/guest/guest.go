@@ -171,6 +171,9 @@ func (m *Machine) Put(file, name string) error {
 	return os.WriteFile(filepath.Join(m.dir, name), data, 0o755)
 }
 
+// Shared is the path here of what is /lab/NAME on the machine.
+func (m *Machine) Shared(name string) string { return filepath.Join(m.dir, name) }
+
 // Settled waits until systemd has started everything, and returns its word for
 // how the machine is: "running", or "degraded" if a unit failed.
 func (m *Machine) Settled(ctx context.Context) (string, error) {

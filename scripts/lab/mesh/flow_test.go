@@ -45,6 +45,8 @@ func flowMain() {
 		err = flowEcho()
 	case "sink":
 		err = bulkSink()
+	case "daemon":
+		err = daemonMain()
 	default:
 		if at, ok := strings.CutPrefix(to, "bulk "); ok {
 			err = bulkSend(at)

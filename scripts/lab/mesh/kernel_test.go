@@ -19,8 +19,8 @@ import (
 	"primespark/shared/meshnet"
 )
 
-// machineOf boots a machine whose kernel has WireGuard.
-func machineOf(t *testing.T, ctx context.Context) (*machine.Run, *guest.Machine) {
+// lanOf makes a network for machines whose kernels have WireGuard.
+func lanOf(t *testing.T, ctx context.Context) (*machine.Run, *guest.LAN) {
 	t.Helper()
 	if os.Getenv("PRIME_SPARK_MACHINES") == "" {
 		t.Skip("machines are booted by make mesh-kernel")
@@ -33,6 +33,13 @@ func machineOf(t *testing.T, ctx context.Context) (*machine.Run, *guest.Machine)
 	lan, err := guest.NewLAN(ctx, run, "bookworm")
 	must(t, err)
 	t.Cleanup(lan.Close)
+	return run, lan
+}
+
+// machineOf boots one of them.
+func machineOf(t *testing.T, ctx context.Context) (*machine.Run, *guest.Machine) {
+	t.Helper()
+	run, lan := lanOf(t, ctx)
 	m, err := lan.Machine("m1")
 	must(t, err)
 	must(t, m.Boot(ctx))
