@@ -123,15 +123,20 @@ mesh-kernel: need-go ## the mesh on the kernel's WireGuard, in Debian machines (
 
 .PHONY: machines
 machines: need-go ## the packages on whole Debian machines (user-mode Linux), as root: install, join, cut, reboot, upgrade, purge
-	PRIME_SPARK_MACHINES=1 go test -count=1 -v -timeout 15m ./scripts/lab/packages
+	PRIME_SPARK_MACHINES=1 go test -count=1 -v -run 'TestLifeOfThePackages$$' -timeout 40m ./scripts/lab/packages
 
 .PHONY: vm
 vm: need-go ## the agent on Debian's kernel in QEMU: a real I2C bus and GPIO chip fail, a battery runs out; about two minutes
 	PRIME_SPARK_VM=amd64 go test -count=1 -v -run 'TestReality$$' -timeout 20m ./scripts/lab/vm
 
 .PHONY: vm-arm64
-vm-arm64: need-go ## the same on arm64, with the processor of a Raspberry Pi 5
+vm-arm64: need-go ## the same on arm64, and the arm64 package on an emulated Raspberry Pi 5, Debian 12 and 13, as root
 	PRIME_SPARK_VM=arm64 go test -count=1 -v -run 'TestReality$$' -timeout 20m ./scripts/lab/vm
+	PRIME_SPARK_MACHINES=1 PRIME_SPARK_PI_SUITES="$${SUITES:-bookworm trixie}" go test -count=1 -v -run 'TestPi$$' -timeout 90m ./scripts/lab/packages
+
+.PHONY: vm-report
+vm-report: need-go ## figures of the packages: sizes, hardening, times and memory on an emulated Raspberry Pi 5; as root
+	@scripts/vm-report.sh
 
 .PHONY: vm-package
 vm-package: need-go ## the package on a whole Debian in QEMU, as root, with a UPS board that cuts the power at the very end; about four minutes

@@ -196,7 +196,7 @@ func (s *site) purge(ctx context.Context, m guest.Box) {
 }
 
 func purge(ctx context.Context, m guest.Box) error {
-	out, err := m.Sh(ctx, "rm -rf /root/.config; dpkg -P $(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\\n' 'prime-spark*' | awk '/^[ir]/ { print $2 }') >/dev/null && "+leftovers+"; systemctl --failed --no-legend")
+	out, err := m.Sh(ctx, "rm -rf /root/.config; dpkg -P $(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\\n' 'prime-spark*' | awk '/^[ir]/ { print $2 }') >/dev/null 2>&1 && "+leftovers+"; systemctl --failed --no-legend")
 	if err == nil && strings.TrimSpace(out) != "" {
 		err = fmt.Errorf("%v: after purge there is still:\n%s", m, out)
 	}

@@ -1,0 +1,168 @@
+package packages_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"primespark/scripts/lab/guest"
+)
+
+// suitesEnv names the releases of Debian that TestPi goes through.
+const suitesEnv = "PRIME_SPARK_PI_SUITES"
+
+// TestPi: the arm64 package on an emulated Raspberry Pi 5 (its processor core, with
+// Debian's own kernel), from fresh to purged. Figures are logged with the factor by
+// which the emulated processor is slower than this one; they are not judged.
+//
+//	make vm-arm64
+func TestPi(t *testing.T) {
+	suites := os.Getenv(suitesEnv)
+	if suites == "" {
+		t.Skip("emulated Pis are booted by make vm-arm64")
+	}
+	for _, suite := range strings.Fields(suites) {
+		t.Run(suite, func(t *testing.T) { lifeOfAPi(t, suite) })
+	}
+}
+
+// patience is how long anything may take: an emulated Pi on a busy host is slow, and
+// what it took is a figure, not a promise.
+const patience = 15 * time.Minute
+
+func lifeOfAPi(t *testing.T, suite string) {
+	r := begin(t, guest.MissingFor("arm64")...)
+	ctx, cancel := context.WithTimeout(t.Context(), 75*time.Minute)
+	defer cancel()
+	packages, native := build(t, "0.0.1", "arm64"), build(t, "0.0.1", "amd64")
+	lan, err := guest.NewLAN(ctx, r, "bookworm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lan.Close()
+	s := &site{t: t}
+	c1 := s.add(lan, "c1")
+	pi, err := lan.Emulated(ctx, "pi-1", suite, "arm64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.machines = append(s.machines, pi)
+	s.each(func(m guest.Box) error {
+		if err := m.Boot(ctx); err != nil {
+			return err
+		}
+		return settled(ctx, m)
+	})
+	figure := func(what, format string, args ...any) {
+		t.Helper()
+		t.Logf("figure: %s, %s: %s", suite, what, fmt.Sprintf(format, args...)) // for scripts/vm-report.sh
+	}
+	figure("machine", "%s, kernel %s", s.sh(pi, "sed -n 's/^PRETTY_NAME=\"\\(.*\\)\"/\\1/p' /etc/os-release"), s.sh(pi, "uname -r"))
+	figure("emulation", "%.0f times slower than this host at a shell loop", s.loop(pi)/s.loop(local{}))
+	if err := install(ctx, c1, native, "prime-spark-coordinator", "prime-spark-cli"); err != nil {
+		t.Fatal(err)
+	}
+	s.found(c1)
+
+	// Fresh: it serves its own host, and answers about a photo.
+	photo := filepath.Join("..", "..", "..", "shared", "testphoto", "astronaut.jpg")
+	for _, m := range s.machines {
+		if err := m.Put(photo, "photo.jpg"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file, err := only(packages, "prime-spark-agent")
+	if err == nil {
+		err = pi.Put(file, "agent.deb")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := s.uptime(pi)
+	s.sh(pi, "dpkg -i /lab/agent.deb")
+	s.within(pi, patience, infer)
+	figure("install to serving", "%.1f s", s.uptime(pi)-begun)
+	look := "prime-spark-agent infer /lab/photo.jpg | grep -q face"
+	s.within(pi, patience, look)
+
+	// Join, and be asked by the fleet.
+	code := s.code(c1, "agent")
+	joined := time.Now()
+	s.sh(pi, "echo '"+code+"' | prime-spark-agent join --code-file - && systemctl restart prime-spark-agent")
+	s.alive(c1, patience, "pi-1")
+	s.within(c1, patience, "prime-spark node pi-1 --json | grep -q '\"ready\": true'")
+	figure("join to healthy", "%.1f s", time.Since(joined).Seconds())
+	s.within(c1, patience, "prime-spark infer /lab/photo.jpg --model blazeface | grep -q face")
+	figure("memory of the agent, joined and idle", "%s MiB resident", s.sh(pi, "awk '/VmRSS/ { printf \"%.1f\", $2 / 1024 }' /proc/$(systemctl show -p MainPID --value prime-spark-agent)/status"))
+
+	// It boots where there is no network, and serves its own host.
+	if _, err := pi.Sh(ctx, "(sleep 1; systemctl poweroff) >/dev/null 2>&1 &"); err != nil {
+		t.Fatal(err)
+	}
+	if err := pi.Off(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := pi.Unplug(); err != nil {
+		t.Fatal(err)
+	}
+	if err := pi.Boot(ctx); err != nil {
+		t.Fatal(err)
+	}
+	// On a host that is busy, too, the emulated processor may need longer for the model's
+	// selftest than its manifest gives; the model is refused then, until somebody loads it.
+	const load = "curl -fsS -X POST --unix-socket /run/prime-spark/agent.sock http://localhost/v2/repository/models/blazeface/load"
+	s.within(pi, patience, infer+" || { "+load+"; "+infer+"; }")
+	figure("boot to serving without network", "%.1f s after the kernel began", s.uptime(pi))
+	if err := settled(ctx, pi); err != nil {
+		t.Error(err)
+	}
+	if err := pi.Plug(); err != nil {
+		t.Fatal(err)
+	}
+	s.alive(c1, patience, "pi-1")
+	if out, err := pi.Sh(ctx, "prime-spark-agent doctor --json"); !strings.Contains(out, `"node": "pi-1"`) {
+		t.Errorf("doctor: %v: %s", err, out)
+	}
+
+	s.purge(ctx, pi)
+}
+
+// local is this host, as far as s.loop goes.
+type local struct{ guest.Box }
+
+// loop is how many seconds a shell counts to a number.
+func (s *site) loop(m guest.Box) float64 {
+	s.t.Helper()
+	const count = "begin=${EPOCHREALTIME/,/.}; for ((i = 0; i < 100000; i++)); do :; done; echo $begin ${EPOCHREALTIME/,/.}"
+	var out string
+	if _, here := m.(local); here {
+		out = s.here(count)
+	} else {
+		out = s.sh(m, count)
+	}
+	var from, to float64
+	if _, err := fmt.Sscan(out, &from, &to); err != nil || to <= from {
+		s.t.Fatalf("a shell loop took %q: %v", out, err)
+	}
+	return to - from
+}
+
+// uptime is how many seconds a machine is up.
+func (s *site) uptime(m guest.Box) float64 {
+	s.t.Helper()
+	return s.number(s.sh(m, "cut -d ' ' -f 1 /proc/uptime"))
+}
+
+func (s *site) number(text string) float64 {
+	s.t.Helper()
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
