@@ -107,7 +107,7 @@ func smart(device string) (page []byte, err error) {
 func (h Host) cards() (found []Result) {
 	for _, file := range h.glob("sys/block/mmcblk*/device/life_time") {
 		worst := uint64(0)
-		for _, word := range strings.Fields(h.line(file)) {
+		for word := range strings.FieldsSeq(h.line(file)) {
 			n, err := strconv.ParseUint(word, 0, 8)
 			if err != nil {
 				worst = 0

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,14 +26,15 @@ import (
 func registry(t *testing.T, b *onnxruntime.Backend, prefer []string, variants ...[2]string) *models.Registry {
 	t.Helper()
 	files := map[string][]byte{"small.onnx": orttest.Small(), "fake": []byte(infertest.Model)}
-	manifest := "apiVersion: edge/v1\nkind: Model\nname: small\nvariants:\n"
+	var manifest strings.Builder
+	manifest.WriteString("apiVersion: edge/v1\nkind: Model\nname: small\nvariants:\n")
 	dir := filepath.Join(t.TempDir(), "small")
 	err := os.MkdirAll(dir, 0o700)
 	for _, v := range variants {
-		manifest += fmt.Sprintf("- {engine: %s, file: %s, sha256: %x}\n", v[0], v[1], sha256.Sum256(files[v[1]]))
+		fmt.Fprintf(&manifest, "- {engine: %s, file: %s, sha256: %x}\n", v[0], v[1], sha256.Sum256(files[v[1]]))
 		err = errors.Join(err, os.WriteFile(filepath.Join(dir, v[1]), files[v[1]], 0o600))
 	}
-	if err = errors.Join(err, os.WriteFile(filepath.Join(dir, "model.yaml"), []byte(manifest), 0o600)); err != nil {
+	if err = errors.Join(err, os.WriteFile(filepath.Join(dir, "model.yaml"), []byte(manifest.String()), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	fake := &infertest.Fake{Name: "builtin", Inputs: []tensor.Spec{{Name: "x", Type: tensor.Float32, Shape: []int{2, 3}}}, Outputs: []tensor.Spec{{Name: "y", Type: tensor.Float32, Shape: []int{4}}}}

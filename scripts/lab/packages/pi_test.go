@@ -26,7 +26,7 @@ func TestPi(t *testing.T) {
 	if suites == "" {
 		t.Skip("emulated Pis are booted by make vm-arm64")
 	}
-	for _, suite := range strings.Fields(suites) {
+	for suite := range strings.FieldsSeq(suites) {
 		t.Run(suite, func(t *testing.T) { lifeOfAPi(t, suite) })
 	}
 }
