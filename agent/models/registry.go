@@ -122,19 +122,27 @@ func New(cfg Config) (*Registry, error) {
 func (r *Registry) String() string { return "models" }
 
 // Run loads the embedded models and then those of the folder, and unloads them
-// when ctx ends, after the last answers. What cannot be loaded is in the index.
+// when ctx ends, after the last answers. What cannot be loaded is in the index, and
+// tried again if it only took too long.
 func (r *Registry) Run(ctx context.Context) error {
+	var slow []string
 	for _, name := range r.found() {
 		if ctx.Err() != nil {
 			break
 		}
 		// The reason is in the index and in the log.
-		if err := r.loadOnce(ctx, name); problem.Is(err, problem.NotFound) {
+		switch err := r.loadOnce(ctx, name); {
+		case problem.Is(err, problem.NotFound):
 			r.miss(name)
+		case late(err):
+			slow = append(slow, name)
 		}
 	}
 	close(r.settled)
+	var again sync.WaitGroup
+	again.Go(func() { r.retry(ctx, slow) }) // ends with ctx
 	r.follow(ctx)
+	again.Wait()
 	r.mu.Lock()
 	var all []*live
 	for _, e := range r.models {
