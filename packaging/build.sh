@@ -101,6 +101,7 @@ package() {
 	[ ! -e "systemd/$name.sysusers" ] || put 0644 "systemd/$name.sysusers" "usr/lib/sysusers.d/$name.conf"
 	[ ! -e "systemd/$name.shutdown" ] || put 0755 "systemd/$name.shutdown" "lib/systemd/system-shutdown/$name"
 	[ ! -e "systemd/$name.rules" ] || put 0644 "systemd/$name.rules" "usr/share/polkit-1/rules.d/60-$name.rules"
+	[ ! -e "systemd/$name.udev" ] || put 0644 "systemd/$name.udev" "usr/lib/udev/rules.d/60-$name.rules"
 	[ ! -e "systemd/$name.tmpfiles" ] || put 0644 "systemd/$name.tmpfiles" "usr/lib/tmpfiles.d/$name.conf"
 	[ "$kind" = cli ] || [ "$kind" = mesh ] || "$native_program" check --print-default >"$dir/$kind.yaml"
 	mkdir -p "$dir/scripts"

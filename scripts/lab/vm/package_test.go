@@ -20,9 +20,6 @@ import (
 // machinesEnv says that whole machines may be made, which takes root and minutes.
 const machinesEnv = "PRIME_SPARK_MACHINES"
 
-// rules give the bus to the group i2c, as Raspberry Pi OS does; Debian does not.
-const rules = `SUBSYSTEM=="i2c-dev", GROUP="i2c", MODE="0660"`
-
 const waveshare = `
 name: reality
 http: {loopback: "127.0.0.1:7491"}
@@ -50,7 +47,6 @@ func TestPackage(t *testing.T) {
 
 	s.shows("systemd has started everything", "systemctl is-system-running --wait | grep -E 'running|degraded'")
 	t.Log(s.sh("dpkg -i /lab/agent.deb"))
-	s.sh("cat >/etc/udev/rules.d/99-com.rules <<'RULES'\n" + rules + "\nRULES\nudevadm control --reload")
 	s.sh("cat >/etc/prime-spark/agent.yaml <<'CONFIG'\n" + waveshare + "CONFIG\nprime-spark-agent check")
 	cable := s.plugBoard()
 	s.shows("the agent's group may use the bus", "stat -c %G "+bus+" | grep i2c")
