@@ -15,7 +15,7 @@ import (
 	"primespark/agent/infer"
 	"primespark/agent/infer/native"
 	backend "primespark/agent/infer/onnxruntime"
-	"primespark/onnxruntime"
+	"primespark/agent/onnxruntime"
 	"primespark/shared/run"
 )
 

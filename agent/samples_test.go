@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	chip "primespark/hailo"
-	"primespark/worker"
+	"primespark/shared/worker"
 )
 
 // TestSamples leaves out what is not known.

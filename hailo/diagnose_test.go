@@ -14,7 +14,7 @@ import (
 
 	"primespark/hailo"
 	. "primespark/hailo/hosttest"
-	"primespark/worker/frame"
+	"primespark/shared/worker/frame"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")

@@ -9,8 +9,8 @@ import (
 
 	"primespark/hailo/hef"
 	"primespark/shared/watch"
-	"primespark/worker"
-	"primespark/worker/frame"
+	"primespark/shared/worker"
+	"primespark/shared/worker/frame"
 )
 
 // How long a request may take that only this engine's worker is asked.

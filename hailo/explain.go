@@ -4,8 +4,8 @@ import (
 	"errors"
 	"slices"
 
-	"primespark/worker"
-	"primespark/worker/frame"
+	"primespark/shared/worker"
+	"primespark/shared/worker/frame"
 )
 
 // Again reports whether the worker does not know the library, and another one,

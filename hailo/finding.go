@@ -1,6 +1,6 @@
 package hailo
 
-import "primespark/worker"
+import "primespark/shared/worker"
 
 // What every engine's worker tells of itself.
 type (

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"testing"
 
-	"primespark/worker/frame"
+	"primespark/shared/worker/frame"
 )
 
 func TestLate(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 
 	"primespark/hailo/hef"
 	"primespark/shared/run"
-	"primespark/worker"
+	"primespark/shared/worker"
 )
 
 // A Selftest is what the owner of a board pastes into an issue: what the host is

@@ -3,7 +3,7 @@ package hailo
 import (
 	"strings"
 
-	"primespark/worker/frame"
+	"primespark/shared/worker/frame"
 )
 
 // Numbers of hailo_status (hailort.h, equal from 4.17 to 5.2 up to 84; 85 and on

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"primespark/shared/watch"
-	"primespark/worker"
+	"primespark/shared/worker"
 )
 
 // What the chip's worker has in common with those of other engines.

@@ -4,7 +4,7 @@ import (
 	"slices"
 
 	"primespark/hailo/hef"
-	"primespark/worker"
+	"primespark/shared/worker"
 )
 
 // A Status is all that is known of the accelerator. One that is shared is never

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"primespark/worker"
+	"primespark/shared/worker"
 )
 
 // A Worker is a program that serves the chip.

@@ -19,17 +19,19 @@ if ! command -v "$compiler" >/dev/null; then
 	echo "  $output is left out: there is no $compiler. Only boards with a Hailo, or with ONNX Runtime, need it (apt install $package libc6-dev)." >&2
 	exit 0
 fi
-flags=(-std=c11 -O2 -Iworker/native -Wall -Wextra -Werror -Wshadow -Wvla -fstack-protector-strong -pthread)
-native=(worker/native/{serve,place,reply,request,confine}.c)
+flags=(-std=c11 -O2 -Ishared/worker/native -Wall -Wextra -Werror -Wshadow -Wvla -fstack-protector-strong -pthread)
+native=(shared/worker/native/{serve,place,reply,request,confine}.c)
 case $what in
 hailo | onnxruntime)
-	sources=("$what"/worker/{main,model,library}.c "${native[@]}")
+	where=hailo
+	[ "$what" = hailo ] || where=agent/onnxruntime
+	sources=("$where"/worker/{main,model,library}.c "${native[@]}")
 	flags+=(-Wconversion -Wno-sign-conversion -D_FORTIFY_SOURCE=2 -fPIE -pie -Wl,-z,relro,-z,now -s)
 	;;
 hailo-double | onnxruntime-double)
 	sources=(hailo/hailotest/double/{double,hef,compute}.c)
-	[ "$what" = hailo-double ] || sources=(onnxruntime/double/double.c)
-	flags+=(-Ionnxruntime/worker)
+	[ "$what" = hailo-double ] || sources=(agent/onnxruntime/double/double.c)
+	flags+=(-Iagent/onnxruntime/worker)
 	flags+=(-fPIC -shared -fvisibility=hidden -s)
 	;;
 *)

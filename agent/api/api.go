@@ -32,7 +32,7 @@ import (
 	"primespark/shared/model"
 	"primespark/shared/oip"
 	"primespark/shared/oip/rpc"
-	"primespark/worker"
+	"primespark/shared/worker"
 )
 
 // Models runs the models of the node. Errors that are *problem.Error reach the

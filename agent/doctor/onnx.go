@@ -3,7 +3,7 @@ package doctor
 import (
 	"context"
 
-	"primespark/worker"
+	"primespark/shared/worker"
 )
 
 // An ONNX is ONNX Runtime on the node.

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"primespark/agent/doctor"
-	"primespark/onnxruntime"
+	"primespark/agent/onnxruntime"
 )
 
 func TestONNX(t *testing.T) {

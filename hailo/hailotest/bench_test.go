@@ -9,7 +9,7 @@ import (
 
 	"primespark/hailo/hailotest"
 	"primespark/hailo/hef/synth"
-	"primespark/worker/frame"
+	"primespark/shared/worker/frame"
 )
 
 // BenchmarkWorker asks a real worker, in another process: "hello" is the bare

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"primespark/hailo/hailotest"
-	"primespark/worker/frame"
+	"primespark/shared/worker/frame"
 )
 
 // TestTwoFiles sends more files with a request than any has: the worker ends, as

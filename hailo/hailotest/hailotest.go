@@ -9,7 +9,7 @@ import (
 	"runtime"
 	"testing"
 
-	"primespark/worker/nativetest"
+	"primespark/shared/worker/nativetest"
 )
 
 // A Kit is a worker and a double that fit each other.

@@ -12,7 +12,7 @@ import (
 
 	"primespark/hailo/hailotest"
 	"primespark/hailo/hef/synth"
-	"primespark/worker/frame"
+	"primespark/shared/worker/frame"
 )
 
 // clean fails if a sanitizer had something to say.

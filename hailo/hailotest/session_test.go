@@ -12,7 +12,7 @@ import (
 	"primespark/hailo/hailotest"
 	"primespark/hailo/hef"
 	"primespark/hailo/hef/synth"
-	"primespark/worker/frame"
+	"primespark/shared/worker/frame"
 )
 
 // session is a model that is loaded and has its arena.

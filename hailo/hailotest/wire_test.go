@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"primespark/hailo/hailotest"
-	"primespark/worker/frame"
+	"primespark/shared/worker/frame"
 )
 
 // The numbers of the protocol, as the workers in C and Python have them.
@@ -25,7 +25,7 @@ var wire = map[string]int64{
 }
 
 func TestWireHeader(t *testing.T) {
-	b, err := os.ReadFile(filepath.Join(hailotest.Root(t), "worker", "native", "wire.h"))
+	b, err := os.ReadFile(filepath.Join(hailotest.Root(t), "shared", "worker", "native", "wire.h"))
 	if err != nil {
 		t.Fatal(err)
 	}

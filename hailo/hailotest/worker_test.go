@@ -15,8 +15,8 @@ import (
 	"primespark/hailo/hailotest"
 	"primespark/hailo/hef/synth"
 	"primespark/shared/rig"
-	"primespark/worker/frame"
-	"primespark/worker/nativetest"
+	"primespark/shared/worker/frame"
+	"primespark/shared/worker/nativetest"
 )
 
 // versions are those of Raspberry Pi OS, and the last of each layout.

@@ -1,6 +1,6 @@
 package hef
 
-import "primespark/worker/frame"
+import "primespark/shared/worker/frame"
 
 // Facts are what a worker holds the library's word against when it loads g. What
 // the library is free to describe otherwise, such as an output that an argmax on

@@ -14,7 +14,7 @@ import (
 
 	"primespark/hailo/hef"
 	"primespark/hailo/hef/synth"
-	"primespark/worker/frame"
+	"primespark/shared/worker/frame"
 )
 
 func read(b []byte) (*hef.File, error) { return hef.Read(bytes.NewReader(b), int64(len(b))) }

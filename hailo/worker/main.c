@@ -2,7 +2,7 @@
 // a process of its own: libhailort may crash or hang without harm to the agent.
 //
 // The agent starts it with a socket as descriptor 3 and speaks the protocol of
-// package worker/frame. Besides the two threads of serve.h each model has two of
+// package shared/worker/frame. Besides the two threads of serve.h each model has two of
 // its own.
 #define _GNU_SOURCE
 #include <errno.h>

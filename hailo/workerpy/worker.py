@@ -3,7 +3,7 @@
 The agent starts it in place of the C worker when HailoRT has a version that the
 C worker does not know, or the chip is a Hailo-10H: the package hailo_platform
 always fits the library that it was installed with. It speaks the protocol of the
-Go package worker/frame, over the socket that it inherits as descriptor 3.
+Go package shared/worker/frame, over the socket that it inherits as descriptor 3.
 
 It needs python3, numpy and hailo_platform (python3-hailort, python3-h10-hailort).
 """

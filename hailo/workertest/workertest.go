@@ -20,7 +20,7 @@ import (
 
 	"primespark/hailo"
 	"primespark/hailo/hef"
-	"primespark/worker/frame"
+	"primespark/shared/worker/frame"
 )
 
 const asWorker = "-as-worker="

@@ -30,21 +30,17 @@ var PrimeSpark = Rules{
 	Module: "primespark",
 	Sides: map[string][]string{
 		"shared":      {},
-		"worker":      {"shared"},           // what workers of native engines have in common
-		"hailo":       {"shared", "worker"}, // one of those engines
-		"onnxruntime": {"shared", "worker"}, // another
-		"agent":       {"shared", "worker", "hailo", "onnxruntime"},
+		"hailo":       {"shared"},
+		"agent":       {"shared", "hailo"},
 		"coordinator": {"shared"},
-		"scripts":     {"shared", "worker", "hailo", "onnxruntime", "agent", "coordinator"}, // what developers run
+		"scripts":     {"shared", "hailo", "agent", "coordinator"}, // what developers run
 	},
 	Free: []string{"coordinator/systest"},
 	Seams: map[string][]string{
 		// The root of a side wires its parts together.
 		"agent":       {"agent"},
 		"coordinator": {"coordinator"},
-		"worker":      {"worker"},
 		"hailo":       {"hailo"},
-		"onnxruntime": {"onnxruntime"},
 		"agent/cmd":   {"agent", "agent/config", "agent/doctor", "agent/battery/detect", "agent/power"}, // whose reports commands print
 		// The daemon's commands that work on its files, with the daemon not running.
 		"coordinator/cmd/prime-spark-coordinator": {"coordinator", "coordinator/config"},
@@ -55,7 +51,7 @@ var PrimeSpark = Rules{
 		"agent/infer/builtin":     {"agent/infer"},
 		"agent/infer/native":      {"agent/infer"},
 		"agent/infer/hailo":       {"agent/infer", "agent/infer/native"},
-		"agent/infer/onnxruntime": {"agent/infer", "agent/infer/native"},
+		"agent/infer/onnxruntime": {"agent/infer", "agent/infer/native", "agent/onnxruntime"},
 		"agent/infer/image":       {"agent/infer"},
 		"agent/infer/infertest":   {"agent/infer"},
 		"agent/models":            {"agent/infer", "agent/infer/image"},

@@ -20,7 +20,7 @@ import (
 	"primespark/hailo/hef/synth"
 	"primespark/shared/run"
 	"primespark/shared/tensor"
-	"primespark/worker/frame"
+	"primespark/shared/worker/frame"
 )
 
 // pace is what a Hailo-8 does on a Pi 5 with yolov8s, in frames a second; depth is

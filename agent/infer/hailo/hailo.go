@@ -18,7 +18,7 @@ import (
 	"primespark/agent/infer/native"
 	chip "primespark/hailo"
 	"primespark/shared/tensor"
-	"primespark/worker/frame"
+	"primespark/shared/worker/frame"
 )
 
 // Engine is the name in manifests.

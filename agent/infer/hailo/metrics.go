@@ -7,7 +7,7 @@ import (
 
 	"primespark/agent/infer/native"
 	chip "primespark/hailo"
-	"primespark/worker"
+	"primespark/shared/worker"
 )
 
 // Metrics shows the figures of the accelerator to Prometheus. Make it with NewMetrics.

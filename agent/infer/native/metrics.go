@@ -3,7 +3,7 @@ package native
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"primespark/worker"
+	"primespark/shared/worker"
 )
 
 // Metrics shows the figures that every engine in a worker process has to Prometheus.

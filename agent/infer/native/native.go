@@ -1,5 +1,5 @@
 // Package native makes sessions of models in a worker process, whatever its engine:
-// what becomes of the process is package primespark/worker's matter; here it only
+// what becomes of the process is package primespark/shared/worker's matter; here it only
 // becomes an error that the agent knows.
 package native
 
@@ -9,7 +9,7 @@ import (
 
 	"primespark/agent/infer"
 	"primespark/shared/tensor"
-	"primespark/worker"
+	"primespark/shared/worker"
 )
 
 // A Session is an infer.Session over a model in a worker.

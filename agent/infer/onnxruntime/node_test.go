@@ -11,9 +11,9 @@ import (
 
 	"primespark/agent/infer/infertest"
 	"primespark/agent/models/blazeface"
-	"primespark/onnxruntime/orttest"
+	"primespark/agent/onnxruntime/orttest"
 	"primespark/shared/tensor"
-	"primespark/worker/nativetest"
+	"primespark/shared/worker/nativetest"
 )
 
 // threads of both, since how the work is shared could decide about the last bit.

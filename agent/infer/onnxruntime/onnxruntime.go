@@ -1,6 +1,6 @@
 // Package onnxruntime runs models with ONNX Runtime, as a backend of the agent: ONNX
 // files of the opsets and operators that the host's library has. It runs in a process
-// of its own, which is package primespark/onnxruntime's matter.
+// of its own, which is package primespark/agent/onnxruntime's matter.
 package onnxruntime
 
 import (
@@ -12,10 +12,10 @@ import (
 
 	"primespark/agent/infer"
 	"primespark/agent/infer/native"
-	runtime "primespark/onnxruntime"
+	runtime "primespark/agent/onnxruntime"
 	"primespark/shared/tensor"
-	"primespark/worker"
-	"primespark/worker/frame"
+	"primespark/shared/worker"
+	"primespark/shared/worker/frame"
 )
 
 // Engine is the name in manifests.

@@ -12,11 +12,11 @@ import (
 	"primespark/agent/infer"
 	"primespark/agent/infer/infertest"
 	"primespark/agent/infer/onnxruntime"
-	runtime "primespark/onnxruntime"
-	"primespark/onnxruntime/orttest"
+	runtime "primespark/agent/onnxruntime"
+	"primespark/agent/onnxruntime/orttest"
 	"primespark/shared/run"
 	"primespark/shared/tensor"
-	"primespark/worker"
+	"primespark/shared/worker"
 )
 
 // open returns a backend over a worker with a library, and the worker's supervisor.

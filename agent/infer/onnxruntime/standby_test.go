@@ -15,8 +15,8 @@ import (
 	"primespark/agent/infer/infertest"
 	"primespark/agent/infer/onnxruntime"
 	"primespark/agent/models"
-	runtime "primespark/onnxruntime"
-	"primespark/onnxruntime/orttest"
+	runtime "primespark/agent/onnxruntime"
+	"primespark/agent/onnxruntime/orttest"
 	"primespark/shared/run"
 	"primespark/shared/tensor"
 )

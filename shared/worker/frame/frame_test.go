@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"primespark/shared/tensor"
-	"primespark/worker/frame"
+	"primespark/shared/worker/frame"
 )
 
 // The bytes on the wire, which workers in other languages are written against.

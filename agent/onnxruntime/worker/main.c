@@ -3,7 +3,7 @@
 // it over reaches neither network nor files.
 //
 // The agent starts it with a socket as descriptor 3 and speaks the protocol of
-// package worker/frame. Besides the two threads of serve.h each model has one, and those
+// package shared/worker/frame. Besides the two threads of serve.h each model has one, and those
 // that ONNX Runtime makes for it.
 #define _GNU_SOURCE
 #include <errno.h>

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"primespark/worker/frame"
+	"primespark/shared/worker/frame"
 )
 
 // BenchmarkRoundTrip asks and is answered by a worker in this process. Beside it

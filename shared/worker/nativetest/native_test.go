@@ -3,8 +3,8 @@ package nativetest_test
 import (
 	"testing"
 
-	"primespark/worker/nativetest"
+	"primespark/shared/worker/nativetest"
 )
 
 // What gcc's analyzer finds in what the workers have in common is a fault.
-func TestAnalyzer(t *testing.T) { nativetest.Analyze(t, "worker/native") }
+func TestAnalyzer(t *testing.T) { nativetest.Analyze(t, "shared/worker/native") }

@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"primespark/worker/frame"
+	"primespark/shared/worker/frame"
 )
 
 // worker serves one end of a socket with answer, in this process, until the

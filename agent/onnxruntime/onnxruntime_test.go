@@ -9,11 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"primespark/onnxruntime"
-	"primespark/onnxruntime/orttest"
+	"primespark/agent/onnxruntime"
+	"primespark/agent/onnxruntime/orttest"
 	"primespark/shared/run"
-	"primespark/worker"
-	"primespark/worker/nativetest"
+	"primespark/shared/worker"
+	"primespark/shared/worker/nativetest"
 )
 
 func TestFindLibrary(t *testing.T) {

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"primespark/worker/frame"
+	"primespark/shared/worker/frame"
 )
 
 func TestPolicy(t *testing.T) {

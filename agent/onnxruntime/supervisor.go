@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"primespark/shared/watch"
-	"primespark/worker"
+	"primespark/shared/worker"
 )
 
 // Config says how to use ONNX Runtime. Zero values stand for what is said.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"primespark/worker/frame"
+	"primespark/shared/worker/frame"
 )
 
 // An Engine is what differs between the workers of one kind and another. Look,

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"primespark/worker/nativetest"
+	"primespark/shared/worker/nativetest"
 )
 
 // A Kit is a worker and a library.

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"primespark/worker/frame"
+	"primespark/shared/worker/frame"
 )
 
 // A Spec is a model to be loaded.

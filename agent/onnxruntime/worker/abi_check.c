@@ -1,6 +1,6 @@
 // Holds abi.h against the real onnxruntime_c_api.h, which is not in this repository:
 //
-//	gcc -std=c11 -fsyntax-only -I HEADERS onnxruntime/worker/abi_check.c
+//	gcc -std=c11 -fsyntax-only -I HEADERS agent/onnxruntime/worker/abi_check.c
 #include <onnxruntime_c_api.h>
 
 #include "abi.h"

@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"primespark/onnxruntime/orttest"
-	"primespark/worker/frame"
-	"primespark/worker/nativetest"
+	"primespark/agent/onnxruntime/orttest"
+	"primespark/shared/worker/frame"
+	"primespark/shared/worker/nativetest"
 )
 
 const depth = 2
@@ -268,7 +268,7 @@ func TestABI(t *testing.T) {
 	}
 	for _, compiler := range []string{"gcc", "aarch64-linux-gnu-gcc"} {
 		nativetest.Need(t, compiler, "gcc gcc-aarch64-linux-gnu")
-		source := filepath.Join(nativetest.Root(t), "onnxruntime", "worker", "abi_check.c")
+		source := filepath.Join(nativetest.Root(t), "agent", "onnxruntime", "worker", "abi_check.c")
 		if out, err := exec.Command(compiler, "-std=c11", "-fsyntax-only", "-w", "-I", dir, source).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", compiler, err, out)
 		}
@@ -276,4 +276,4 @@ func TestABI(t *testing.T) {
 }
 
 // What gcc's analyzer finds in the sources is a fault.
-func TestAnalyzer(t *testing.T) { nativetest.Analyze(t, "onnxruntime/worker") }
+func TestAnalyzer(t *testing.T) { nativetest.Analyze(t, "agent/onnxruntime/worker") }

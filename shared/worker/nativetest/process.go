@@ -11,7 +11,7 @@ import (
 	"sync"
 	"testing"
 
-	"primespark/worker/frame"
+	"primespark/shared/worker/frame"
 )
 
 // A Process is a worker that runs.

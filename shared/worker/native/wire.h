@@ -1,4 +1,4 @@
-// What agent and worker say to each other. The package worker/frame describes it
+// What agent and worker say to each other. The package shared/worker/frame describes it
 // and is what a test holds these numbers against.
 #ifndef WIRE_H
 #define WIRE_H

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"primespark/worker"
+	"primespark/shared/worker"
 )
 
 // places are where distributions and people put the library, in the order of preference:

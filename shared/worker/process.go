@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"primespark/worker/frame"
+	"primespark/shared/worker/frame"
 )
 
 // A Process is a worker that runs. Nothing of it outlives its generation, save a

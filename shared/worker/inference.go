@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"primespark/worker/frame"
+	"primespark/shared/worker/frame"
 )
 
 // Shape is the model's tensors as the worker wants and gives them.

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"primespark/worker/frame"
+	"primespark/shared/worker/frame"
 )
 
 // A generation is one worker with the models that it has loaded. When it fails

@@ -70,7 +70,7 @@ func cache(t testing.TB) string {
 }
 
 // sources are the folders, in patterns, of all that is written in C.
-var sources = []string{"worker/native", "hailo/worker", "hailo/hailotest/double", "onnxruntime/worker", "onnxruntime/double"}
+var sources = []string{"shared/worker/native", "hailo/worker", "hailo/hailotest/double", "agent/onnxruntime/worker", "agent/onnxruntime/double"}
 
 func fingerprint(t testing.TB, root, what, compiler string, flags []string) string {
 	t.Helper()
@@ -110,7 +110,7 @@ func Analyze(t *testing.T, dir string) {
 		}
 		t.Run(filepath.Base(f), func(t *testing.T) {
 			t.Parallel()
-			out, err := exec.Command("gcc", "-std=c11", "-O1", "-fanalyzer", "-Werror", "-I", filepath.Join(root, "worker", "native"), "-c", "-o", os.DevNull, f).CombinedOutput()
+			out, err := exec.Command("gcc", "-std=c11", "-O1", "-fanalyzer", "-Werror", "-I", filepath.Join(root, "shared", "worker", "native"), "-c", "-o", os.DevNull, f).CombinedOutput()
 			if err != nil {
 				t.Errorf("%v\n%s", err, out)
 			}

@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"primespark/shared/watch"
-	"primespark/worker"
-	"primespark/worker/frame"
+	"primespark/shared/worker"
+	"primespark/shared/worker/frame"
 )
 
 // A Finding is one thing that is wrong.

@@ -1,4 +1,4 @@
-// The payload of a Load request: lines of "key value"; see package worker/frame.
+// The payload of a Load request: lines of "key value"; see package shared/worker/frame.
 #ifndef REQUEST_H
 #define REQUEST_H
 
