@@ -26,6 +26,7 @@ import (
 	"primespark/shared/problem"
 	"primespark/shared/tensor"
 	"primespark/shared/watch"
+	"primespark/shared/wire"
 )
 
 // catalog has the models that the documents speak of: "mymodel" is that of their
@@ -124,6 +125,11 @@ func (group) State() (fsm.State, <-chan struct{}) {
 	}, changes
 }
 
+// There is no mesh.
+type noMesh struct{ api.Atlas }
+
+func (noMesh) View(fsm.State, fleet.View, time.Time) wire.MeshViewBody { return wire.MeshViewBody{} }
+
 // A server is one that speaks the protocol.
 type server struct {
 	name    string
@@ -157,7 +163,7 @@ func servers(t *testing.T) []server {
 		Transport: &loopbackHost{transport}, Scheme: "http", Log: quiet,
 	})
 	gateway, err := api.New(api.Config{
-		Self: "c1", Group: group{}, Views: views, Gateway: dispatcher, Events: events.NewLog(), SessionKey: make([]byte, 32),
+		Self: "c1", Group: group{}, Views: views, Gateway: dispatcher, Events: events.NewLog(), Atlas: noMesh{}, SessionKey: make([]byte, 32),
 		Health: func() health.List { return nil }, Standing: func() api.Standing { return api.Standing{} }, MaxBody: 1 << 20, Log: quiet,
 	})
 	if err != nil {
