@@ -18,7 +18,7 @@ import (
 	"primespark/hailo/hef/synth"
 	. "primespark/hailo/hosttest"
 	"primespark/hailo/workertest"
-	"primespark/shared/run"
+	"primespark/shared/run/runtest"
 )
 
 // A rig is a supervisor that runs, over the fake worker and a host in order.
@@ -56,15 +56,7 @@ func newRig(t testing.TB, fault string, change func(*hailo.Config)) rig {
 		change(&cfg)
 	}
 	s := hailo.New(cfg)
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- run.All(ctx, s) }() // waited for below
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
+	runtest.Start(t, s)
 	return rig{s, log}
 }
 

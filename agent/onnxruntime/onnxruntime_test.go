@@ -11,7 +11,7 @@ import (
 
 	"primespark/agent/onnxruntime"
 	"primespark/agent/onnxruntime/orttest"
-	"primespark/shared/run"
+	"primespark/shared/run/runtest"
 	"primespark/shared/worker"
 	"primespark/shared/worker/nativetest"
 )
@@ -45,15 +45,7 @@ func start(t *testing.T, cfg onnxruntime.Config) *onnxruntime.Supervisor {
 	t.Helper()
 	cfg.Dir, cfg.Recheck = t.TempDir(), 20*time.Millisecond
 	s := onnxruntime.New(cfg)
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- run.All(ctx, s) }() // waited for below
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
+	runtest.Start(t, s)
 	return s
 }
 

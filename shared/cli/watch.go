@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"primespark/shared/run"
 )
 
 // The pace of --watch: as a rule, and at most.
@@ -66,7 +67,7 @@ func Again(cmd *cobra.Command, passing func(error) bool, show func(*Out) error) 
 		if err != nil {
 			return fmt.Errorf("write the output: %w", err)
 		}
-		if !pause(cmd.Context(), every) {
+		if !run.Sleep(cmd.Context(), every) {
 			return nil
 		}
 	}
@@ -84,17 +85,6 @@ func pace(cmd *cobra.Command) (time.Duration, error) {
 		return 0, Misuse(cmd, "--watch is %v; give %v to %v, as in --watch=5s.", every, watchLeast, time.Hour)
 	}
 	return every, nil
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // height is the lines of a terminal; 0 if that is not known.

@@ -1,7 +1,6 @@
 package hailo_test
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,7 +17,7 @@ import (
 	chip "primespark/hailo"
 	"primespark/hailo/hailotest"
 	"primespark/hailo/hef/synth"
-	"primespark/shared/run"
+	"primespark/shared/run/runtest"
 	"primespark/shared/tensor"
 	"primespark/shared/worker/frame"
 )
@@ -157,15 +156,7 @@ func whole(b *testing.B, kit hailotest.Kit, file []byte) func(slot int) error {
 	if err != nil {
 		b.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- run.All(ctx, s, r) }() // waited for below
-	b.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			b.Error(err)
-		}
-	})
+	runtest.Start(b, s, r)
 	select {
 	case <-r.Settled():
 	case <-time.After(time.Minute):
@@ -181,7 +172,7 @@ func whole(b *testing.B, kit hailotest.Kit, file []byte) func(slot int) error {
 	}
 	yes := true
 	return func(int) error {
-		_, err := r.Infer(ctx, "yolov8s", "", infer.Request{Inputs: []tensor.Tensor{picture}, Postprocess: &yes})
+		_, err := r.Infer(b.Context(), "yolov8s", "", infer.Request{Inputs: []tensor.Tensor{picture}, Postprocess: &yes})
 		return err
 	}
 }

@@ -8,6 +8,7 @@ import (
 	chip "primespark/hailo"
 	"primespark/hailo/hailotest"
 	"primespark/hailo/hef/synth"
+	"primespark/shared/run/runtest"
 )
 
 // TestConformanceOfTheDouble keeps the promises of every backend with the worker
@@ -15,7 +16,7 @@ import (
 func TestConformanceOfTheDouble(t *testing.T) {
 	kit := hailotest.Native(t)
 	s := chip.New(chip.Config{Library: kit.Library, Workers: chip.FindWorkers(kit.Worker), Dir: t.TempDir(), Depth: 3})
-	started(t, s)
+	runtest.Start(t, s)
 	b := hailo.New(s, 3)
 	t.Run("tensors", func(t *testing.T) { infertest.TestBackend(t, b, synth.Tensors("resnet", 8, 2, 10).Bytes()) })
 	t.Run("boxes", func(t *testing.T) { infertest.TestBackend(t, b, synth.Detector("yolo", 16, 3, 5).Bytes()) })

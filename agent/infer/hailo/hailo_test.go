@@ -19,7 +19,7 @@ import (
 	"primespark/hailo/hef/synth"
 	"primespark/hailo/hosttest"
 	"primespark/hailo/workertest"
-	"primespark/shared/run"
+	"primespark/shared/run/runtest"
 	"primespark/shared/tensor"
 )
 
@@ -32,22 +32,8 @@ func open(t testing.TB, fault string) *hailo.Backend {
 		Host:    chip.Host{Root: hosttest.Good().Make(t), PageSize: 4096, Open: func(string) error { return nil }},
 		Workers: workertest.Workers(t, fault), Dir: t.TempDir(), Depth: 3,
 	})
-	started(t, s)
+	runtest.Start(t, s)
 	return hailo.New(s, 3)
-}
-
-// started runs a supervisor until the test ends.
-func started(t testing.TB, s *chip.Supervisor) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- run.All(ctx, s) }() // waited for below
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
 }
 
 func TestConformance(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"primespark/agent/infer/onnxruntime"
 	runtime "primespark/agent/onnxruntime"
 	"primespark/agent/onnxruntime/orttest"
-	"primespark/shared/run"
+	"primespark/shared/run/runtest"
 	"primespark/shared/tensor"
 	"primespark/shared/worker"
 )
@@ -27,15 +27,7 @@ func open(t testing.TB, kit orttest.Kit, change func(*runtime.Config)) (*onnxrun
 		change(&cfg)
 	}
 	s := runtime.New(cfg)
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- run.All(ctx, s) }() // waited for below
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
+	runtest.Start(t, s)
 	return onnxruntime.New(s), s
 }
 

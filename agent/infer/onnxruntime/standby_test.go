@@ -17,7 +17,7 @@ import (
 	"primespark/agent/models"
 	runtime "primespark/agent/onnxruntime"
 	"primespark/agent/onnxruntime/orttest"
-	"primespark/shared/run"
+	"primespark/shared/run/runtest"
 	"primespark/shared/tensor"
 )
 
@@ -42,15 +42,7 @@ func registry(t *testing.T, b *onnxruntime.Backend, prefer []string, variants ..
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- run.All(ctx, r) }() // waited for below
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
+	runtest.Start(t, r)
 	select {
 	case <-r.Settled():
 	case <-time.After(time.Minute):
