@@ -1,35 +1,43 @@
 package models_test
 
 import (
+	"context"
+	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"primespark/agent/infer/infertest"
 	"primespark/shared/model"
+	"primespark/shared/tensor"
 )
 
 // TestSlowAtBoot: a model that has no time to prove itself while the host boots is
-// tried again, and one that is wrong is not.
+// tried again, and one that fails is not.
 func TestSlowAtBoot(t *testing.T) {
 	for name, test := range map[string]struct {
-		at    func(*infertest.Fake) // boot
-		ready bool                  // some time later
+		boot  error // of the engine, while the host boots
+		ready bool  // some time later
 	}{
-		"slow":  {func(f *infertest.Fake) { f.Cost = 20 * time.Second }, true},
-		"wrong": {func(f *infertest.Fake) { f.Answer = nil }, false},
+		"slow":  {context.DeadlineExceeded, true},
+		"wrong": {errors.New("no such operator"), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
+				var booted atomic.Bool
 				fake := engine("")
-				test.at(fake)
-				r := served(t, replaced("memory: 10MiB", "memory: 10MiB, deadline: 3s"), fake)
+				works := fake.Answer
+				fake.Answer = func(in, out []tensor.Tensor) error {
+					if !booted.Load() {
+						return test.boot
+					}
+					return works(in, out)
+				}
+				r := served(t, pets(), fake)
 				if index := r.Index(); len(index) != 1 || index[0].State != model.Unavailable {
 					t.Fatalf("at the boot: %+v", index)
 				}
-				time.Sleep(time.Second)
-				synctest.Wait()
-				*fake = *engine("")
+				booted.Store(true)
 				time.Sleep(time.Minute)
 				synctest.Wait()
 				if got := r.Ready("pets", ""); got != test.ready {
