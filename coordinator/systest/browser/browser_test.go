@@ -116,10 +116,25 @@ func eval[T any](b *tab, expression string) T {
 	return v
 }
 
-// until waits until an expression is true.
+// until waits until an expression is true. It asks anew each time, since a page may be
+// loaded again meanwhile, by itself too, and an expression that waits in the old one is lost.
 func (b *tab) until(expression string) {
 	b.t.Helper()
-	if _, err := chromedp.Run(b.ctx, chromedp.Poll[bool](expression, chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(15*time.Second))); err != nil {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	patience := time.NewTimer(30 * time.Second)
+	defer patience.Stop()
+	for {
+		is, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](expression))
+		if err == nil && is {
+			return
+		}
+		select {
+		case <-tick.C:
+			continue
+		case <-patience.C:
+		case <-b.ctx.Done():
+		}
 		b.t.Fatalf("waiting for %s: %v\nthe page says: %s", expression, err, b.text())
 	}
 }
