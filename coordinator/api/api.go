@@ -135,7 +135,7 @@ type API struct {
 	cfg      Config
 	metrics  metrics
 	page     *watch.Value[*status.Sheet]
-	shown    status.Rows         // of the page, as they were shown last
+	looks    looks               // pages that were handed out
 	pulse    status.Pulse        // how agents were
 	bodies   *semaphore.Weighted // bytes of inference requests in memory
 	streams  chan struct{}       // one for each open stream
@@ -221,6 +221,7 @@ func (a *API) Run(ctx context.Context) error {
 		_, happened := a.cfg.Events.Load()
 		sheet := a.sheet(time.Now())
 		a.page.Store(sheet)
+		a.looks.forget(sheet.View.At)
 		soon := min(max(soonest, time.Duration(len(sheet.View.Nodes))*eachRow), latest)
 		pause := time.NewTimer(soon)
 		select {

@@ -176,7 +176,7 @@ func (a *API) depart(r *call, name string) error {
 func (a *API) sheet(now time.Time) *status.Sheet {
 	s, _ := a.cfg.Group.State()
 	p := a.picture(s, now)
-	v := status.View{Self: a.cfg.Self, At: now.UTC(), Version: version.Number, Status: p.status(), Nodes: p.nodes(), Kept: &a.shown}
+	v := status.View{Self: a.cfg.Self, At: now.UTC(), Version: version.Number, Status: p.status(), Nodes: p.nodes()}
 	v.Status.StateChecksum = a.checksum(s)
 	for i, state := range task.States {
 		v.Queue.Counts[i] = s.Tasks.Count(state)

@@ -16,6 +16,7 @@ import (
 // showPage shows the fleet as this coordinator knows it; it never waits for a quorum.
 func (a *API) showPage(w http.ResponseWriter, r *call) error {
 	sheet := a.sheet(time.Now())
+	a.looks.hand(sheet)
 	return status.Show(w, r.Request, http.StatusOK, func(b io.Writer) error { return status.Render(b, sheet, reader(r.who)) })
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"primespark/coordinator/fsm"
@@ -155,4 +156,42 @@ func TestNodePagesWaitInLine(t *testing.T) {
 	if w := l.browse("/nodes/pi-1"); w.Code != http.StatusOK {
 		t.Errorf("the next one got %d", w.Code)
 	}
+}
+
+// TestStreamGoesOnFromThePage: who has just been given the page is not sent all of it
+// again, but once; whoever comes later is.
+func TestStreamGoesOnFromThePage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		_, sheet, ok := strings.Cut(l.browse("/").Body.String(), `data-sheet="`)
+		if !ok {
+			t.Fatal("the page has no name")
+		}
+		sheet, _, _ = strings.Cut(sheet, `"`)
+		time.Sleep(time.Second)
+		l.change("pi-1", dead)
+		l.api.page.Store(l.api.sheet(time.Now()))
+		listen := func() string {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			return l.do(l.as("viewer", "GET", "/page/stream?after="+sheet, "").WithContext(ctx)).Body.String()
+		}
+		if got := listen(); !strings.HasPrefix(got, "event: beat\n") || !strings.Contains(got, "event: change\n") || !strings.Contains(got, `id="node-pi-1"`) || strings.Contains(got, `id="coordinators"`) {
+			t.Errorf("the first stream: %s", got)
+		}
+		if got := listen(); !strings.HasPrefix(got, "event: page\n") || !strings.Contains(got, `id="coordinators"`) {
+			t.Errorf("the second stream: %s", got)
+		}
+		l.browse("/")
+		l.api.looks.forget(time.Now().Add(lookKept + time.Second))
+		if n := len(l.api.looks.pages); n != 0 {
+			t.Errorf("%d pages are kept for ever", n)
+		}
+		for range looksMost + 2 {
+			l.browse("/")
+		}
+		if n := len(l.api.looks.pages); n != looksMost {
+			t.Errorf("%d pages are kept, want %d", n, looksMost)
+		}
+	})
 }

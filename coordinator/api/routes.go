@@ -76,7 +76,7 @@ func routes() []Route {
 		{"GET", "/", View, "", "The status page.", nil, nil, nil, (*API).showPage},
 		{"GET", "/mesh", View, "", "The page of the mesh: who reaches whom, drawn and in words. It never waits for a quorum.", nil, nil, nil, (*API).showMesh},
 		{"GET", "/nodes/{name}", View, "", "The page of one node, with charts of what it measured. It never waits for a quorum.", []Param{{"range", "how far back: 1h, 24h or 30d; 1h if not given"}}, nil, nil, (*API).showNode},
-		{"GET", "/page/stream", View, "", "The changing part of the page, as server-sent events.", nil, nil, nil, (*API).pageStream},
+		{"GET", "/page/stream", View, "", "The changing part of the page, as server-sent events.", []Param{{"after", "the data-sheet of a page that came a moment ago: only what differs from it is sent"}}, nil, nil, (*API).pageStream},
 		{"GET", "/openapi.json", View, "", "This table as OpenAPI 3.1.", nil, nil, nil, (*API).openAPI},
 		{"GET", "/docs", View, "", "This table for people.", nil, nil, nil, (*API).docs},
 		{"GET", "/login", Public, "", "The form for the token.", nil, nil, nil, (*API).showLogin},

@@ -87,7 +87,7 @@ func (a *API) pageStream(w http.ResponseWriter, r *call) error {
 		return err
 	}
 	defer leave()
-	status.Stream(a.stopped, w, r.Request, a.page, Operate.to(r.who.Role), func() bool { return r.still() == nil })
+	status.Stream(a.stopped, w, r.Request, a.page, a.looks.take(r.URL.Query().Get("after")), Operate.to(r.who.Role), func() bool { return r.still() == nil })
 	return nil
 }
 

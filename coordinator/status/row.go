@@ -30,7 +30,6 @@ type Row struct {
 	Beats   Beats
 	Operate bool // the reader may operate
 	now     time.Time
-	kept    *Rows
 }
 
 // shown reports whether the node has a row: agents that have not been revoked do.

@@ -2,7 +2,6 @@ package status
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -18,7 +17,7 @@ import (
 
 // crowd is a view of many agents.
 func crowd(n int, at time.Time) View {
-	v := View{Self: "c1", At: at, Kept: &Rows{}}
+	v := View{Self: "c1", At: at}
 	for i := range n {
 		v.Nodes = append(v.Nodes, wire.NodeBody{
 			Name: fmt.Sprintf("pi-%04d", i), Role: fleet.Agent, State: "approved", Version: "1.0", Liveness: fleet.Alive, Since: at, LastSeen: at,
@@ -28,54 +27,14 @@ func crowd(n int, at time.Time) View {
 	return v
 }
 
-// TestKeptRows holds a page whose rows were kept to one whose rows were not.
-func TestKeptRows(t *testing.T) {
-	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	kept := crowd(3, at)
-	for name, change := range map[string]func(*wire.NodeBody, *View){
-		"nothing":       func(*wire.NodeBody, *View) {},
-		"charge":        func(n *wire.NodeBody, _ *View) { n.Power = fleet.Power{Source: fleet.Battery, Charge: new(0.5)} },
-		"another model": func(n *wire.NodeBody, _ *View) { n.Models = []fleet.Serving{{Name: "<b>"}} },
-		"beats":         func(n *wire.NodeBody, v *View) { v.Beats = map[string]Beats{n.Name: "ox"} },
-		"pending":       func(n *wire.NodeBody, _ *View) { n.State = "pending" },
-		"dead":          func(n *wire.NodeBody, _ *View) { n.Liveness = fleet.Dead },
-		"an hour later": func(n *wire.NodeBody, v *View) { n.Liveness = fleet.Dead; v.At = v.At.Add(time.Hour) },
-		"later":         func(_ *wire.NodeBody, v *View) { v.At = v.At.Add(time.Minute) },
-	} {
-		v := kept
-		v.Nodes = slices.Clone(kept.Nodes)
-		change(&v.Nodes[1], &v)
-		plain := v
-		plain.Kept = nil
-		for _, operate := range []bool{false, true, false} {
-			with, err := cut(Shown{v, operate})
-			without, failed := cut(Shown{plain, operate})
-			if err != nil || failed != nil || with.whole() != without.whole() {
-				t.Errorf("%s: the page with kept rows differs from one without, %v", name, errors.Join(err, failed))
-			}
-		}
-	}
-}
-
-// BenchmarkCrowd makes the page of 1000 agents, of which 100 have changed since the
-// last one; and with nothing kept.
+// BenchmarkCrowd makes all that changes of the page of 1000 agents.
 func BenchmarkCrowd(b *testing.B) {
-	for name, keep := range map[string]bool{"kept": true, "anew": false} {
-		b.Run(name, func(b *testing.B) {
-			v := crowd(1000, time.Now())
-			if !keep {
-				v.Kept = nil
-			}
-			b.ReportAllocs()
-			for b.Loop() {
-				for i := range 100 {
-					v.Nodes[10*i].CPU += 1e-9
-				}
-				if _, err := cut(Shown{v, false}); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
+	v := crowd(1000, time.Now())
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := cut(Shown{v, false}); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 
@@ -92,7 +51,7 @@ func BenchmarkReaders(b *testing.B) {
 	for range readers {
 		open.Go(func() {
 			r := httptest.NewRequestWithContext(ctx, "GET", "/page/stream", nil)
-			Stream(nil, &sink{header: http.Header{}, sent: sent}, r, sheets, false, func() bool { return true })
+			Stream(nil, &sink{header: http.Header{}, sent: sent}, r, sheets, nil, false, func() bool { return true })
 		})
 	}
 	wait := func() {

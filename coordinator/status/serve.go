@@ -40,30 +40,38 @@ func Static() http.Handler {
 // Show answers r with a page that render makes, packed for a browser that can unpack
 // it. That is safe, since no page holds a secret that a length could tell of.
 func Show(w http.ResponseWriter, r *http.Request, code int, render func(io.Writer) error) error {
-	var b bytes.Buffer
-	if err := render(&b); err != nil {
+	page := papers.Get().(*bytes.Buffer)
+	defer papers.Put(page)
+	page.Reset()
+	if err := render(page); err != nil {
 		return err
 	}
 	h := w.Header()
 	h.Set("Vary", "Accept-Encoding")
-	if b.Len() > packFrom && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
-		packed, err := pack(b.Bytes())
-		if err != nil {
+	if page.Len() > packFrom && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		packed := papers.Get().(*bytes.Buffer)
+		defer papers.Put(packed)
+		packed.Reset()
+		if err := pack(packed, page.Bytes()); err != nil {
 			return err
 		}
-		b = packed
+		page = packed
 		h.Set("Content-Encoding", "gzip")
 	}
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", Policy)
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(code)
-	_, err := w.Write(b.Bytes())
+	_, err := w.Write(page.Bytes())
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrGone, err)
 	}
 	return nil
 }
+
+// papers are buffers for pages that are not in use: the page of a large fleet has a MiB,
+// and to have one grow to that takes as long as all the rest.
+var papers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // packFrom is the size in bytes from which a page is packed: less fits into a few
 // packets as it is.
@@ -78,15 +86,15 @@ var packers = sync.Pool{New: func() any {
 	return z
 }}
 
-func pack(page []byte) (b bytes.Buffer, err error) {
+func pack(to io.Writer, page []byte) error {
 	z := packers.Get().(*gzip.Writer)
 	defer packers.Put(z)
-	z.Reset(&b)
-	_, err = z.Write(page)
+	z.Reset(to)
+	_, err := z.Write(page)
 	if err = errors.Join(err, z.Close()); err != nil {
-		return b, fmt.Errorf("pack a page: %w", err)
+		return fmt.Errorf("pack a page: %w", err)
 	}
-	return b, nil
+	return nil
 }
 
 // ErrGone means that the browser went away: nothing to answer, and no fault.
@@ -104,9 +112,10 @@ var lines = strings.NewReplacer("\r\n", "\ndata: ", "\n", "\ndata: ", "\r", "\nd
 const writeTimeout = 10 * time.Second
 
 // Stream sends what changes of the page whenever it does, until done closes, the
-// request ends, or may, which is asked before each piece, says no. First comes all of
-// it, then elements of which each takes the place of the one with its id.
-func Stream(done <-chan struct{}, w http.ResponseWriter, r *http.Request, sheets *watch.Value[*Sheet], operate bool, may func() bool) {
+// request ends, or may, which is asked before each piece, says no. Each element that
+// it sends takes the place of the one with its id. First come those that differ from
+// shown, the sheet that the reader has before him: all, if that is nil.
+func Stream(done <-chan struct{}, w http.ResponseWriter, r *http.Request, sheets *watch.Value[*Sheet], shown *Sheet, operate bool, may func() bool) {
 	out := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
@@ -121,22 +130,30 @@ func Stream(done <-chan struct{}, w http.ResponseWriter, r *http.Request, sheets
 		return ok
 	}
 	var last *pieces
+	if shown != nil {
+		var err error
+		if last, err = shown.pieces(operate); err != nil || !send("beat", "") { // so that it knows that it is connected
+			return
+		}
+	}
 	for may() {
 		sheet, changed := sheets.Load()
-		now, err := sheet.pieces(operate)
-		if err != nil {
-			return // the page itself fails in the same way and is logged
-		}
-		if news := now.since(last); news != "" {
-			event := "change"
-			if last == nil {
-				event = "page"
+		if shown == nil || sheet.View.At.After(shown.View.At) {
+			now, err := sheet.pieces(operate)
+			if err != nil {
+				return // the page itself fails in the same way and is logged
 			}
-			if !send(event, news) {
-				return
+			if news := now.since(last); len(news) > 0 {
+				event := "change"
+				if last == nil {
+					event = "page"
+				}
+				if !send(event, strings.Join(news, "")) {
+					return
+				}
 			}
+			last = now
 		}
-		last = now
 		select {
 		case <-changed:
 		case <-idle.C:

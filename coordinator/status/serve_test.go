@@ -37,7 +37,7 @@ func testStream(t *testing.T, speak func(*http.Protocols, bool)) {
 		}
 		always := func() bool { return true }
 		srv := &http.Server{Protocols: &protocols, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			Stream(stop.Done(), w, r, views, false, always)
+			Stream(stop.Done(), w, r, views, nil, false, always)
 		})}
 		go srv.Serve(l)
 		defer srv.Close()

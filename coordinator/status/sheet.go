@@ -2,9 +2,9 @@ package status
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
-	"html/template"
-	"strings"
+	"slices"
 	"sync"
 )
 
@@ -12,6 +12,7 @@ import (
 // to share.
 type Sheet struct {
 	View View
+	ID   string // by which a stream goes on from it; empty if none can
 	made [2]struct {
 		once   sync.Once
 		pieces pieces
@@ -38,63 +39,80 @@ var sections = []string{"lead", "alerts", "agents", "coordinators", "tasks", "mo
 // pieces are the changing part of the page, cut into what can be sent by itself: the
 // sections, and the rows of the agents.
 type pieces struct {
-	sections []string // in HTML
+	sections []string // in HTML; of the agents what comes before the rows
 	names    []string // of the agents, in the order of their rows
 	rows     []string // in HTML, each an element of its own
+	end      string   // of the agents' section
 }
 
 // cut renders all that changes.
 func cut(v Shown) (p pieces, err error) {
-	var table strings.Builder
 	for _, r := range v.agents() {
-		html, err := r.html()
-		if err != nil {
-			return p, err
-		}
-		p.names, p.rows = append(p.names, r.Name), append(p.rows, html)
-		table.WriteString(html)
+		p.names, p.rows = append(p.names, r.Name), append(p.rows, r.html())
 	}
 	data := struct {
 		Shown
-		Rows template.HTML // what the template of a row has escaped
-	}{v, template.HTML(table.String())}
-	for _, name := range sections {
+		Rows int
+	}{v, len(p.rows)}
+	write := func(name string) string {
 		var b bytes.Buffer
-		if err := pages.ExecuteTemplate(&b, name, data); err != nil {
-			return p, fmt.Errorf("render %s: %w", name, err)
+		if failed := pages.ExecuteTemplate(&b, name, data); failed != nil {
+			err = errors.Join(err, fmt.Errorf("render %s: %w", name, failed))
 		}
-		p.sections = append(p.sections, b.String())
+		return b.String()
 	}
-	return p, nil
+	for _, name := range sections {
+		p.sections = append(p.sections, write(name))
+	}
+	p.end = write("agents-end")
+	return p, err
+}
+
+// section is all of one section. Its parts are not put together, since a thousand
+// rows take a while to be copied.
+func (p *pieces) section(i int) []string {
+	if sections[i] != "agents" {
+		return p.sections[i : i+1]
+	}
+	return slices.Concat(p.sections[i:i+1], p.rows, []string{p.end})
 }
 
 // whole is all of it.
-func (p *pieces) whole() template.HTML { return template.HTML(strings.Join(p.sections, "")) }
+func (p *pieces) whole() (parts []string) {
+	for i := range p.sections {
+		parts = append(parts, p.section(i)...)
+	}
+	return parts
+}
 
 // since is what has changed since old: sections, and rows where the agents are the
-// same. Equal strings of two sheets are mostly the same memory, so that comparing
-// them is quick.
-func (p *pieces) since(old *pieces) string {
+// same.
+func (p *pieces) since(old *pieces) (parts []string) {
 	if old == nil {
-		return string(p.whole())
+		return p.whole()
 	}
-	var b strings.Builder
 	for i, html := range p.sections {
 		switch {
-		case html == old.sections[i]:
-		case sections[i] == "agents" && sameNames(p.names, old.names):
-			b.WriteString("<table>\n") // outside of one, a browser drops rows
-			for i, row := range p.rows {
-				if row != old.rows[i] {
-					b.WriteString(row)
-				}
-			}
-			b.WriteString("</table>\n")
-		default:
-			b.WriteString(html)
+		case sections[i] == "agents" && html == old.sections[i] && p.end == old.end && sameNames(p.names, old.names):
+			parts = append(parts, p.changed(old)...)
+		case sections[i] == "agents" && len(p.names)+len(old.names) > 0, html != old.sections[i]:
+			parts = append(parts, p.section(i)...)
 		}
 	}
-	return b.String()
+	return parts
+}
+
+// changed are the rows that differ from old ones of the same agents.
+func (p *pieces) changed(old *pieces) (parts []string) {
+	for i, row := range p.rows {
+		if row != old.rows[i] {
+			parts = append(parts, row)
+		}
+	}
+	if len(parts) == 0 {
+		return nil
+	}
+	return slices.Concat([]string{"<table>\n"}, parts, []string{"</table>\n"}) // outside of a table, a browser drops rows
 }
 
 // sameNames reports whether two pages have the same rows, one at least.

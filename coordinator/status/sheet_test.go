@@ -43,7 +43,7 @@ func TestChanges(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []string
-		for _, m := range ids.FindAllStringSubmatch(now.since(&old), -1) {
+		for _, m := range ids.FindAllStringSubmatch(strings.Join(now.since(&old), ""), -1) {
 			got = append(got, m[1])
 		}
 		if strings.Join(got, " ") != test.want {

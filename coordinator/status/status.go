@@ -11,6 +11,7 @@ package status
 import (
 	"bytes"
 	"embed"
+	"errors"
 	"fmt"
 	"html/template"
 	"io"
@@ -28,10 +29,6 @@ var texts embed.FS
 
 var pages = template.Must(template.ParseFS(texts, "*.html"))
 
-// cells is the template of one agent's row. It stands alone, since the page's own
-// have rows in them.
-var cells = template.Must(template.ParseFS(texts, "cells.html", "beats.html"))
-
 // A View is all that the page shows, at one moment. One that is shared is never changed.
 type View struct {
 	Self    string    // the coordinator that shows it
@@ -44,7 +41,6 @@ type View struct {
 	Mesh    *MeshView        // nil where there is none
 	Events  []wire.Event     // newest last
 	Beats   map[string]Beats // how the agents were, by name; see Pulse
-	Kept    *Rows            // what the agents' rows are kept in; nil: they are made each time
 }
 
 // shownEvents is how many events the page has room for.
@@ -56,11 +52,21 @@ func Render(w io.Writer, sheet *Sheet, by Reader) error {
 	if err != nil {
 		return err
 	}
-	return render(w, "page.html", struct {
+	data := struct {
 		View
-		Live   template.HTML
+		ID     string
 		Reader Reader
-	}{sheet.View, live.whole(), by})
+	}{sheet.View, sheet.ID, by}
+	var head, foot bytes.Buffer
+	if err := errors.Join(render(&head, "page", data), render(&foot, "foot", data)); err != nil {
+		return err
+	}
+	for _, part := range slices.Concat([]string{head.String()}, live.whole(), []string{foot.String()}) {
+		if _, err := io.WriteString(w, part); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // A Shown is a view as some readers see it: those who may operate, or the others.
@@ -95,7 +101,7 @@ func render(w io.Writer, name string, data any) error {
 func (v Shown) agents() []Row {
 	var rows []Row
 	for _, n := range v.Nodes {
-		if r := (Row{NodeBody: n, Beats: v.Beats[n.Name], Operate: v.Operate, now: v.At, kept: v.Kept}); r.shown() {
+		if r := (Row{NodeBody: n, Beats: v.Beats[n.Name], Operate: v.Operate, now: v.At}); r.shown() {
 			rows = append(rows, r)
 		}
 	}

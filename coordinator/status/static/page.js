@@ -6,6 +6,8 @@ const silence = 12000; // ms; the server is heard every 5 s at least
 let heard = Date.now();
 let lost = false;
 let stream;
+// What the page that came shows, of which the first stream sends only what changed since.
+let sheet = document.getElementById("live").dataset.sheet;
 
 // place takes elements that the server made, with everything escaped, each in place of
 // the one with its id. Who was at a link or a button in there stays at it.
@@ -58,7 +60,8 @@ function lose() {
 
 function connect() {
   if (stream) stream.close();
-  stream = new EventSource("/page/stream");
+  stream = new EventSource("/page/stream" + (sheet ? "?after=" + sheet : ""));
+  sheet = ""; // another stream begins with all of the page
   for (const kind of ["page", "change"]) {
     stream.addEventListener(kind, (e) => {
       place(e.data);

@@ -57,7 +57,7 @@ func play(t *testing.T, v status.View) *stage {
 	mux.Handle("GET /static/", status.Static())
 	done := make(chan struct{})
 	mux.HandleFunc("GET /page/stream", func(w http.ResponseWriter, r *http.Request) {
-		status.Stream(done, w, r, s.now, s.reader.Get().Operate, func() bool { return true })
+		status.Stream(done, w, r, s.now, nil, s.reader.Get().Operate, func() bool { return true })
 	})
 	mux.HandleFunc("POST /v2/models/{model}/infer", func(w http.ResponseWriter, r *http.Request) { s.answer.Get()(w, r) })
 	s.Server = httptest.NewServer(mux)
