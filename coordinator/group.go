@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -105,7 +106,8 @@ func (p pulse) Run(ctx context.Context) error {
 
 func (p pulse) beat() error {
 	group := standing(p.status())
-	if group.Quorum {
+	removed := slices.Contains(p.conditions.All().Codes(), string(health.Removed))
+	if group.Quorum || removed { // whoever is removed is not missing anybody
 		p.conditions.Clear(health.NoQuorum)
 	} else {
 		p.conditions.Set(health.NoQuorum, health.Unready, "The coordinators have no leader, so nothing can be decided; inference goes on.",
