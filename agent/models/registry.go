@@ -260,6 +260,9 @@ func (r *Registry) Index() []model.Status {
 		st := e.status
 		if why := e.live.outage(); why != nil {
 			st.Reason = e.live.excuse(why)
+			if e.live.able() == nil {
+				st.State = model.Unavailable
+			}
 		}
 		all = append(all, st)
 	}

@@ -124,7 +124,7 @@ func TestDeviceAlone(t *testing.T) {
 		if len(r.Serving()) != 0 || r.Ready("pets", "") {
 			t.Errorf("it passes for serving: %+v", r.Serving())
 		}
-		if st := r.Index()[0]; !strings.Contains(st.Reason, "chip does not answer: ") {
+		if st := r.Index()[0]; st.State != model.Unavailable || !strings.Contains(st.Reason, "chip does not answer: ") {
 			t.Errorf("the index says %+v", st)
 		}
 		c.Set(nil)

@@ -11,6 +11,7 @@ const (
 	InferAborted  Code = "infer.aborted"
 	InferBadInput Code = "infer.bad_input"
 	Stopping      Code = "worker.stopping" // the node is shutting down
+	Parked        Code = "worker.parked"   // somebody has it rest for a while
 )
 
 // A Severity says what a finding does to the engine.
@@ -41,6 +42,12 @@ func NewFault(code Code, remedy, detail string, args ...any) Finding {
 // NewWarning is a finding of severity Warning.
 func NewWarning(code Code, remedy, detail string, args ...any) Finding {
 	return Finding{code, Warning, fmt.Sprintf(detail, args...), remedy}
+}
+
+// Park ends the contexts of parts that are to rest, with a reason: a Supervisor that is
+// ended by one says so to all who ask, until it is run again.
+func Park(remedy, detail string) error {
+	return &Down{Finding: Finding{Parked, Info, detail, remedy}}
 }
 
 // A State is how the engine is, in a word.

@@ -126,14 +126,24 @@ func (s *Supervisor) Down() error {
 	return s.down
 }
 
-// Run keeps a worker running until ctx ends.
+// Run keeps a worker running until ctx ends. With Park as the cause of that it may be run
+// again.
 func (s *Supervisor) Run(ctx context.Context) error {
 	var p policy
 	for ctx.Err() == nil {
 		run.Sleep(ctx, s.once(ctx, &p))
 	}
-	s.turned(nil, &Down{Finding: NewFault(Stopping, "Ask another node.", "The node is shutting down.")})
-	s.cfg.Engine.Update(func(st *Status) { st.State = StateStopped })
+	why, parked := errors.AsType[*Down](context.Cause(ctx))
+	if !parked {
+		why = &Down{Finding: NewFault(Stopping, "Ask another node.", "The node is shutting down.")}
+	}
+	s.turned(nil, why)
+	s.cfg.Engine.Update(func(st *Status) {
+		st.State = StateStopped
+		if parked {
+			st.Cause, st.Worker, st.Models = &why.Finding, ProcessStatus{}, nil
+		}
+	})
 	return nil
 }
 
