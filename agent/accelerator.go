@@ -23,6 +23,7 @@ import (
 	"primespark/shared/run"
 	"primespark/shared/telemetry"
 	"primespark/shared/watch"
+	"primespark/shared/worker"
 )
 
 // An accelerator is the Hailo of the node, if it may be used. Nil is one that is
@@ -76,7 +77,7 @@ func (a *accelerator) parts(every time.Duration, rests *watch.Value[bool], recor
 		return nil
 	}
 	return []run.Part{
-		resting{a.Supervisor, rests},
+		resting{a.Supervisor, rests, worker.Park("Bring the mains back; power.actions in the configuration has park_hailo.", "The accelerator rests while the node is on battery.")},
 		run.Func("hailo conditions", func(ctx context.Context) error { return a.judge(ctx, conditions) }),
 		run.Func("hailo samples", func(ctx context.Context) error { return a.sample(ctx, every, recorder, log) }),
 	}
@@ -103,6 +104,9 @@ func (a *accelerator) judge(ctx context.Context, conditions *health.Registry) er
 // trouble is what to warn of; nil if there is nothing.
 func (a *accelerator) trouble(st chip.Status) *chip.Finding {
 	if c := st.Cause; c != nil {
+		if c.Code == worker.Parked {
+			return nil // as its owner has set it
+		}
 		if c.Severity == chip.Info && a.cfg.Enabled != config.On {
 			return nil // most nodes have none
 		}

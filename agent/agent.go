@@ -65,7 +65,8 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 			"Find out why with journalctl -u prime-spark-agent, then run systemctl start prime-spark-agent.")
 	}
 	sensed := &latest{} // of the battery, once there is one
-	box, wear, err := openOutbox(cfg, id, sensed.battery, conditions, part(log, "outbox"), metrics)
+	held := newBrakes()
+	box, wear, err := openOutbox(cfg, id, thrift{sensed.battery, held.sync}, conditions, part(log, "outbox"), metrics)
 	if err != nil {
 		return err
 	}
@@ -90,7 +91,6 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	if err != nil {
 		return err
 	}
-	held := newBrakes()
 	registry, err := models.New(models.Config{
 		Backends: backends, Prefer: cfg.Infer.Engines, Stock: stock.models(), Results: results.models(), Hold: held.cold, Shelf: shelf, Load: load, Dir: cfg.Models.Dir, Memory: int64(cfg.Models.Memory), Queue: cfg.Infer.Queue,
 		Log: part(log, "models"), Metrics: metrics,
@@ -171,7 +171,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 			return err
 		} else if supplier != nil {
 			self.notes = supplier.Notes
-			parts = append(parts, resting{run.Restart(supplier, part(log, "model supply")), held.fetch})
+			parts = append(parts, resting{Part: run.Restart(supplier, part(log, "model supply")), held: held.fetch})
 		}
 		beater := heart(id, follower, place, self.vital.Get, member, out, part(log, "heartbeat"))
 		announce, self.addresses = place.Announce, place.Addresses
@@ -184,7 +184,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 			if err != nil {
 				return err
 			}
-			parts = append(parts, resting{run.Restart(up, part(log, "upload")), held.sync})
+			parts = append(parts, run.Restart(up, part(log, "upload")))
 		}
 		if cfg.MQTT.Broker != "" {
 			up, err := newUplink(cfg, self, id, recorder, box, part(log, "uplink"), metrics)
@@ -195,7 +195,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 			}
 		}
 		if cfg.MQTT.Broker != "" && cfg.MQTT.Profile == "sparkplug" {
-			edge, err := newSparkplug(cfg, self, id, recorder.Newest().Get, part(log, "sparkplug"), metrics)
+			edge, err := newSparkplug(cfg, self, id, held.spare(recorder.Newest().Get), part(log, "sparkplug"), metrics)
 			if err != nil {
 				log.Error("Sparkplug hosts are not told of this node", "err", err) // which serves all the same
 			} else {

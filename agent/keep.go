@@ -14,6 +14,7 @@ import (
 	"primespark/shared/fleet"
 	"primespark/shared/health"
 	"primespark/shared/identity"
+	"primespark/shared/watch"
 )
 
 // How long a sample waits for its commit: with one a second, a power cut takes a
@@ -24,10 +25,16 @@ const (
 	commitRare  = 5 * time.Second
 )
 
+// A thrift is how the node spares its battery with what it keeps.
+type thrift struct {
+	onBattery func() bool        // commits are rarer
+	hold      *watch.Value[bool] // samples wait here
+}
+
 // openOutbox opens the file of samples that wait; there is none on a node that
 // belongs to no cluster, where nobody would ever acknowledge any. A disk that is
 // read-only does not keep the node from serving.
-func openOutbox(cfg config.Config, id *identity.Identity, onBattery func() bool, conditions *health.Registry, log *slog.Logger, metrics prometheus.Registerer) (*outbox.Box, *outbox.Wear, error) {
+func openOutbox(cfg config.Config, id *identity.Identity, spare thrift, conditions *health.Registry, log *slog.Logger, metrics prometheus.Registerer) (*outbox.Box, *outbox.Wear, error) {
 	if id == nil {
 		return nil, nil, nil
 	}
@@ -42,12 +49,12 @@ func openOutbox(cfg config.Config, id *identity.Identity, onBattery func() bool,
 		box, err = outbox.Open(outbox.Config{
 			Dir: dir, MaxSize: int64(cfg.Outbox.MaxSize), MaxAge: cfg.Outbox.MaxAge.D(),
 			Every: func() time.Duration {
-				if onBattery() || wear.Over() {
+				if spare.onBattery() || wear.Over() {
 					return commitRare
 				}
 				return commitEvery
 			},
-			Conditions: conditions, Log: log, Metrics: metrics,
+			Hold: spare.hold, Conditions: conditions, Log: log, Metrics: metrics,
 		})
 	}
 	if err != nil {

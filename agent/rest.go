@@ -2,12 +2,15 @@ package agent
 
 import (
 	"context"
+	"maps"
 	"sync/atomic"
 
 	"primespark/agent/infer"
 	"primespark/agent/models"
+	"primespark/agent/outbox"
 	"primespark/shared/problem"
 	"primespark/shared/run"
+	"primespark/shared/telemetry"
 	"primespark/shared/watch"
 )
 
@@ -16,7 +19,7 @@ type brakes struct {
 	loads atomic.Bool        // of models that are not resident
 	sheds atomic.Bool        // work, by priority
 	from  atomic.Int32       // priority from which on requests are refused
-	sync  *watch.Value[bool] // samples wait here
+	sync  *watch.Value[bool] // samples wait here, save the urgent
 	chip  *watch.Value[bool] // the accelerator rests
 	fetch *watch.Value[bool] // model versions are not fetched
 }
@@ -34,6 +37,26 @@ func (b *brakes) cold() error {
 	}
 	return problem.New(problem.NotReady, "Ask another node, or wait for the mains; power.actions in the config says what is held back.",
 		"This node runs on battery and loads no models.")
+}
+
+// spare gives the newest values to somebody who tells of each that changes. While samples
+// are held back, those that are not urgent stay as they were.
+func (b *brakes) spare(newest func() telemetry.Newest) func() telemetry.Newest {
+	var told telemetry.Newest // by the one goroutine that asks
+	return func() telemetry.Newest {
+		now := newest()
+		if b.sync.Get() {
+			now = maps.Clone(now)
+			maps.DeleteFunc(now, func(s telemetry.Stream, _ telemetry.Sample) bool { return !outbox.Urgent(s) })
+			for stream, sample := range told {
+				if !outbox.Urgent(stream) {
+					now[stream] = sample
+				}
+			}
+		}
+		told = now
+		return now
+	}
 }
 
 // A frugal registry refuses what the node's power does not allow.
@@ -62,10 +85,12 @@ func (f frugal) Load(ctx context.Context, name string) error {
 	return f.Registry.Load(ctx, name)
 }
 
-// A resting part runs while it is not held back.
+// A resting part runs while it is not held back. why is the cause of its end by that; nil
+// where nobody asks.
 type resting struct {
 	run.Part
 	held *watch.Value[bool]
+	why  error
 }
 
 // Run runs the part, again and again if it is held back in between, until ctx ends.
@@ -91,13 +116,13 @@ func (r resting) Run(ctx context.Context) error {
 
 // until runs the part until it is held back.
 func (r resting) until(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	go func() { // ends with ctx, which until cancels
 		for {
 			held, changed := r.held.Load()
 			if held {
-				cancel()
+				cancel(r.why)
 				return
 			}
 			select {

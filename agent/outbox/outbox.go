@@ -38,6 +38,7 @@ type Config struct {
 	MaxAge     time.Duration        // of a sample
 	Every      func() time.Duration // from a sample to its commit, at most
 	Memory     int                  // samples that wait in memory for a disk with room; 0: half an hour of ten a second
+	Hold       *watch.Value[bool]   // whether all but the urgent samples stay here for now; nil: never
 	Conditions *health.Registry     // told of a full disk and of damage
 	Log        *slog.Logger
 	Metrics    prometheus.Registerer // nil: none
@@ -98,6 +99,9 @@ func Open(cfg Config) (*Box, error) {
 	b := &Box{cfg: cfg, last: watch.New(uint64(0)), wake: make(chan struct{}, 1), failed: make(chan error, 1), lives: map[life]*remnant{}}
 	if b.cfg.Memory == 0 {
 		b.cfg.Memory = memoryMost
+	}
+	if b.cfg.Hold == nil {
+		b.cfg.Hold = watch.New(false)
 	}
 	var err error
 	if b.metrics, err = newMetrics(cfg.Metrics); err != nil {

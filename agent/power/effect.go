@@ -18,7 +18,7 @@ import (
 const (
 	RefuseLoads   = "refuse_loads"   // no model is loaded that is not resident
 	PauseRollouts = "pause_rollouts" // no new model versions are fetched
-	PauseSync     = "pause_sync"     // samples wait on this node
+	PauseSync     = "pause_sync"     // samples wait on this node, save those of battery and power
 	ShedWork      = "shed_work"      // requests of low priority are refused
 	CapCPU        = "cap_cpu"        // the processor's frequency is capped
 	ParkHailo     = "park_hailo"     // the accelerator rests, the processor stands in

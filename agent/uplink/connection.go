@@ -72,7 +72,7 @@ func (c *connection) run(ctx context.Context) error {
 		return err
 	}
 	for {
-		changed := c.news()
+		changed, freed := c.news()
 		if err := errors.Join(c.sendSamples(), c.sendEvents()); err != nil {
 			return err
 		}
@@ -102,6 +102,8 @@ func (c *connection) run(ctx context.Context) error {
 		case <-late:
 			c.again()
 		case <-changed:
+		case <-freed:
+			c.flight.over = nil // they come again, when they may go
 		case <-c.up.notify:
 		case err := <-c.lost:
 			return err

@@ -69,13 +69,15 @@ func (c *connection) heard(payload []byte) {
 	}
 }
 
-// news closes when there are samples that were not there before.
-func (c *connection) news() <-chan struct{} {
+// news closes changed when there are samples that were not there before, and freed when
+// those that were held back may go.
+func (c *connection) news() (changed, freed <-chan struct{}) {
 	if c.up.cfg.Box == nil {
-		return nil
+		return nil, nil
 	}
-	_, changed := c.up.cfg.Box.Last()
-	return changed
+	_, changed = c.up.cfg.Box.Last()
+	_, freed = c.up.cfg.Box.Held()
+	return changed, freed
 }
 
 // landed takes the letters that were acknowledged out of the flight.

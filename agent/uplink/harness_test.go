@@ -25,6 +25,7 @@ import (
 	"primespark/shared/logs"
 	"primespark/shared/pipenet"
 	"primespark/shared/telemetry"
+	"primespark/shared/watch"
 )
 
 var topics = telemetry.Topics{Prefix: "primespark", Cluster: "home", Node: "pi-1"}
@@ -39,6 +40,7 @@ type lab struct {
 	log  bytes.Buffer // read after stop
 	inbox
 	conditions *health.Registry
+	hold       *watch.Value[bool] // of the box
 
 	reader     mqtt.Client
 	stopBroker func()
@@ -109,9 +111,9 @@ func (in *inbox) take(_ mqtt.Client, m mqtt.Message) {
 func inBubble(t *testing.T, story func(*testing.T, *lab)) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		l := &lab{t: t, conditions: health.New(nil)}
+		l := &lab{t: t, conditions: health.New(nil), hold: watch.New(false)}
 		var done func()
-		l.box, done = openBox(t, dir)
+		l.box, done = openBox(t, dir, l.hold)
 		defer done()
 		l.rec = record.New(time.Now(), l.box)
 		l.samples, l.retained, l.payloads = map[telemetry.Stream][]uint64{}, map[string]string{}, map[string]string{}
@@ -127,11 +129,11 @@ func inBubble(t *testing.T, story func(*testing.T, *lab)) {
 }
 
 // openBox opens an outbox that runs until done.
-func openBox(t *testing.T, dir string) (box *outbox.Box, done func()) {
+func openBox(t *testing.T, dir string, hold *watch.Value[bool]) (box *outbox.Box, done func()) {
 	t.Helper()
 	box, err := outbox.Open(outbox.Config{
 		Dir: dir, MaxSize: 1 << 30, MaxAge: 24 * time.Hour, Every: func() time.Duration { return time.Second },
-		Conditions: health.New(nil), Log: slog.New(slog.DiscardHandler),
+		Hold: hold, Conditions: health.New(nil), Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -136,7 +136,7 @@ func TestMosquittoIsKilledAndComesBack(t *testing.T) {
 	if err := os.WriteFile(password, []byte("secret\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	box, done := openBox(t, t.TempDir())
+	box, done := openBox(t, t.TempDir(), nil)
 	t.Cleanup(done)
 	rec := record.New(time.Now(), box)
 	var away atomic.Bool // the reader has to be back first, for mosquitto stores nothing for it
@@ -191,7 +191,7 @@ func TestMosquittoWithCertificates(t *testing.T) {
 		"require_certificate true", "use_identity_as_username true", "acl_file "+acl)
 
 	got := reads(t, mqtt.NewClientOptions().AddBroker("ssl://"+addr).SetTLSConfig(settings(files(site, "reader", "reader"))), nil)
-	box, end := openBox(t, t.TempDir())
+	box, end := openBox(t, t.TempDir(), nil)
 	t.Cleanup(end)
 	rec := record.New(time.Now(), box)
 	samples(t, rec, 100)
@@ -217,7 +217,7 @@ func TestEmbeddedBrokerOnLoopback(t *testing.T) {
 	got := subscribe(t, b.Addr(), "", "", func(payload []byte) {
 		go b.Publish(topics.Ack(), payload) // the library must not be held up; one that is lost comes again
 	})
-	box, end := openBox(t, t.TempDir())
+	box, end := openBox(t, t.TempDir(), nil)
 	t.Cleanup(end)
 	rec := record.New(time.Now(), box)
 	samples(t, rec, 500)

@@ -123,6 +123,42 @@ func TestABacklogLeavesRoomForOthers(t *testing.T) {
 	})
 }
 
+// TestHeldBack: while samples are held back, those of the battery, the newest values and
+// events still go; afterwards nothing is missing.
+func TestHeldBack(t *testing.T) {
+	for _, byBroker := range []bool{false, true} {
+		inBubble(t, func(t *testing.T, l *lab) {
+			l.stop()
+			l.startUplink(uplink.Config{Broker: "tcp://c1:7883", Topics: topics, AckByBroker: byBroker})
+			l.record(telemetry.CPU, 10)
+			pass(5 * time.Second)
+			l.hold.Store(true)
+			for range 90 {
+				l.record(telemetry.CPU, 1)
+				l.record(telemetry.Battery, 1)
+			}
+			l.up.Event("held_back", "info", "")
+			pass(5 * time.Second)
+			if n := len(l.got(telemetry.CPU)); n != 10 {
+				t.Errorf("%d samples of the processor came, want the 10 from before", n)
+			}
+			if n := len(l.got(telemetry.Battery)); n < 60 || n > 90 {
+				t.Errorf("%d samples of the battery came, want those of all but the last minute, once", n)
+			}
+			if got := l.payload(topics.State()); !strings.Contains(got, `"battery":0`) || len(l.events) != 1 || l.counts[topics.State()] < 20 {
+				t.Errorf("state %s, %d times; events %v", got, l.counts[topics.State()], l.events)
+			}
+			l.hold.Store(false)
+			pass(10 * time.Second)
+			l.whole(telemetry.CPU, 100)
+			l.whole(telemetry.Battery, 90)
+			if n := l.box.Waiting(); n != 0 {
+				t.Errorf("%d samples still wait", n)
+			}
+		})
+	}
+}
+
 // TestNobodyAcknowledges: the broker has everything, the node keeps everything.
 func TestNobodyAcknowledges(t *testing.T) {
 	inBubble(t, func(t *testing.T, l *lab) {

@@ -93,6 +93,7 @@ func (u *Uploader) session(ctx context.Context, stored func()) error {
 	courier := u.box.Courier()
 	for {
 		_, changed := u.box.Last()
+		_, freed := u.box.Held()
 		next, err := courier.Next(most)
 		if err != nil {
 			return err
@@ -107,6 +108,7 @@ func (u *Uploader) session(ctx context.Context, stored func()) error {
 		overdue := time.NewTimer(again)
 		select {
 		case <-changed:
+		case <-freed:
 		case <-overdue.C:
 			if left, err := courier.Left(); err != nil {
 				overdue.Stop()
