@@ -96,10 +96,10 @@ package() {
 	[ "$kind" != agent ] || put 0644 docs/ups-boards.md "usr/share/doc/$name/ups-boards.md"
 	[ "$kind" != coordinator ] || monitoring "$root/usr/share/doc/$name"
 	for unit in systemd/"$name"*.service; do
-		[ ! -e "$unit" ] || put 0644 "$unit" "lib/systemd/system/$(basename "$unit")"
+		[ ! -e "$unit" ] || put 0644 "$unit" "usr/lib/systemd/system/$(basename "$unit")"
 	done
 	[ ! -e "systemd/$name.sysusers" ] || put 0644 "systemd/$name.sysusers" "usr/lib/sysusers.d/$name.conf"
-	[ ! -e "systemd/$name.shutdown" ] || put 0755 "systemd/$name.shutdown" "lib/systemd/system-shutdown/$name"
+	[ ! -e "systemd/$name.shutdown" ] || put 0755 "systemd/$name.shutdown" "usr/lib/systemd/system-shutdown/$name"
 	[ ! -e "systemd/$name.rules" ] || put 0644 "systemd/$name.rules" "usr/share/polkit-1/rules.d/60-$name.rules"
 	[ ! -e "systemd/$name.udev" ] || put 0644 "systemd/$name.udev" "usr/lib/udev/rules.d/60-$name.rules"
 	[ ! -e "systemd/$name.tmpfiles" ] || put 0644 "systemd/$name.tmpfiles" "usr/lib/tmpfiles.d/$name.conf"

@@ -7,7 +7,7 @@ import (
 	"primespark/shared/cli"
 )
 
-// powerCutCommand is for the hook in /lib/systemd/system-shutdown, and not for people.
+// powerCutCommand is for the hook in /usr/lib/systemd/system-shutdown, and not for people.
 func powerCutCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "power-cut", Short: "Have the UPS board cut the power, at the very end of a shutdown", Args: cli.Words(), Hidden: true,

@@ -113,10 +113,7 @@ func lifeOfAPi(t *testing.T, suite string) {
 	if err := pi.Boot(ctx); err != nil {
 		t.Fatal(err)
 	}
-	// On a host that is busy, too, the emulated processor may need longer for the model's
-	// selftest than its manifest gives; the model is refused then, until somebody loads it.
-	const load = "curl -fsS -X POST --unix-socket /run/prime-spark/agent.sock http://localhost/v2/repository/models/blazeface/load"
-	s.within(pi, patience, infer+" || { "+load+"; "+infer+"; }")
+	s.within(pi, patience, infer)
 	figure("boot to serving without network", "%.1f s after the kernel began", s.uptime(pi))
 	if err := settled(ctx, pi); err != nil {
 		t.Error(err)
