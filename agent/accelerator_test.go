@@ -15,10 +15,10 @@ import (
 	"time"
 
 	"primespark/agent/config"
-	"primespark/agent/doctor"
 	"primespark/hailo/hef/synth"
 	"primespark/hailo/workertest"
 	"primespark/shared/conf"
+	"primespark/shared/doctor"
 	"primespark/shared/model"
 	"primespark/shared/run"
 	"primespark/shared/testphoto"

@@ -13,10 +13,12 @@ import (
 	"time"
 
 	"primespark/agent/api"
+	"primespark/agent/checkup"
 	"primespark/agent/config"
-	"primespark/agent/doctor"
 	"primespark/agent/models/shelf"
 	"primespark/hailo"
+	"primespark/shared/doctor"
+	"primespark/shared/fleet"
 	"primespark/shared/health"
 	"primespark/shared/problem"
 )
@@ -25,7 +27,7 @@ import (
 // not; if it does, what it knows is asked for.
 func Examine(ctx context.Context, cfg config.Config) doctor.Report {
 	running := inspect(ctx, cfg)
-	accelerator := doctor.Hailo{Off: cfg.Hailo.Enabled == config.Off, Facts: hailo.Config{Library: cfg.Hailo.Library}.Facts()}
+	accelerator := checkup.Hailo{Off: cfg.Hailo.Enabled == config.Off, Facts: hailo.Config{Library: cfg.Hailo.Library}.Facts()}
 	if h := running.node.Hailo; h != nil {
 		accelerator.Firmware, accelerator.More = h.Firmware, h.Findings
 		if h.Cause != nil {
@@ -38,7 +40,10 @@ func Examine(ctx context.Context, cfg config.Config) doctor.Report {
 		doctor.Host{},
 		upsOf(cfg, running),
 		doctor.State{Dir: cfg.StateDir},
-		doctor.Membership{Dir: identityDir(cfg), Listen: cfg.HTTP.Listen, Gossip: cfg.Gossip.Listen, Running: func(context.Context) bool { return running.err == nil }},
+		doctor.Membership{
+			Role: fleet.Agent, Dir: identityDir(cfg), Running: func(context.Context) bool { return running.err == nil },
+			Ports: append(doctor.Gossiping(cfg.Gossip.Listen), doctor.Port{Key: "http.listen", Network: "tcp", Address: cfg.HTTP.Listen}),
+		},
 		versionsOf(running.node),
 		meshOf(cfg, running.node.Mesh),
 		accelerator,
@@ -64,8 +69,8 @@ func versionsOf(n api.Self) doctor.Fleet {
 }
 
 // upsOf is the UPS board of a node, as the configuration and the running agent know it.
-func upsOf(cfg config.Config, running runner) doctor.UPS {
-	u := doctor.UPS{Source: cfg.Battery.Source, Line: -1, DryRun: cfg.Power.DryRun}
+func upsOf(cfg config.Config, running runner) checkup.UPS {
+	u := checkup.UPS{Source: cfg.Battery.Source, Line: -1, DryRun: cfg.Power.DryRun}
 	if lineOf(cfg.Battery) != nil && cfg.Battery.Line.Bias == "up" {
 		u.Line = cfg.Battery.Line.Offset
 	}

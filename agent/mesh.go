@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"primespark/agent/config"
-	"primespark/agent/doctor"
 	"primespark/agent/plan"
 	"primespark/agent/record"
+	"primespark/shared/doctor"
 	"primespark/shared/identity"
 	"primespark/shared/mesh"
 	"primespark/shared/meshnet"

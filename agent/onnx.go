@@ -10,8 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"primespark/agent/api"
+	"primespark/agent/checkup"
 	"primespark/agent/config"
-	"primespark/agent/doctor"
 	"primespark/agent/infer"
 	"primespark/agent/infer/native"
 	backend "primespark/agent/infer/onnxruntime"
@@ -76,8 +76,8 @@ func (o *onnxRuntime) describe() *api.Engine {
 
 // onnxOf is the engine for the doctor: what the host has, and what the running agent
 // knows.
-func onnxOf(cfg config.Config, running *api.Engine) doctor.ONNX {
-	d := doctor.ONNX{Off: cfg.ONNX.Enabled == config.Off}
+func onnxOf(cfg config.Config, running *api.Engine) checkup.ONNX {
+	d := checkup.ONNX{Off: cfg.ONNX.Enabled == config.Off}
 	if d.Off {
 		return d
 	}

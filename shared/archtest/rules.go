@@ -41,7 +41,7 @@ var PrimeSpark = Rules{
 		"agent":       {"agent"},
 		"coordinator": {"coordinator"},
 		"hailo":       {"hailo"},
-		"agent/cmd":   {"agent", "agent/config", "agent/doctor", "agent/battery/detect", "agent/power"}, // whose reports commands print
+		"agent/cmd":   {"agent", "agent/config", "agent/battery/detect", "agent/power"}, // whose reports commands print
 		// The daemon's commands that work on its files, with the daemon not running.
 		"coordinator/cmd/prime-spark-coordinator": {"coordinator", "coordinator/config"},
 		// The operator's command line talks HTTP like everybody else.

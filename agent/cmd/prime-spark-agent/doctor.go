@@ -6,10 +6,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"primespark/agent"
-	"primespark/agent/doctor"
 	"primespark/hailo"
 	"primespark/shared/cli"
-	"primespark/shared/problem"
+	"primespark/shared/doctor"
 )
 
 func doctorCommand() *cobra.Command {
@@ -28,47 +27,11 @@ to an issue; secrets are taken out. The exit code is 1 if something does not wor
 			done := cli.Progress(cmd, "Looking")
 			r := agent.Examine(cmd.Context(), cfg)
 			done()
-			out := cli.Output(cmd)
-			if err := out.Data(r, func() { triage(out, r) }); err != nil {
-				return err
-			}
-			if r.Verdict == doctor.Fault {
-				return errTold
-			}
-			return nil
+			return r.Print(cli.Output(cmd))
 		},
 	}
 	cli.JSON(cmd)
 	return cmd
-}
-
-// errTold ends a command whose output has said already what is wrong.
-var errTold = cli.Exit(cli.Failed, problem.New(problem.Conflict, "Do what stands beside the faults above, the first one first.", "Something does not work."))
-
-// marks are how severities look.
-var marks = map[doctor.Severity]func(string) cli.Styled{doctor.OK: cli.Good, doctor.Info: cli.Faint, doctor.Warning: cli.Warn, doctor.Fault: cli.Bad}
-
-// triage prints what was found as a table, and below it what to do, the worst first.
-func triage(out *cli.Out, r doctor.Report) {
-	var rows [][]any
-	section := ""
-	for _, f := range r.Results {
-		shown := ""
-		if f.Section != section {
-			section, shown = f.Section, f.Section
-		}
-		rows = append(rows, []any{cli.Strong(shown), marks[f.Severity](string(f.Severity)), f.Check, f.Detail})
-	}
-	out.Table([]string{"SECTION", "STATE", "CHECK", "FINDING"}, rows)
-	for _, s := range []doctor.Severity{doctor.Fault, doctor.Warning, doctor.Info} {
-		for _, f := range r.Results {
-			if f.Severity == s && f.Remedy != "" {
-				out.Line("")
-				out.Line("%s %s", marks[s](string(s)+":"), f.Detail)
-				out.Line("  %s", f.Remedy)
-			}
-		}
-	}
 }
 
 func hailoSelftestCommand() *cobra.Command {
@@ -103,7 +66,7 @@ is taken. The agent must not run meanwhile. --json prints one object to paste in
 				return err
 			}
 			if !t.OK {
-				return errTold
+				return doctor.ErrTold
 			}
 			return nil
 		},
@@ -127,7 +90,7 @@ func tried(out *cli.Out, t hailo.Selftest) {
 		out.Table([]string{"STATE", "STEP", "TOOK", "RESULT"}, rows)
 	}
 	for _, f := range t.Findings {
-		out.Line("%s %s", marks[doctor.Severity(f.Severity)](string(f.Severity)+":"), f.Detail)
+		out.Line("%s %s", doctor.Severity(f.Severity).Mark(string(f.Severity)+":"), f.Detail)
 		if f.Remedy != "" {
 			out.Line("  %s", f.Remedy)
 		}

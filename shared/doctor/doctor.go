@@ -2,7 +2,7 @@
 // wrong and which command mends it.
 //
 // It is an open list of checks. A check looks at one thing, changes nothing that
-// lasts, and answers within seconds whatever state the node is in; the agent may
+// lasts, and answers within seconds whatever state the node is in; the daemon may
 // run or not. What belongs to another part is handed in as a Check by whoever
 // wires them: a check is a section, a name and a function.
 package doctor
@@ -93,6 +93,7 @@ func look(ctx context.Context, c Check) []Result {
 	}
 }
 
-func one(s Severity, detail, remedy string) []Result {
+// One is a single result.
+func One(s Severity, detail, remedy string) []Result {
 	return []Result{{Severity: s, Detail: detail, Remedy: remedy}}
 }

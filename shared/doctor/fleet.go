@@ -27,12 +27,12 @@ func (f Fleet) versions(context.Context) []Result {
 	case f.Nodes == 0:
 		return nil
 	case n == 0:
-		return one(OK, fmt.Sprintf("None of the %d nodes is behind the others", f.Nodes), "")
+		return One(OK, fmt.Sprintf("None of the %d nodes is behind the others", f.Nodes), "")
 	case slices.Contains(f.Behind, f.Self):
-		return one(Warning, fmt.Sprintf("This node runs an older version than others, which have %s; so do %d of %d.", f.Newest, n-1, f.Nodes), remedy)
+		return One(Warning, fmt.Sprintf("This node runs an older version than others, which have %s; so do %d of %d.", f.Newest, n-1, f.Nodes), remedy)
 	case n > shown:
-		return one(Info, fmt.Sprintf("%s and %d more run an older version than %s.", strings.Join(f.Behind[:shown], ", "), n-shown, f.Newest), remedy)
+		return One(Info, fmt.Sprintf("%s and %d more run an older version than %s.", strings.Join(f.Behind[:shown], ", "), n-shown, f.Newest), remedy)
 	default:
-		return one(Info, fmt.Sprintf("%s: older than %s.", strings.Join(f.Behind, ", "), f.Newest), remedy)
+		return One(Info, fmt.Sprintf("%s: older than %s.", strings.Join(f.Behind, ", "), f.Newest), remedy)
 	}
 }

@@ -27,11 +27,11 @@ func (m Mesh) Checks() []Check {
 func (m Mesh) tunnels(context.Context) []Result {
 	switch {
 	case !m.Enabled:
-		return one(OK, "The mesh is off", "")
+		return One(OK, "The mesh is off", "")
 	case m.Map.Version == 0:
-		return one(Warning, "No map of the mesh is kept here: this node has not heard of a mesh yet.", "Set mesh.enabled: true on the coordinators, and see that this node reaches one: prime-spark mesh.")
+		return One(Warning, "No map of the mesh is kept here: this node has not heard of a mesh yet.", "Set mesh.enabled: true on the coordinators, and see that this node reaches one: prime-spark mesh.")
 	case m.Report == nil:
-		return one(Info, fmt.Sprintf("Map %d of %d nodes is kept; how the tunnels are the running agent would tell.", m.Map.Version, len(m.Map.Nodes)), "sudo systemctl start prime-spark-agent")
+		return One(Info, fmt.Sprintf("Map %d of %d nodes is kept; how the tunnels are the running agent would tell.", m.Map.Version, len(m.Map.Nodes)), "sudo systemctl start prime-spark-agent")
 	}
 	var found []Result
 	for _, e := range mesh.Explain(m.Report.Facts) {
@@ -51,7 +51,7 @@ func (m Mesh) tunnels(context.Context) []Result {
 		found = append(found, Result{Severity: Fault, Code: "mesh.alone", Detail: fmt.Sprintf("None of the %d others that are probed answers.", n), Remedy: "See that this host has a network; if it has, UDP is blocked."})
 	}
 	if len(found) == 0 {
-		return one(OK, fmt.Sprintf("map %d of %d nodes, %d of %d links up%s", m.Report.Version, len(m.Map.Nodes), up, len(m.Report.Links), through(m.Report.Hub)), "")
+		return One(OK, fmt.Sprintf("map %d of %d nodes, %d of %d links up%s", m.Report.Version, len(m.Map.Nodes), up, len(m.Report.Links), through(m.Report.Hub)), "")
 	}
 	return found
 }
@@ -70,13 +70,13 @@ func (m Mesh) addresses(context.Context) []Result {
 	}
 	locals, err := m.Locals()
 	if err != nil {
-		return one(Info, "The host's networks cannot be listed: "+err.Error()+".", "")
+		return One(Info, "The host's networks cannot be listed: "+err.Error()+".", "")
 	}
 	if err := m.Map.Clash(locals); err != nil {
 		e := problem.Of(err)
 		return []Result{{Severity: Fault, Code: "mesh.clash", Detail: e.Detail, Remedy: e.Remedy}}
 	}
-	return one(OK, m.Map.Prefix.String()+ipv4(m.Map.IPv4)+" overlaps no network of this host", "")
+	return One(OK, m.Map.Prefix.String()+ipv4(m.Map.IPv4)+" overlaps no network of this host", "")
 }
 
 func ipv4(p netip.Prefix) string {

@@ -25,7 +25,8 @@ type Host struct {
 	Smart func(device string) ([]byte, error)
 }
 
-func (h Host) line(path string) string {
+// Line is the first line of a file, empty of a host that has none.
+func (h Host) Line(path string) string {
 	data, err := os.ReadFile(filepath.Join("/", h.Root, path))
 	if err != nil {
 		return "" // a host that does not tell
@@ -34,7 +35,8 @@ func (h Host) line(path string) string {
 	return strings.Trim(text, "\x00 \t\r")
 }
 
-func (h Host) glob(pattern string) []string {
+// Glob is the paths on the host that match a pattern of path/filepath.
+func (h Host) Glob(pattern string) []string {
 	root := filepath.Join("/", h.Root)
 	all, _ := filepath.Glob(filepath.Join(root, pattern)) // the patterns are ours, and good
 	for i := range all {
@@ -61,14 +63,14 @@ func (h Host) machine(context.Context) []Result {
 	if size == 0 {
 		size = os.Getpagesize()
 	}
-	machine := h.line("proc/device-tree/model")
+	machine := h.Line("proc/device-tree/model")
 	if machine == "" {
 		machine = "not a Raspberry Pi"
 	}
-	if kernel := h.line("proc/sys/kernel/osrelease"); kernel != "" {
+	if kernel := h.Line("proc/sys/kernel/osrelease"); kernel != "" {
 		machine += ", kernel " + kernel
 	}
-	return one(OK, fmt.Sprintf("%s, pages of %d KB", machine, size>>10), "")
+	return One(OK, fmt.Sprintf("%s, pages of %d KB", machine, size>>10), "")
 }
 
 // Limits of the processor of a Raspberry Pi 5: it slows itself down softly from
@@ -80,8 +82,8 @@ const (
 
 func (h Host) temperature(context.Context) []Result {
 	hottest := 0.0
-	for _, zone := range h.glob("sys/class/thermal/thermal_zone*/temp") {
-		milli, err := strconv.ParseFloat(h.line(zone), 64)
+	for _, zone := range h.Glob("sys/class/thermal/thermal_zone*/temp") {
+		milli, err := strconv.ParseFloat(h.Line(zone), 64)
 		if err == nil && milli < 200e3 {
 			hottest = max(hottest, milli/1000)
 		}
@@ -91,11 +93,11 @@ func (h Host) temperature(context.Context) []Result {
 	case hottest == 0:
 		return nil
 	case hottest >= hardCelsius:
-		return one(Fault, fmt.Sprintf("The processor has %.0f °C and slows itself down hard.", hottest), remedy)
+		return One(Fault, fmt.Sprintf("The processor has %.0f °C and slows itself down hard.", hottest), remedy)
 	case hottest >= softCelsius:
-		return one(Warning, fmt.Sprintf("The processor has %.0f °C and slows itself down.", hottest), remedy)
+		return One(Warning, fmt.Sprintf("The processor has %.0f °C and slows itself down.", hottest), remedy)
 	}
-	return one(OK, fmt.Sprintf("The processor has %.0f °C", hottest), "")
+	return One(OK, fmt.Sprintf("The processor has %.0f °C", hottest), "")
 }
 
 // What the firmware's flags mean, in the order of their bits.
@@ -109,8 +111,8 @@ var throttleBits = []struct{ now, then string }{
 // word is what the firmware says of throttling, by the kernel where it shows it, else
 // by the mailbox.
 func (h Host) word() (firmware.Throttle, error) {
-	for _, path := range h.glob("sys/devices/platform/*/*firmware/get_throttled") {
-		if w, err := firmware.ParseThrottle(h.line(path)); err == nil {
+	for _, path := range h.Glob("sys/devices/platform/*/*firmware/get_throttled") {
+		if w, err := firmware.ParseThrottle(h.Line(path)); err == nil {
 			return w, nil
 		}
 	}
@@ -136,13 +138,13 @@ func (h Host) supply(context.Context) []Result {
 	case errors.Is(err, firmware.ErrNone):
 		return nil
 	case err != nil:
-		return one(Info, "The firmware does not tell about the supply: "+err.Error()+".", "Run it with sudo.")
+		return One(Info, "The firmware does not tell about the supply: "+err.Error()+".", "Run it with sudo.")
 	case s.Volts < badVolts:
-		return one(Fault, fmt.Sprintf("The 5 V input has %.2f V, and the board draws %.1f W.", s.Volts, s.Watts), remedy)
+		return One(Fault, fmt.Sprintf("The 5 V input has %.2f V, and the board draws %.1f W.", s.Volts, s.Watts), remedy)
 	case s.Volts < weakVolts:
-		return one(Warning, fmt.Sprintf("The 5 V input has %.2f V, and the board draws %.1f W.", s.Volts, s.Watts), remedy)
+		return One(Warning, fmt.Sprintf("The 5 V input has %.2f V, and the board draws %.1f W.", s.Volts, s.Watts), remedy)
 	}
-	return one(OK, fmt.Sprintf("The 5 V input has %.2f V, and the board draws %.1f W", s.Volts, s.Watts), "")
+	return One(OK, fmt.Sprintf("The 5 V input has %.2f V, and the board draws %.1f W", s.Volts, s.Watts), "")
 }
 
 func (h Host) throttled(context.Context) []Result {
@@ -158,20 +160,20 @@ func (h Host) throttled(context.Context) []Result {
 		}
 		switch {
 		case len(now) > 0:
-			return one(Warning, "Now "+strings.Join(now, ", ")+".", remedy)
+			return One(Warning, "Now "+strings.Join(now, ", ")+".", remedy)
 		case len(then) > 0:
-			return one(Warning, "Since boot "+strings.Join(then, ", ")+".", remedy)
+			return One(Warning, "Since boot "+strings.Join(then, ", ")+".", remedy)
 		}
-		return one(OK, "The supply is strong enough, and nothing is throttled", "")
+		return One(OK, "The supply is strong enough, and nothing is throttled", "")
 	}
-	for _, name := range h.glob("sys/class/hwmon/hwmon*/name") {
-		if h.line(name) != "rpi_volt" {
+	for _, name := range h.Glob("sys/class/hwmon/hwmon*/name") {
+		if h.Line(name) != "rpi_volt" {
 			continue
 		}
-		if h.line(filepath.Join(filepath.Dir(name), "in0_lcrit_alarm")) == "1" {
-			return one(Warning, "The supply voltage is too low.", remedy)
+		if h.Line(filepath.Join(filepath.Dir(name), "in0_lcrit_alarm")) == "1" {
+			return One(Warning, "The supply voltage is too low.", remedy)
 		}
-		return one(OK, "The supply is strong enough", "")
+		return One(OK, "The supply is strong enough", "")
 	}
 	return nil // no Raspberry Pi
 }
@@ -184,11 +186,11 @@ func (h Host) clock(context.Context) []Result {
 	}
 	switch ok, off, err := ask(); {
 	case err != nil:
-		return one(Info, "The kernel does not tell about its clock: "+err.Error()+".", "")
+		return One(Info, "The kernel does not tell about its clock: "+err.Error()+".", "")
 	case !ok:
-		return one(Warning, "Nothing keeps this host's clock right.", "sudo timedatectl set-ntp true; timedatectl timesync-status shows the server. In a container the host's clock counts.")
+		return One(Warning, "Nothing keeps this host's clock right.", "sudo timedatectl set-ntp true; timedatectl timesync-status shows the server. In a container the host's clock counts.")
 	default:
-		return one(OK, fmt.Sprintf("The clock is kept, to within %.0f ms", off*1000), "")
+		return One(OK, fmt.Sprintf("The clock is kept, to within %.0f ms", off*1000), "")
 	}
 }
 

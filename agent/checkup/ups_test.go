@@ -1,4 +1,4 @@
-package doctor_test
+package checkup_test
 
 import (
 	"os"
@@ -6,19 +6,20 @@ import (
 	"strings"
 	"testing"
 
-	"primespark/agent/doctor"
+	"primespark/agent/checkup"
+	"primespark/shared/doctor"
 )
 
 func TestUPS(t *testing.T) {
 	const pi = "Raspberry Pi 5 Model B Rev 1.0\x00"
 	for name, test := range map[string]struct {
-		ups   doctor.UPS
+		ups   checkup.UPS
 		files map[string]string
 		want  map[string]string // by check, what its result contains
 	}{
-		"none": {doctor.UPS{Source: "none"}, nil, map[string]string{}},
+		"none": {checkup.UPS{Source: "none"}, nil, map[string]string{}},
 		"well": {
-			doctor.UPS{Source: "x120x", Line: 6, Running: "The agent acts by the battery, now mains at 90 %"},
+			checkup.UPS{Source: "x120x", Line: 6, Running: "The agent acts by the battery, now mains at 90 %"},
 			map[string]string{
 				"proc/device-tree/model": pi, "sys/bus/nvmem/devices/blconfig0/nvmem": "[all]\nBOOT_UART=1\nPOWER_OFF_ON_HALT=1\nWAKE_ON_GPIO=0\nPSU_MAX_CURRENT=5000\n\x00\x00",
 				"boot/firmware/config.txt": "# comment\ndtparam=i2c_arm=on\ngpio=6=pu # the line\n",
@@ -26,15 +27,15 @@ func TestUPS(t *testing.T) {
 			map[string]string{"rules": "ok now mains", "bootloader": "ok next to nothing", "config.txt": "ok suits"},
 		},
 		"nothing set": {
-			doctor.UPS{Source: "x728", Line: 6, DryRun: true},
+			checkup.UPS{Source: "x728", Line: 6, DryRun: true},
 			map[string]string{"proc/device-tree/model": pi, "sys/bus/nvmem/devices/blconfig0/nvmem": "POWER_OFF_ON_HALT=0\n", "boot/firmware/config.txt": "#dtparam=i2c_arm=on\n"},
 			map[string]string{
 				"rules": "warning dry_run", "bootloader": "warning POWER_OFF_ON_HALT=1, WAKE_ON_GPIO=0, PSU_MAX_CURRENT=5000", "config.txt": "warning dtparam=i2c_arm=on and gpio=6=pu and dtoverlay=gpio-poweroff",
 			},
 		},
-		"not readable":     {doctor.UPS{Source: "x120x", Line: -1}, map[string]string{"proc/device-tree/model": pi}, map[string]string{"rules": "info No agent", "bootloader": "info not known"}},
-		"no Raspberry Pi":  {doctor.UPS{Source: "nut", Line: -1}, nil, map[string]string{"rules": "info No agent"}},
-		"a NUT needs none": {doctor.UPS{Source: "nut", Line: -1}, map[string]string{"boot/config.txt": ""}, map[string]string{"rules": "info No agent", "config.txt": "ok suits"}},
+		"not readable":     {checkup.UPS{Source: "x120x", Line: -1}, map[string]string{"proc/device-tree/model": pi}, map[string]string{"rules": "info No agent", "bootloader": "info not known"}},
+		"no Raspberry Pi":  {checkup.UPS{Source: "nut", Line: -1}, nil, map[string]string{"rules": "info No agent"}},
+		"a NUT needs none": {checkup.UPS{Source: "nut", Line: -1}, map[string]string{"boot/config.txt": ""}, map[string]string{"rules": "info No agent", "config.txt": "ok suits"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()

@@ -38,7 +38,7 @@ func (h Host) nvmes() (found []Result) {
 	if ask == nil {
 		ask = smart
 	}
-	for _, at := range h.glob("sys/class/nvme/nvme*") {
+	for _, at := range h.Glob("sys/class/nvme/nvme*") {
 		name := path.Base(at)
 		page, err := ask(filepath.Join("/dev", name))
 		if err != nil || len(page) < 6 {
@@ -46,7 +46,7 @@ func (h Host) nvmes() (found []Result) {
 			if errors.Is(err, fs.ErrPermission) {
 				remedy = "Run it with sudo."
 			}
-			found = append(found, one(Info, name+" does not tell of its wear.", remedy)...)
+			found = append(found, One(Info, name+" does not tell of its wear.", remedy)...)
 			continue
 		}
 		// The health log's first bytes (NVM Express Base Specification 2.0, figure 207).
@@ -54,11 +54,11 @@ func (h Host) nvmes() (found []Result) {
 		text := fmt.Sprintf("%s has used %d %% of its life, %d %% of its spare blocks are left", name, used, spare)
 		switch {
 		case warning&^2 != 0 || spare < least || used >= spentPercent: // bit 1 is the temperature
-			found = append(found, one(Fault, text+".", newDisk)...)
+			found = append(found, One(Fault, text+".", newDisk)...)
 		case used >= wornPercent:
-			found = append(found, one(Warning, text+".", newDisk)...)
+			found = append(found, One(Warning, text+".", newDisk)...)
 		default:
-			found = append(found, one(OK, text, "")...)
+			found = append(found, One(OK, text, "")...)
 		}
 	}
 	return found
@@ -105,9 +105,9 @@ func smart(device string) (page []byte, err error) {
 // cards are the eMMCs: their registers count in tenths of a life, 1 to 10, and 11 is
 // beyond it (JEDEC JESD84-B51, DEVICE_LIFE_TIME_EST_TYP).
 func (h Host) cards() (found []Result) {
-	for _, file := range h.glob("sys/block/mmcblk*/device/life_time") {
+	for _, file := range h.Glob("sys/block/mmcblk*/device/life_time") {
 		worst := uint64(0)
-		for word := range strings.FieldsSeq(h.line(file)) {
+		for word := range strings.FieldsSeq(h.Line(file)) {
 			n, err := strconv.ParseUint(word, 0, 8)
 			if err != nil {
 				worst = 0
@@ -120,11 +120,11 @@ func (h Host) cards() (found []Result) {
 		switch {
 		case worst == 0 || worst > 11: // an SD card, or one that does not tell
 		case worst == 11:
-			found = append(found, one(Fault, name+" is beyond the life that its maker promises.", newDisk)...)
+			found = append(found, One(Fault, name+" is beyond the life that its maker promises.", newDisk)...)
 		case worst*10 > wornPercent:
-			found = append(found, one(Warning, text+".", newDisk)...)
+			found = append(found, One(Warning, text+".", newDisk)...)
 		default:
-			found = append(found, one(OK, text, "")...)
+			found = append(found, One(OK, text, "")...)
 		}
 	}
 	return found
@@ -133,15 +133,15 @@ func (h Host) cards() (found []Result) {
 // fileSystems tells of faults that ext4 met on its disks, which outlive a reboot, and
 // what was written to them.
 func (h Host) fileSystems() (found []Result) {
-	for _, at := range h.glob("sys/fs/ext4/*/errors_count") {
+	for _, at := range h.Glob("sys/fs/ext4/*/errors_count") {
 		name := path.Base(path.Dir(at))
-		if n, err := strconv.ParseUint(h.line(at), 10, 64); err == nil && n > 0 {
-			found = append(found, one(Fault, fmt.Sprintf("The file system on %s met %d errors.", name, n),
+		if n, err := strconv.ParseUint(h.Line(at), 10, 64); err == nil && n > 0 {
+			found = append(found, One(Fault, fmt.Sprintf("The file system on %s met %d errors.", name, n),
 				"sudo dmesg | grep -i ext4 tells which. Back up, boot once with fsck.mode=force (in cmdline.txt, on a Pi), and if they come back, replace the disk.")...)
 			continue
 		}
-		if kb, err := strconv.ParseUint(h.line(path.Join(path.Dir(at), "lifetime_write_kbytes")), 10, 53); err == nil && strings.HasPrefix(name, "mmcblk") {
-			found = append(found, one(OK, fmt.Sprintf("%v were written to %s since it was formatted", conf.Size(kb<<10>>20<<20), name), "")...)
+		if kb, err := strconv.ParseUint(h.Line(path.Join(path.Dir(at), "lifetime_write_kbytes")), 10, 53); err == nil && strings.HasPrefix(name, "mmcblk") {
+			found = append(found, One(OK, fmt.Sprintf("%v were written to %s since it was formatted", conf.Size(kb<<10>>20<<20), name), "")...)
 		}
 	}
 	return found

@@ -30,13 +30,13 @@ func (s State) room(context.Context) []Result {
 	err := unix.Statfs(s.Dir, &st)
 	switch free := int64(st.Bavail) * st.Bsize; {
 	case errors.Is(err, fs.ErrNotExist):
-		return one(Info, "There is no "+s.Dir+" yet; the agent makes it when it starts.", "")
+		return One(Info, "There is no "+s.Dir+" yet; the daemon makes it when it starts.", "")
 	case err != nil:
-		return one(Fault, fmt.Sprintf("%s cannot be looked at: %v.", s.Dir, err), "Give the agent's user the directory, or set state_dir.")
+		return One(Fault, fmt.Sprintf("%s cannot be looked at: %v.", s.Dir, err), "Give the daemon's user the directory, or set state_dir.")
 	case free < lowRoom:
-		return one(Warning, fmt.Sprintf("%s has room for %v more.", s.Dir, conf.Size(free>>20<<20)), "sudo apt clean; sudo journalctl --vacuum-size=100M; or set state_dir to a larger disk.")
+		return One(Warning, fmt.Sprintf("%s has room for %v more.", s.Dir, conf.Size(free>>20<<20)), "sudo apt clean; sudo journalctl --vacuum-size=100M; or set state_dir to a larger disk.")
 	default:
-		return one(OK, fmt.Sprintf("%s has room for %v more", s.Dir, conf.Size(free>>20<<20)), "")
+		return One(OK, fmt.Sprintf("%s has room for %v more", s.Dir, conf.Size(free>>20<<20)), "")
 	}
 }
 
@@ -54,7 +54,7 @@ func (s State) latency(ctx context.Context) []Result {
 	}
 	f, err := os.CreateTemp(s.Dir, ".doctor-*")
 	if err != nil {
-		return one(Fault, fmt.Sprintf("Nothing can be written to %s: %v.", s.Dir, err), "Run this as the agent's user, or give that user the directory; if the disk is read-only, sudo dmesg says why.")
+		return One(Fault, fmt.Sprintf("Nothing can be written to %s: %v.", s.Dir, err), "Run this with sudo, or give your user the directory; if the disk is read-only, sudo dmesg says why.")
 	}
 	defer func() { _ = errors.Join(f.Close(), os.Remove(f.Name())) }() // it holds nothing
 	var took []time.Duration
@@ -70,15 +70,15 @@ func (s State) latency(ctx context.Context) []Result {
 		took = append(took, time.Since(begin))
 	}
 	if err != nil {
-		return one(Fault, fmt.Sprintf("A write to %s did not last: %v.", s.Dir, err), "The disk is full or broken: df -h, then sudo dmesg.")
+		return One(Fault, fmt.Sprintf("A write to %s did not last: %v.", s.Dir, err), "The disk is full or broken: df -h, then sudo dmesg.")
 	}
 	if len(took) == 0 {
-		return one(Fault, "A write to "+s.Dir+" did not last in time.", "The card or disk hangs: sudo dmesg.")
+		return One(Fault, "A write to "+s.Dir+" did not last in time.", "The card or disk hangs: sudo dmesg.")
 	}
 	slices.Sort(took)
 	text := fmt.Sprintf("%v in the middle, %v at worst", took[len(took)/2].Round(100*time.Microsecond), took[len(took)-1].Round(100*time.Microsecond))
 	if took[len(took)/2] > slowWrite {
-		return one(Warning, "A small write takes long to last: "+text+".", "Use an SSD, or a card of class A2; old cards get slow.")
+		return One(Warning, "A small write takes long to last: "+text+".", "Use an SSD, or a card of class A2; old cards get slow.")
 	}
-	return one(OK, "A small write lasts after "+text, "")
+	return One(OK, "A small write lasts after "+text, "")
 }

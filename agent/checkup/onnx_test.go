@@ -1,12 +1,13 @@
-package doctor_test
+package checkup_test
 
 import (
 	"fmt"
 	"strings"
 	"testing"
 
-	"primespark/agent/doctor"
+	"primespark/agent/checkup"
 	"primespark/agent/onnxruntime"
+	"primespark/shared/doctor"
 )
 
 func TestONNX(t *testing.T) {
@@ -17,14 +18,14 @@ func TestONNX(t *testing.T) {
 	var b strings.Builder
 	for _, row := range []struct {
 		name string
-		onnx doctor.ONNX
+		onnx checkup.ONNX
 	}{
-		{"off", doctor.ONNX{Off: true}},
-		{"not installed", doctor.ONNX{Found: absent}},
-		{"not installed, and wanted", doctor.ONNX{Found: wanted}},
-		{"no worker", doctor.ONNX{Library: path, Found: worker}},
-		{"the agent does not run", doctor.ONNX{Library: path}},
-		{"in order", doctor.ONNX{Library: path, Running: "ONNX Runtime 1.21.0 is ready."}},
+		{"off", checkup.ONNX{Off: true}},
+		{"not installed", checkup.ONNX{Found: absent}},
+		{"not installed, and wanted", checkup.ONNX{Found: wanted}},
+		{"no worker", checkup.ONNX{Library: path, Found: worker}},
+		{"the agent does not run", checkup.ONNX{Library: path}},
+		{"in order", checkup.ONNX{Library: path, Running: "ONNX Runtime 1.21.0 is ready."}},
 	} {
 		r := doctor.Run(t.Context(), "pi-1", row.onnx.Checks())
 		fmt.Fprintf(&b, "## %s: %s\n%s", row.name, r.Verdict, told(r.Results))

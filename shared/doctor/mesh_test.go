@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"primespark/agent/doctor"
+	"primespark/shared/doctor"
 	"primespark/shared/mesh"
 )
 

@@ -20,11 +20,11 @@ const (
 func (h Host) mtu(context.Context) []Result {
 	var fine []string
 	var found []Result
-	for _, device := range h.glob("sys/class/net/*/device") {
+	for _, device := range h.Glob("sys/class/net/*/device") {
 		link := path.Dir(device)
 		name := path.Base(link)
-		size, err := strconv.Atoi(h.line(path.Join(link, "mtu")))
-		if err != nil || h.line(path.Join(link, "operstate")) != "up" {
+		size, err := strconv.Atoi(h.Line(path.Join(link, "mtu")))
+		if err != nil || h.Line(path.Join(link, "operstate")) != "up" {
 			continue
 		}
 		switch {
@@ -43,7 +43,7 @@ func (h Host) mtu(context.Context) []Result {
 		}
 	}
 	if len(found) == 0 && len(fine) > 0 {
-		return one(OK, "Packets in bytes: "+strings.Join(fine, ", "), "")
+		return One(OK, "Packets in bytes: "+strings.Join(fine, ", "), "")
 	}
 	return found
 }

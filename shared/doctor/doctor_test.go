@@ -17,12 +17,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"primespark/agent/doctor"
-	"primespark/hailo"
-	"primespark/hailo/hosttest"
+	"primespark/shared/doctor"
 	"primespark/shared/fleet"
 	"primespark/shared/gossip"
 	"primespark/shared/identity/identitytest"
+	"primespark/shared/treetest"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -45,7 +44,8 @@ func adc(volts float64) string {
 
 // TestHost goes through what a board may be like.
 func TestHost(t *testing.T) {
-	pi := hosttest.Good().With("proc/device-tree/model", "Raspberry Pi 5 Model B Rev 1.0\x00",
+	pi := treetest.Tree{}.With("proc/sys/kernel/osrelease", "6.12.47+rpt-rpi-2712\n",
+		"sys/class/hwmon/hwmon2/name", "rpi_volt\n", "sys/class/hwmon/hwmon2/in0_lcrit_alarm", "0\n", "proc/device-tree/model", "Raspberry Pi 5 Model B Rev 1.0\x00",
 		"sys/class/thermal/thermal_zone0/temp", "51400\n", "sys/devices/platform/soc@107c000000/soc@107c000000:firmware/get_throttled", "0x0\n")
 	throttled := "sys/devices/platform/soc@107c000000/soc@107c000000:firmware/get_throttled"
 	synced := func(ok bool, off float64, err error) func() (bool, float64, error) {
@@ -62,13 +62,13 @@ func TestHost(t *testing.T) {
 	}
 	card := pi.With("sys/fs/ext4/mmcblk0p2/errors_count", "0\n", "sys/fs/ext4/mmcblk0p2/lifetime_write_kbytes", "734003200\n",
 		"sys/block/mmcblk0/device/date", "04/2025\n", "sys/fs/ext4/sda1/lifetime_write_kbytes", "1\n", "sys/fs/ext4/sda1/errors_count", "0\n")
-	eMMC := func(life string) hosttest.Tree { return pi.With("sys/block/mmcblk0/device/life_time", life+"\n") }
+	eMMC := func(life string) treetest.Tree { return pi.With("sys/block/mmcblk0/device/life_time", life+"\n") }
 	link := func(name, size, state string) []string {
 		at := "sys/class/net/" + name
 		return []string{at + "/device", "", at + "/mtu", size + "\n", at + "/operstate", state + "\n"}
 	}
 	rows := map[string]struct {
-		tree  hosttest.Tree
+		tree  treetest.Tree
 		clock func() (bool, float64, error)
 		smart func(string) ([]byte, error)
 	}{
@@ -84,7 +84,7 @@ func TestHost(t *testing.T) {
 		"warm":                   {tree: pi.With("sys/class/thermal/thermal_zone0/temp", "81200\n")},
 		"hot":                    {tree: pi.With("sys/class/thermal/thermal_zone0/temp", "86000\n")},
 		"nonsense":               {tree: pi.With("sys/class/thermal/thermal_zone0/temp", "warm\n", throttled, "no\n").Without("sys/class/hwmon")},
-		"no Pi":                  {tree: hosttest.Tree{}},
+		"no Pi":                  {tree: treetest.Tree{}},
 		"nobody keeps the clock": {tree: pi, clock: synced(false, 16, nil)},
 		"clock not told":         {tree: pi, clock: synced(false, 0, errors.New("operation not permitted"))},
 
@@ -135,30 +135,6 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-// TestHailo puts the versions side by side, and what the agent knows beside what
-// the host tells.
-func TestHailo(t *testing.T) {
-	probe := func(tree hosttest.Tree) hailo.Facts {
-		return hailo.Probe(hailo.Host{Root: tree.Make(t), PageSize: 4096, Open: func(string) error { return nil }})
-	}
-	var b strings.Builder
-	for _, row := range []struct {
-		name string
-		h    doctor.Hailo
-	}{
-		{"in order", doctor.Hailo{Facts: probe(hosttest.Good()), Firmware: "4.23.0"}},
-		{"another driver", doctor.Hailo{Facts: probe(hosttest.Good().With(hosttest.Module+"/version", "4.20.0\n"))}},
-		{"off", doctor.Hailo{Off: true, Facts: probe(hosttest.Good())}},
-		{"none", doctor.Hailo{Facts: probe(hosttest.Tree{})}},
-		{"simulated", doctor.Hailo{Facts: hailo.Facts{Simulated: true}}},
-		{"the agent knows more", doctor.Hailo{Facts: probe(hosttest.Good()), More: []hailo.Finding{{Code: hailo.Wedged, Severity: hailo.Fault, Detail: "The driver hangs.", Remedy: "sudo reboot"}}}},
-	} {
-		r := doctor.Run(t.Context(), "pi-1", row.h.Checks())
-		fmt.Fprintf(&b, "## %s: %s\n%s", row.name, r.Verdict, told(r.Results))
-	}
-	golden(t, "hailo.txt", b.String())
-}
-
 func TestState(t *testing.T) {
 	for name, test := range map[string]struct {
 		dir  string
@@ -182,6 +158,11 @@ func TestState(t *testing.T) {
 	}
 }
 
+// doors are the ports of an agent.
+func doors(http, gossip string) []doctor.Port {
+	return append(doctor.Gossiping(gossip), doctor.Port{Key: "http.listen", Network: "tcp", Address: http})
+}
+
 func TestMembership(t *testing.T) {
 	dir := t.TempDir()
 	now := time.Now()
@@ -200,7 +181,7 @@ func TestMembership(t *testing.T) {
 		"a clock of 70": {dir, -20 * 365 * 24 * time.Hour, doctor.Warning, "the clock is wrong"},
 		"never joined":  {t.TempDir() + "/none", 0, doctor.Info, "belongs to no cluster yet"},
 	} {
-		m := doctor.Membership{Dir: test.dir, Listen: "127.0.0.1:0", Gossip: "127.0.0.1:0", Now: func() time.Time { return now.Add(test.after) }}
+		m := doctor.Membership{Role: fleet.Agent, Dir: test.dir, Ports: doors("127.0.0.1:0", "127.0.0.1:0"), Now: func() time.Time { return now.Add(test.after) }}
 		r := doctor.Run(t.Context(), "pi-1", m.Checks())
 		if got := r.Results[0]; got.Severity != test.want || !strings.Contains(got.Detail, test.text) {
 			t.Errorf("%s: %s", name, told(r.Results))
@@ -217,7 +198,7 @@ func TestPorts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	m := doctor.Membership{Dir: "/nonexistent", Listen: l.Addr().String(), Gossip: "127.0.0.1:0"}
+	m := doctor.Membership{Role: fleet.Agent, Dir: "/nonexistent", Ports: doors(l.Addr().String(), "127.0.0.1:0")}
 	r := doctor.Run(t.Context(), "pi-1", m.Checks())
 	if last := r.Results[len(r.Results)-1]; last.Severity != doctor.Fault || !strings.Contains(last.Detail, "another program has it") || !strings.Contains(last.Remedy, "http.listen") {
 		t.Errorf("a taken port: %s", told(r.Results))
@@ -232,7 +213,7 @@ func TestPorts(t *testing.T) {
 // of those is free that the agent takes in its place.
 func TestDefaultPort(t *testing.T) {
 	here := fmt.Sprintf("127.7.%d.%d", os.Getpid()>>8&255, os.Getpid()&255)
-	m := doctor.Membership{Dir: "/nonexistent", Listen: "127.0.0.1:0", Gossip: here + ":7482"}
+	m := doctor.Membership{Role: fleet.Agent, Dir: "/nonexistent", Ports: doors("127.0.0.1:0", here+":7482")}
 	for i := range gossip.Spare + 1 {
 		l, err := net.Listen("tcp", fmt.Sprintf("%s:%d", here, gossip.DefaultPort+i))
 		if err != nil {

@@ -1,0 +1,69 @@
+package checkup_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"primespark/agent/checkup"
+	"primespark/hailo"
+	"primespark/hailo/hosttest"
+	"primespark/shared/doctor"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func told(results []doctor.Result) string {
+	var b strings.Builder
+	for _, r := range results {
+		fmt.Fprintf(&b, "%s %s/%s: %s\n", r.Severity, r.Section, r.Check, r.Detail)
+		if r.Remedy != "" {
+			fmt.Fprintf(&b, "  > %s\n", r.Remedy)
+		}
+	}
+	return b.String()
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs; run with -update and review\n%s", path, got)
+	}
+}
+
+// TestHailo puts the versions side by side, and what the agent knows beside what
+// the host tells.
+func TestHailo(t *testing.T) {
+	probe := func(tree hosttest.Tree) hailo.Facts {
+		return hailo.Probe(hailo.Host{Root: tree.Make(t), PageSize: 4096, Open: func(string) error { return nil }})
+	}
+	var b strings.Builder
+	for _, row := range []struct {
+		name string
+		h    checkup.Hailo
+	}{
+		{"in order", checkup.Hailo{Facts: probe(hosttest.Good()), Firmware: "4.23.0"}},
+		{"another driver", checkup.Hailo{Facts: probe(hosttest.Good().With(hosttest.Module+"/version", "4.20.0\n"))}},
+		{"off", checkup.Hailo{Off: true, Facts: probe(hosttest.Good())}},
+		{"none", checkup.Hailo{Facts: probe(hosttest.Tree{})}},
+		{"simulated", checkup.Hailo{Facts: hailo.Facts{Simulated: true}}},
+		{"the agent knows more", checkup.Hailo{Facts: probe(hosttest.Good()), More: []hailo.Finding{{Code: hailo.Wedged, Severity: hailo.Fault, Detail: "The driver hangs.", Remedy: "sudo reboot"}}}},
+	} {
+		r := doctor.Run(t.Context(), "pi-1", row.h.Checks())
+		fmt.Fprintf(&b, "## %s: %s\n%s", row.name, r.Verdict, told(r.Results))
+	}
+	golden(t, "hailo.txt", b.String())
+}
