@@ -280,7 +280,7 @@ func TestWipedNodeDoesNotVote(t *testing.T) {
 func TestResetRefusesWhileRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newGroup(t, &pipenet.Net{}).found()
-		if _, err := Reset(m.dir); !errors.Is(err, errBusy) {
+		if _, err := Reset(m.dir); !errors.Is(err, ErrBusy) {
 			t.Errorf("Reset of a running node = %v, want that it is in use", err)
 		}
 	})

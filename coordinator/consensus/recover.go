@@ -169,7 +169,7 @@ func offline(dir string) (*store, raft.SnapshotStore, error) {
 		return nil, nil, nothing(dir)
 	}
 	st, err := openStore(dir)
-	if errors.Is(err, errBusy) {
+	if errors.Is(err, ErrBusy) {
 		return nil, nil, &problem.Error{
 			Code: problem.Conflict, Err: err, Detail: "A coordinator runs on " + dir + ".",
 			Remedy: "Stop it first; of one that runs, prime-spark backup makes a backup.",

@@ -79,7 +79,7 @@ func openStore(dir string) (*store, error) {
 		OpenFile:       openChecked,
 	})
 	if err != nil {
-		if errors.Is(err, ErrCorrupt) || errors.Is(err, errBusy) {
+		if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrBusy) {
 			return nil, err
 		}
 		return nil, fmt.Errorf("open %s: %w", path, err)
@@ -117,8 +117,8 @@ func createStore(dir, path string) error {
 	return identity.SyncDir(dir)
 }
 
-// errBusy tells that the log is in use.
-var errBusy = errors.New("another process is using the raft log")
+// ErrBusy tells that another process has the log open.
+var ErrBusy = errors.New("another process is using the raft log")
 
 // openChecked opens the file for bbolt, locks it, and checks every page before
 // bbolt maps it into memory: bbolt trusts what it finds, and a damaged page
@@ -141,6 +141,16 @@ func openChecked(path string, flag int, mode os.FileMode) (*os.File, error) {
 	return f, nil
 }
 
+// Verify checks every byte of the log in dir as a start does, and changes nothing. The
+// error is of kind ErrCorrupt, ErrBusy or fs.ErrNotExist, or of the disk.
+func Verify(dir string) error {
+	f, err := openChecked(filepath.Join(dir, logFile), os.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
 // lock takes the lock that bbolt takes too, which is no second lock for the
 // same open file.
 func lock(f *os.File) error {
@@ -152,7 +162,7 @@ func lock(f *os.File) error {
 		case !errors.Is(err, unix.EWOULDBLOCK):
 			return fmt.Errorf("lock %s: %w", f.Name(), err)
 		case time.Now().After(end):
-			return fmt.Errorf("%w: %s; stop the coordinator that runs on this data directory, or give this one another", errBusy, f.Name())
+			return fmt.Errorf("%w: %s; stop the coordinator that runs on this data directory, or give this one another", ErrBusy, f.Name())
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -99,8 +100,36 @@ func TestStableStore(t *testing.T) {
 func TestOneProcessAtATime(t *testing.T) {
 	s := newStore(t)
 	_, err := openStore(filepath.Dir(s.path))
-	if !errors.Is(err, errBusy) || !strings.Contains(err.Error(), "another process is using") {
+	if !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), "another process is using") {
 		t.Errorf("opened twice: %v", err)
+	}
+	if err := Verify(filepath.Dir(s.path)); !errors.Is(err, ErrBusy) {
+		t.Errorf("verified while it is open: %v", err)
+	}
+}
+
+// TestVerify: what a start would refuse is told, and nothing is made.
+func TestVerify(t *testing.T) {
+	if err := Verify(t.TempDir()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of no log: %v", err)
+	}
+	s := newStore(t)
+	if err := errors.Join(s.StoreLogs(entries(1, 70, 20)), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Dir(s.path)
+	if err := Verify(dir); err != nil {
+		t.Errorf("of a whole log: %v", err)
+	}
+	data, err := os.ReadFile(s.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.path, data[:len(data)/2], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Verify(dir); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("of half a log: %v", err)
 	}
 }
 

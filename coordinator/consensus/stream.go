@@ -23,6 +23,9 @@ const (
 	protoControl = "ps-control" // ours, HTTP/1.1
 )
 
+// Greeting is a protocol of the raft port, for who only wants to see that it answers.
+const Greeting = protoControl
+
 // Bounds of the raft port.
 const (
 	handshakeTimeout = 5 * time.Second

@@ -184,7 +184,7 @@ func TestEveryCodeHasASection(t *testing.T) {
 			t.Errorf("health.Explain does not know %s", code)
 		}
 	}
-	findings := sourced(t, regexp.MustCompile(`Code = "([a-z]+\.[a-z_]+)"`))
+	findings := sourced(t, regexp.MustCompile(`(?:Code =|Severity: doctor\.[A-Z][a-z]+, Code:) "([a-z]+\.[a-z_]+)"`))
 	if !slices.Contains(findings, string(hailo.VersionMismatch)) || len(findings) < 25 {
 		t.Errorf("found the codes %v only", findings)
 	}

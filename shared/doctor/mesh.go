@@ -12,7 +12,7 @@ import (
 // A Mesh is this node's end of the mesh.
 type Mesh struct {
 	Enabled bool
-	Report  *mesh.Report                 // of the running agent; nil: none runs, or it takes no part
+	Report  *mesh.Report                 // of the running daemon; nil: none runs, or it takes no part
 	Map     mesh.Map                     // that is kept; of version 0 if there is none
 	Locals  func() ([]mesh.Local, error) // the host's networks, without those of the mesh
 }
@@ -22,7 +22,7 @@ func (m Mesh) Checks() []Check {
 	return []Check{{"mesh", "tunnels", m.tunnels}, {"mesh", "addresses", m.addresses}}
 }
 
-// tunnels tells what the agent has found out: the kind of NAT, whether UDP gets
+// tunnels tells what the daemon has found out: the kind of NAT, whether UDP gets
 // through, what runs WireGuard.
 func (m Mesh) tunnels(context.Context) []Result {
 	switch {
@@ -31,7 +31,7 @@ func (m Mesh) tunnels(context.Context) []Result {
 	case m.Map.Version == 0:
 		return One(Warning, "No map of the mesh is kept here: this node has not heard of a mesh yet.", "Set mesh.enabled: true on the coordinators, and see that this node reaches one: prime-spark mesh.")
 	case m.Report == nil:
-		return One(Info, fmt.Sprintf("Map %d of %d nodes is kept; how the tunnels are the running agent would tell.", m.Map.Version, len(m.Map.Nodes)), "sudo systemctl start prime-spark-agent")
+		return One(Info, fmt.Sprintf("Map %d of %d nodes is kept; how the tunnels are the running daemon would tell.", m.Map.Version, len(m.Map.Nodes)), "Start it: sudo systemctl start prime-spark-agent, or prime-spark-coordinator.")
 	}
 	var found []Result
 	for _, e := range mesh.Explain(m.Report.Facts) {

@@ -20,7 +20,7 @@ them agree on every decision and survive the loss of one; one alone works too an
 survives none. prime-spark-coordinator init founds a cluster, join adds to one.`)
 	root.Example = "  prime-spark-coordinator init --cluster home\n  prime-spark-coordinator run"
 	root.PersistentFlags().String("config", config.Path, "configuration `file`; may be absent at its usual place")
-	root.AddCommand(runCommand(), initCommand(), joinCommand(), checkCommand(), resetCommand(),
+	root.AddCommand(runCommand(), initCommand(), joinCommand(), checkCommand(), doctorCommand(), resetCommand(),
 		backupCommand(), restoreCommand(), recoverCommand())
 	return root
 }
