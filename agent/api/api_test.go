@@ -28,6 +28,7 @@ type fakeModels struct {
 	mu   sync.Mutex
 	last infer.Request
 	wait func(ctx context.Context) error // before an answer
+	runs []infer.Run                     // that the next answers came of
 }
 
 var metadata = map[string]model.Metadata{
@@ -80,6 +81,11 @@ func (m *fakeModels) Infer(ctx context.Context, name, _ string, req infer.Reques
 	out := infer.Response{Backend: "builtin", Timing: infer.Timing{
 		Queue: time.Millisecond, Decode: 2 * time.Millisecond, Infer: 3500 * time.Microsecond, Post: 250 * time.Microsecond,
 	}}
+	m.mu.Lock()
+	if len(m.runs) > 0 {
+		out.Run, m.runs = m.runs[0], m.runs[1:]
+	}
+	m.mu.Unlock()
 	in := req.Inputs[0]
 	if name == "faces" {
 		elements, err := in.Elements()

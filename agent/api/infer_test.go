@@ -323,6 +323,34 @@ func TestErrorsOfModels(t *testing.T) {
 	}
 }
 
+// Requests that were run together are one execution, of the size that the run had.
+func TestCountsRuns(t *testing.T) {
+	r := newRig(t, api.Config{})
+	r.models.runs = []infer.Run{{Size: 1, First: true}, {Size: 3, First: true}, {Size: 3}, {Size: 3}, {}}
+	for range 5 {
+		r.ask("POST", "/v2/models/double/infer", floats(1, 2), oip.HeaderLength, "0")
+	}
+	var got oip.Stats
+	w := r.ask("GET", "/v2/models/double/stats", "")
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || len(got.Models) != 1 {
+		t.Fatalf("%s: %v", w.Body, err)
+	}
+	m := got.Models[0]
+	if m.InferenceCount != 5 || m.ExecutionCount != 3 || m.Inference.ComputeInfer.Count != 5 {
+		t.Errorf("%d inferences in %d runs, %d of them timed; want 5, 3 and 5", m.InferenceCount, m.ExecutionCount, m.Inference.ComputeInfer.Count)
+	}
+	sizes := map[int]uint64{}
+	for _, b := range m.Batches {
+		sizes[b.Size] = b.ComputeInfer.Count
+	}
+	if len(sizes) != 2 || sizes[1] != 2 || sizes[3] != 1 {
+		t.Errorf("runs by size are %v, want two of 1 and one of 3", sizes)
+	}
+	if got := r.ask("GET", "/metrics", "").Body.String(); !strings.Contains(got, `primespark_inference_run_size_count{model="double"} 2`) {
+		t.Errorf("the metrics lack two runs: %s", got)
+	}
+}
+
 // Statistics and metrics count what happened, and nothing else.
 func TestCounts(t *testing.T) {
 	r := newRig(t, api.Config{})

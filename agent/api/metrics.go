@@ -13,6 +13,7 @@ type metrics struct {
 	kept     *prometheus.CounterVec
 	working  *prometheus.GaugeVec
 	batch    *prometheus.HistogramVec
+	run      *prometheus.HistogramVec
 	joules   *prometheus.CounterVec
 	seconds  map[string]*prometheus.HistogramVec // by step
 }
@@ -40,13 +41,16 @@ func newMetrics(to prometheus.Registerer) (*metrics, error) {
 		batch: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "primespark_inference_batch_size", Help: "Inferences of one request.", Buckets: []float64{1, 2, 4, 8, 16, 32, 64},
 		}, []string{"model"}),
+		run: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "primespark_inference_run_size", Help: "Inferences of one run of the engine, those of all requests that were joined in it.", Buckets: []float64{1, 2, 4, 8, 16, 32, 64},
+		}, []string{"model"}),
 		joules: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "primespark_inference_node_joules_total",
 			Help: "Energy that the whole node drew while it worked on a request (decode, infer, post), by its newest power sample and shared among those at work; only where power is measured.",
 		}, []string{"model"}),
 		seconds: map[string]*prometheus.HistogramVec{},
 	}
-	all := []prometheus.Collector{m.requests, m.inFlight, m.kept, m.working, m.batch, m.joules}
+	all := []prometheus.Collector{m.requests, m.inFlight, m.kept, m.working, m.batch, m.run, m.joules}
 	for step, help := range map[string]string{
 		"queue":  "Time that requests waited for the device.",
 		"decode": "Time from image to tensor.",

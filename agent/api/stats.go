@@ -24,10 +24,17 @@ func (a *API) count(c *call, code string, t *infer.Timing) {
 	if t != nil && c.answer.Cache != infer.Hit {
 		a.metrics.observe(c.meta.Name, *t)
 		a.metrics.batch.WithLabelValues(c.meta.Name).Observe(float64(c.batchSize()))
+		if c.answer.Run.First {
+			a.metrics.run.WithLabelValues(c.meta.Name).Observe(float64(c.answer.Run.Size))
+		}
 		watts, others := a.out.Power()
 		a.metrics.spent(c.meta.Name, *t, watts, others)
 	}
-	a.stats.add(modelKey{c.meta.Name, c.version}, time.Since(c.start), c.batchSize(), c.answer.Cache, t)
+	run := c.answer.Run
+	if run.Size <= 1 { // an engine that knows no batch but the request's own
+		run = infer.Run{Size: c.batchSize(), First: true}
+	}
+	a.stats.add(modelKey{c.meta.Name, c.version}, time.Since(c.start), c.batchSize(), run, c.answer.Cache, t)
 }
 
 type modelKey struct{ name, version string }
@@ -48,8 +55,8 @@ type modelStats struct {
 const maxBatches = 64
 
 // add counts a request of n inferences that took d; t is nil if it failed. One that was
-// answered with a result of before was no execution.
-func (s *stats) add(key modelKey, d time.Duration, n int, kept infer.Kept, t *infer.Timing) {
+// answered with a result of before was no execution, and a run of several requests is one.
+func (s *stats) add(key modelKey, d time.Duration, n int, run infer.Run, kept infer.Kept, t *infer.Timing) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := s.models[key]
@@ -71,18 +78,23 @@ func (s *stats) add(key modelKey, d time.Duration, n int, kept infer.Kept, t *in
 		plus(&m.Inference.CacheMiss, t.Cache)
 	}
 	m.InferenceCount += uint64(n)
-	m.ExecutionCount++
+	if run.First {
+		m.ExecutionCount++
+	}
 	plus(&m.Inference.Queue, t.Queue)
 	plus(&m.Inference.ComputeInput, t.Decode)
 	plus(&m.Inference.ComputeInfer, t.Infer)
 	plus(&m.Inference.ComputeOutput, t.Post)
-	b := m.batches[n]
+	if !run.First {
+		return
+	}
+	b := m.batches[run.Size]
 	if b == nil {
 		if len(m.batches) == maxBatches {
 			return
 		}
-		b = &oip.BatchStats{Size: n}
-		m.batches[n] = b
+		b = &oip.BatchStats{Size: run.Size}
+		m.batches[run.Size] = b
 	}
 	plus(&b.ComputeInput, t.Decode)
 	plus(&b.ComputeInfer, t.Infer)

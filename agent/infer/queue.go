@@ -24,15 +24,19 @@ type Queue struct {
 	running int                        // callers being served
 	taken   int                        // slots that they have
 	waiting [MaxPriority + 1][]*waiter // each in order of arrival
-	closed  bool
-	idle    chan struct{} // closed once the queue is closed and nothing runs
+	// gathering are those who wait for company, see Joint, and are told of whoever comes.
+	gathering []chan struct{}
+	closed    bool
+	idle      chan struct{} // closed once the queue is closed and nothing runs
 }
 
 // A waiter is one caller in the queue. Verdict has room for one word: nil for
-// "your turn", or why that will never come.
+// "your turn", errTaken for "you were taken along", or why neither will ever come.
 type waiter struct {
 	ctx     context.Context // of the caller, who stands waiting as long as this is kept
 	slots   int             // that it wants
+	joint   *Joint          // nil: it is run alone
+	member  *Member         // of a joint
 	verdict chan error
 }
 
@@ -61,15 +65,21 @@ func (q *Queue) DoAlone(ctx context.Context, priority int, work func() error) (w
 
 func (q *Queue) do(ctx context.Context, priority, slots int, work func() error) (waited time.Duration, err error) {
 	start := time.Now()
-	if err := q.enter(ctx, priority, slots); err != nil {
+	if err := q.enter(ctx, priority, &waiter{ctx: ctx, slots: slots}); err != nil {
 		return time.Since(start), err
 	}
 	begin := time.Now()
 	defer q.leave(slots) // also if work panics: the device is free again
-	if err = work(); err == nil {
-		q.mean.Add(time.Since(begin))
-	}
+	err = work()
+	q.note(begin, 1, err)
 	return begin.Sub(start), err
+}
+
+// note takes work for so many callers into the mean, unless it failed.
+func (q *Queue) note(begin time.Time, callers int, err error) {
+	if err == nil {
+		q.mean.Add(time.Since(begin) / time.Duration(callers))
+	}
 }
 
 // Err tells whether Do would be refused at once, and why, so that a caller can
@@ -112,14 +122,15 @@ func (q *Queue) Close() error {
 	return nil
 }
 
-// enter returns nil once the caller has a slot.
-func (q *Queue) enter(ctx context.Context, priority, slots int) error {
+// enter returns nil once the caller has its slots, and errTaken if another one has taken
+// it along.
+func (q *Queue) enter(ctx context.Context, priority int, w *waiter) error {
 	if overdue(ctx, time.Now()) {
 		return q.ended(ctx)
 	}
 	q.mu.Lock()
-	if q.fits(slots) && q.length() == 0 && !q.closed {
-		q.serve(slots)
+	if q.fits(w.slots) && q.length() == 0 && !q.closed {
+		q.serve(w.slots)
 		q.mu.Unlock()
 		return nil
 	}
@@ -127,9 +138,15 @@ func (q *Queue) enter(ctx context.Context, priority, slots int) error {
 		q.mu.Unlock()
 		return err
 	}
-	w := &waiter{ctx, slots, make(chan error, 1)}
+	w.verdict = make(chan error, 1)
 	p := min(max(priority, 0), MaxPriority)
 	q.waiting[p] = append(q.waiting[p], w)
+	for _, c := range q.gathering {
+		select {
+		case c <- struct{}{}:
+		default: // it has yet to look
+		}
+	}
 	q.mu.Unlock()
 
 	select {
@@ -139,17 +156,16 @@ func (q *Queue) enter(ctx context.Context, priority, slots int) error {
 		}
 		return err
 	case <-ctx.Done():
-		q.forget(w, p)
+		q.forget(w)
 		return q.ended(ctx)
 	}
 }
 
 // forget takes w out of the queue, and lets those behind it on. If its turn came at the
 // same moment, the slots go to the next ones.
-func (q *Queue) forget(w *waiter, p int) {
+func (q *Queue) forget(w *waiter) {
 	q.mu.Lock()
-	if i := slices.Index(q.waiting[p], w); i >= 0 {
-		q.waiting[p] = slices.Delete(q.waiting[p], i, i+1)
+	if q.drop(w) {
 		q.next()
 		q.mu.Unlock()
 		return
@@ -158,6 +174,17 @@ func (q *Queue) forget(w *waiter, p int) {
 	if <-w.verdict == nil {
 		q.leave(w.slots)
 	}
+}
+
+// drop takes w out of the line, and reports whether it stood there. It wants the lock.
+func (q *Queue) drop(w *waiter) bool {
+	for p := range q.waiting {
+		if i := slices.Index(q.waiting[p], w); i >= 0 {
+			q.waiting[p] = slices.Delete(q.waiting[p], i, i+1)
+			return true
+		}
+	}
+	return false
 }
 
 // leave gives slots back.

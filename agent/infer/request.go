@@ -46,6 +46,13 @@ type Response struct {
 	Labels  []string // names of the classes by their index in an output; none if the model has none
 	Cache   Kept
 	Timing  Timing
+	Run     Run
+}
+
+// A Run is the engine's run that an answer came of.
+type Run struct {
+	Size  int  // inferences of this request and of those that were run with it; 0: there was none
+	First bool // of these requests, so that each run is counted once
 }
 
 // Timing tells where the time of a request went.

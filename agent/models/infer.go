@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -83,7 +84,7 @@ func (l *live) infer(ctx context.Context, req infer.Request) (answer infer.Respo
 	}
 	b := l.buffers.Get().(*buffers)
 	defer l.buffers.Put(b)
-	in, out, err := l.tensors(b, req, isImage, process)
+	in, out, rows, err := l.tensors(b, req, isImage, process)
 	if err != nil {
 		return answer, err
 	}
@@ -96,7 +97,7 @@ func (l *live) infer(ctx context.Context, req infer.Request) (answer infer.Respo
 		w, h, _ := l.Inputs[0].Size()
 		fit = image.Fit{Width: w, Height: h, ScaleX: 1, ScaleY: 1} // boxes in pixels of the input
 	}
-	if err := l.run(ctx, req.Priority, in, out, &answer.Timing); err != nil {
+	if answer.Run, err = l.run(ctx, req.Priority, rows, in, out, &answer.Timing); err != nil {
 		return answer, err
 	}
 	answer.Backend, answer.Outputs, answer.Labels = l.engine, out, l.classes
@@ -131,28 +132,35 @@ func (l *live) photograph(req infer.Request) ([]byte, bool, error) {
 
 // tensors gives what the engine reads and fills: the request's own tensors, or
 // those of b for an image; those of b for outputs that are only looked at, and
-// new ones for outputs that the caller gets.
-func (l *live) tensors(b *buffers, req infer.Request, isImage, process bool) (in, out []tensor.Tensor, err error) {
+// new ones for outputs that the caller gets. Rows is how many inferences that is.
+func (l *live) tensors(b *buffers, req infer.Request, isImage, process bool) (in, out []tensor.Tensor, rows int, err error) {
 	if isImage {
 		if b.in == nil {
-			if b.in, err = blank(l.session.Inputs()); err != nil {
-				return nil, nil, err
+			if b.in, err = blank(l.inputs(1)); err != nil {
+				return nil, nil, 0, err
 			}
 		}
 		in = b.in
 	} else if in, err = l.named(req.Inputs); err != nil {
-		return nil, nil, err
+		return nil, nil, 0, err
+	}
+	if rows, err = l.rows(in); err != nil {
+		return nil, nil, 0, err
 	}
 	if !process {
-		out, err = blank(l.session.Outputs())
-		return in, out, err
+		out, err = blank(l.outputs(rows))
+		return in, out, rows, err
+	}
+	if rows > 1 {
+		return nil, nil, 0, problem.New(problem.Invalid, "Send one inference in a request, or leave postprocess out.",
+			"Model %s has post-processing for one inference, and the request has %d.", l.Name, rows)
 	}
 	if b.out == nil {
-		if b.out, err = blank(l.session.Outputs()); err != nil {
-			return nil, nil, err
+		if b.out, err = blank(l.outputs(1)); err != nil {
+			return nil, nil, 0, err
 		}
 	}
-	return in, b.out, nil
+	return in, b.out, rows, nil
 }
 
 // blank makes zeroed tensors.
@@ -170,7 +178,7 @@ func blank(specs []tensor.Spec) ([]tensor.Tensor, error) {
 
 // named puts the tensors of a request into the model's order.
 func (l *live) named(have []tensor.Tensor) ([]tensor.Tensor, error) {
-	specs := l.session.Inputs()
+	specs := l.inputs(-1)
 	names := make([]string, len(specs))
 	for i, s := range specs {
 		names[i] = s.Name
@@ -244,46 +252,62 @@ func (l *live) decode(ctx context.Context, priority int, photo []byte, in tensor
 
 // run waits for the engine and lets it work: until the request's deadline, and for no
 // longer than the manifest's resources.deadline, which counts from its turn.
-func (l *live) run(ctx context.Context, priority int, in, out []tensor.Tensor, t *infer.Timing) error {
-	var failed error // of the engine, as opposed to the queue's word
-	late := false    // by the manifest's measure, not the request's
-	limit := l.Resources.Deadline.D()
-	waited, err := l.queue.Do(ctx, priority, func() error {
-		work, cancel := ctx, context.CancelFunc(func() {})
-		if limit > 0 {
-			work, cancel = context.WithTimeout(ctx, limit)
-		}
-		defer cancel()
-		start := time.Now()
-		failed = l.session.Infer(work, in, out)
-		t.Infer = time.Since(start)
-		late = work.Err() != nil && ctx.Err() == nil
-		return failed
-	})
+func (l *live) run(ctx context.Context, priority, rows int, in, out []tensor.Tensor, t *infer.Timing) (infer.Run, error) {
+	one := ride{in: in, out: out, run: infer.Run{Size: 1, First: true}}
+	start := time.Now()
+	var waited time.Duration
+	var err error
+	if l.joiner == nil {
+		waited, err = l.queue.Do(ctx, priority, func() error {
+			one.took, one.failed = l.work(ctx, &size{n: 1, session: l.session}, in, out)
+			return one.failed
+		})
+	} else if waited, err = l.queue.DoJoint(ctx, priority, l.joiner.joint, rows, &one); !one.begun.IsZero() {
+		waited = one.begun.Sub(start)
+	}
+	t.Infer = one.took
 	t.Queue += waited
-	switch {
+	switch failed := one.failed; {
 	case err == nil:
-		l.mean.Add(t.Infer)
-		return nil
-	case failed == nil:
-		return err
+		l.mean.Add(t.Infer / time.Duration(max(1, one.run.Size)))
+		return one.run, nil
+	case failed == nil && !errors.Is(err, infer.ErrBroken):
+		return one.run, err
 	case ctx.Err() != nil:
-		return ended(ctx, "The deadline passed while model "+l.Name+" was at work.")
-	case late:
-		return &problem.Error{
+		return one.run, ended(ctx, "The deadline passed while model "+l.Name+" was at work.")
+	case errors.Is(failed, errLong):
+		return one.run, &problem.Error{
 			Code: problem.Deadline, Err: failed,
-			Detail: "Model " + l.Name + " was at work for longer than the " + limit.String() + " that its manifest gives one inference.",
+			Detail: "Model " + l.Name + " was at work for longer than the " + l.Resources.Deadline.String() + " that its manifest gives one inference.",
 			Remedy: "Send the request to another node, or raise resources.deadline in the manifest.",
 		}
+	case errors.Is(failed, infer.ErrDown):
+		return one.run, down(l.Name, failed)
 	}
-	if errors.Is(failed, infer.ErrDown) {
-		return down(l.Name, failed)
-	}
-	return &problem.Error{
-		Code: problem.Unexpected, Err: failed,
+	return one.run, &problem.Error{
+		Code: problem.Unexpected, Err: err,
 		Detail: "The engine " + l.engine + " failed on model " + l.Name + ".",
 		Remedy: "Send the request to another node; the log of this one says why.",
 	}
+}
+
+// errLong tells that a run took longer than the manifest allows.
+var errLong = errors.New("it took longer than resources.deadline")
+
+// work is one run of a session, which may take resources.deadline for each inference.
+func (l *live) work(ctx context.Context, s *size, in, out []tensor.Tensor) (took time.Duration, err error) {
+	work, cancel := ctx, context.CancelFunc(func() {})
+	if limit := l.Resources.Deadline.D(); limit > 0 {
+		work, cancel = context.WithTimeoutCause(ctx, time.Duration(s.n)*limit, errLong)
+	}
+	defer cancel()
+	start := time.Now()
+	err = s.session.Infer(work, in, out)
+	took = time.Since(start)
+	if err != nil && ctx.Err() == nil && errors.Is(context.Cause(work), errLong) {
+		err = fmt.Errorf("%w: %w", errLong, err)
+	}
+	return took, err
 }
 
 // process reads the outputs. An engine that gives what is no number is broken,

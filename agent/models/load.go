@@ -36,6 +36,7 @@ type live struct {
 	memory    int64            // bytes that it counts for
 	mean      infer.Mean       // of its inferences
 	buffers   sync.Pool        // of *buffers
+	joiner    *joiner          // nil: each request is a run of its own
 
 	users users
 	used  atomic.Int64 // when somebody asked for it last, in ns since 1970
@@ -48,13 +49,24 @@ type live struct {
 func (l *live) retire() <-chan error {
 	done := make(chan error, 1)
 	l.users.end(func() {
-		err := l.session.Close()
+		err := l.close()
 		if s := l.standby.dismiss(); s != nil {
 			err = errors.Join(err, <-s.retire())
 		}
 		done <- err
 	})
 	return done
+}
+
+// close closes the sessions.
+func (l *live) close() error {
+	err := l.session.Close()
+	if l.joiner != nil {
+		for _, s := range l.joiner.sizes[1:] {
+			err = errors.Join(err, s.session.Close())
+		}
+	}
+	return err
 }
 
 // Load loads a model from its package, or again if the package has changed; while
@@ -355,6 +367,11 @@ func (r *Registry) variant(ctx context.Context, p *pack, v model.Variant, old *l
 	if err := l.prove(ctx); err != nil {
 		return nil, errors.Join(err, session.Close())
 	}
+	more := r.join(ctx, l, r.cfg.Backends[i], v, left-need)
+	if ctx.Err() != nil {
+		return nil, errors.Join(ctx.Err(), l.close())
+	}
+	l.memory += more
 	l.queue, l.decoders = r.queues[v.Engine], r.decoders
 	return l, nil
 }

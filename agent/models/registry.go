@@ -322,7 +322,7 @@ func (r *Registry) Metadata(name, version string) (model.Metadata, error) {
 	}
 	return model.Metadata{
 		Name: name, Versions: []string{l.Version}, Platform: "onnx_" + l.engine,
-		Inputs: slices.Clone(l.session.Inputs()), Outputs: slices.Clone(l.session.Outputs()),
+		Inputs: l.inputs(-1), Outputs: l.outputs(-1),
 		Image: l.converter != nil, Postprocess: post.Output(l.Postprocess.Kind),
 	}, nil
 }

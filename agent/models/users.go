@@ -21,6 +21,13 @@ func (u *users) enter() bool {
 	return true
 }
 
+// stay counts once more somebody who is there, also after end. Who stays leaves.
+func (u *users) stay() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.n++
+}
+
 // busy reports whether somebody is there.
 func (u *users) busy() bool {
 	u.mu.Lock()

@@ -34,6 +34,7 @@ type Manifest struct {
 	Files     map[string]string `yaml:"files"`    // SHA-256 in hex of further files, by name
 	Selftest  *Selftest         `yaml:"selftest"` // nil: a model is ready once it ran
 	Resources Resources         `yaml:"resources"`
+	Batching  *Batching         `yaml:"batching"` // nil: each request is a run of its own
 }
 
 // A Variant is one file that can serve the model, and the engine it is for.
@@ -193,6 +194,24 @@ type Expect struct {
 type Resources struct {
 	Memory   conf.Size     `yaml:"memory"`   // it may take; 0: 64 MiB and 16 times its file
 	Deadline conf.Duration `yaml:"deadline"` // of one inference on the device; 0: none
+}
+
+// Batching has requests of several clients that wait for the engine run together, and
+// lets one request hold several inferences. All tensors then have a first dimension of
+// as many as there are. Where a file leaves that open, and the manifest has 1, the model
+// is loaded once for each size of a run; where it is fixed to more, runs have that size.
+type Batching struct {
+	Max       int           `yaml:"max"`       // inferences of a run; default 8, or what the shapes have
+	Preferred []int         `yaml:"preferred"` // sizes of runs, ascending to max; default max alone
+	Delay     conf.Duration `yaml:"delay"`     // that a request waits for others while the engine is idle; default 0
+}
+
+// Sizes are the runs of several that the model is loaded for, ascending.
+func (b Batching) Sizes() []int {
+	if len(b.Preferred) == 0 || b.Preferred[len(b.Preferred)-1] < b.Max {
+		return append(slices.Clone(b.Preferred), b.Max)
+	}
+	return b.Preferred
 }
 
 // FileNames lists the files that the manifest names, by name.

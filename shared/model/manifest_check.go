@@ -16,6 +16,8 @@ const (
 	maxBoxes    = 1 << 20 // rows of boxes that a postprocess reads
 	minDeadline = time.Millisecond
 	maxDeadline = time.Hour
+	maxBatch    = 64 // inferences of a run
+	maxDelay    = 100 * time.Millisecond
 )
 
 // checkImage checks preprocess, and that one input can take an image.
@@ -195,5 +197,46 @@ func (m *Manifest) checkSelftest(f *conf.File) {
 		if b := e.Box; len(b) != 0 && (len(b) != 4 || !(b[0] < b[2] && b[1] < b[3])) {
 			f.Bad(at+".box", "%v is no box; give left, top, right, bottom in pixels, like [133, 207, 326, 542]", b)
 		}
+	}
+}
+
+// checkBatching wants tensors that all have the same first dimension, and sizes of runs
+// that are larger.
+func (m *Manifest) checkBatching(f *conf.File) {
+	b := m.Batching
+	if b == nil {
+		return
+	}
+	if len(m.Inputs) == 0 || len(m.Outputs) == 0 {
+		f.Bad("batching", "it splits tensors by their first dimension; give inputs and outputs with their shapes, like [1, 3, 416, 416]")
+		return
+	}
+	first := m.Inputs[0].Shape[0]
+	for i, in := range m.Inputs {
+		if in.Shape[0] != first {
+			f.Bad(fmt.Sprintf("inputs[%d].shape", i), "%v does not begin with %d as the first input does; batching splits all by it", in.Shape, first)
+		}
+	}
+	for i, out := range m.Outputs {
+		if out.Shape[0] != first {
+			f.Bad(fmt.Sprintf("outputs[%d].shape", i), "%v does not begin with %d as the inputs do; batching splits all by it", out.Shape, first)
+		}
+	}
+	switch {
+	case b.Max < 2 || b.Max > maxBatch:
+		f.Bad("batching.max", "%d is not from 2 to %d; give a number like 8", b.Max, maxBatch)
+	case first > 1 && (b.Max != first || len(b.Preferred) > 0):
+		f.Bad("batching.max", "the shapes have runs of %d, and no others; leave max and preferred out, or give shapes that begin with 1", first)
+	}
+	last := 1
+	for _, n := range b.Preferred {
+		if n <= last || n > b.Max || len(b.Preferred) > 8 {
+			f.Bad("batching.preferred", "%v is no list of at most 8 growing sizes from 2 to %d; give one like [4, 8]", b.Preferred, b.Max)
+			break
+		}
+		last = n
+	}
+	if f.Set("batching.delay") && (b.Delay < 0 || b.Delay.D() > maxDelay) {
+		f.Bad("batching.delay", "%v is not from 0 to %v; give a time like 2ms", b.Delay, maxDelay)
 	}
 }

@@ -28,6 +28,7 @@ func ParseManifest(data []byte) (Manifest, error) {
 	if f.Err() == nil { // and how they fit each other once each is good
 		m.checkPostprocess(f)
 		m.checkSelftest(f)
+		m.checkBatching(f)
 	}
 	if err := f.Err(); err != nil {
 		return Manifest{}, fmt.Errorf("%s: %w", ManifestFile, err)
@@ -71,6 +72,12 @@ func (m *Manifest) fill() {
 	p.Top = either(p.Top, 5)
 	if p.Kind == YOLOv8 && len(p.Strides) == 0 {
 		p.Strides = []int{8, 16, 32}
+	}
+	if b := m.Batching; b != nil && b.Max == 0 {
+		b.Max = 8
+		if len(m.Inputs) > 0 && len(m.Inputs[0].Shape) > 0 && m.Inputs[0].Shape[0] > 1 {
+			b.Max = m.Inputs[0].Shape[0]
+		}
 	}
 	if m.Selftest != nil {
 		for i := range m.Selftest.Expect {

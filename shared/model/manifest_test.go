@@ -1,6 +1,7 @@
 package model_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +104,10 @@ func TestParseManifestTellsEveryFault(t *testing.T) {
 		"box inside out":     {"[133,207,326,542]", "[326,207,133,542]", []string{"selftest.expect[0].box: "}},
 		"memory":             {"128MiB", "lots", []string{`"lots" is not a size`}},
 		"deadline":           {"500ms", "500h", []string{"resources.deadline: 500h0m0s is not between"}},
+		"batch of another":   {"resources:", "batching: {max: 100}\nresources:", []string{"batching.max: 100 is not from 2 to 64"}},
+		"batch sizes":        {"resources:", "batching: {max: 8, preferred: [4, 4]}\nresources:", []string{"batching.preferred: [4 4] is no list", "like [4, 8]"}},
+		"batch delay":        {"resources:", "batching: {delay: 1s}\nresources:", []string{"batching.delay: 1s is not from 0 to 100ms"}},
+		"batch of outputs":   {"[1,3549,85]}]", "[1,3549,85]}, {name: n, datatype: FP32, shape: [3]}]\nbatching: {}", []string{"outputs[1].shape: [3] does not begin with 1"}},
 		"alias":              {"labels: coco80.txt", "labels: &a coco80.txt", []string{"anchors and aliases are not taken"}},
 		"two documents":      {"resources:", "---\nresources:", []string{"second YAML document"}},
 		"line break in text": {"license: Apache-2.0", `license: "a\nb"`, []string{"license: \"a\\nb\" is not a text"}},
@@ -123,6 +128,40 @@ func TestParseManifestTellsEveryFault(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestBatching reads what a manifest says of runs of several requests.
+func TestBatching(t *testing.T) {
+	for text, want := range map[string]struct {
+		sizes []int
+		delay time.Duration
+	}{
+		"batching: {}": {[]int{8}, 0},
+		"batching: {max: 16, preferred: [4, 8], delay: 500us}": {[]int{4, 8, 16}, 500 * time.Microsecond},
+		"batching: {max: 8, preferred: [8]}":                   {[]int{8}, 0},
+	} {
+		m, err := model.ParseManifest([]byte(good + text + "\n"))
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if got := m.Batching.Sizes(); !slices.Equal(got, want.sizes) || m.Batching.Delay.D() != want.delay {
+			t.Errorf("%s: sizes %v after %v, want %v after %v", text, got, m.Batching.Delay, want.sizes, want.delay)
+		}
+	}
+	fixed := `apiVersion: edge/v1
+kind: Model
+name: m
+variants: [{engine: builtin, file: m.onnx, sha256: d388b1cf8a5f6f1af2b3f4c14f6d0f138bab970cd618cccd12dddb7484e82e51}]
+inputs: [{name: x, datatype: FP32, shape: [4, 2]}]
+outputs: [{name: y, datatype: FP32, shape: [4]}]
+`
+	if m, err := model.ParseManifest([]byte(fixed + "batching: {}")); err != nil || m.Batching.Max != 4 {
+		t.Errorf("of shapes of 4: %+v, %v", m.Batching, err)
+	}
+	if _, err := model.ParseManifest([]byte(fixed + "batching: {max: 8}")); err == nil || !strings.Contains(err.Error(), "batching.max: the shapes have runs of 4") {
+		t.Errorf("runs of 8 with shapes of 4: %v", err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"math"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,6 +59,24 @@ func (f *Fake) holds() int64 {
 		return 1 << 10
 	}
 	return f.Holds
+}
+
+// A Wide is a Fake whose model leaves the first dimension open.
+type Wide struct{ Fake }
+
+// Shaped is the Fake with the first dimension of the first of these inputs.
+func (w *Wide) Shaped(inputs []tensor.Spec) infer.Backend {
+	if len(inputs) == 0 {
+		return w
+	}
+	f := w.Fake
+	for _, specs := range []*[]tensor.Spec{&f.Inputs, &f.Outputs} {
+		*specs = slices.Clone(*specs)
+		for i, s := range *specs {
+			(*specs)[i].Shape = append([]int{inputs[0].Shape[0]}, s.Shape[1:]...)
+		}
+	}
+	return &f
 }
 
 type fakeSession struct {
