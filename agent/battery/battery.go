@@ -20,7 +20,7 @@ import (
 
 const (
 	sampleEvery = time.Second            // the gauges change no faster
-	lineEvery   = 250 * time.Millisecond // reading a line costs nothing, and its news is urgent
+	lineEvery   = 200 * time.Millisecond // reading a line costs nothing, and its news is urgent; others look as often (run.Due)
 	readTimeout = 1500 * time.Millisecond
 	// What was read last holds for as many failures: a lone one is noise on the bus.
 	patience = 5

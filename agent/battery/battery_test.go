@@ -192,7 +192,7 @@ func TestLineAndGaugeAreJudgedApart(t *testing.T) {
 }
 
 // lineEvery is how soon a change of the line is a sample.
-const lineEvery = 250 * time.Millisecond
+const lineEvery = 200 * time.Millisecond
 
 func TestMinutesLeftByWhatIsKnown(t *testing.T) {
 	on := battery.Reading{Mains: battery.Known(false), Charge: battery.Known[battery.Charge](0.5)}

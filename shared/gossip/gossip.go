@@ -314,6 +314,9 @@ func (g *Gossip) Run(ctx context.Context) error {
 	if g.rtt != nil {
 		stretch(g.config, g.rtt())
 	}
+	// Its tickers count from here: on the grid on which this process wakes anyway. When
+	// ctx ends meanwhile it is made all the same, since only it lets go of who has called.
+	run.Sleep(ctx, run.Due(g.config.GossipInterval))
 	m, err := memberlist.Create(g.config)
 	if err != nil {
 		return errors.Join(fmt.Errorf("start gossip: %w", err), g.Close())
