@@ -20,7 +20,7 @@ type Config struct {
 	Depth   int           // inferences of a model that may be under way; 2
 	Cap     time.Duration // the longest that one inference may take; 10 s
 	Log     *slog.Logger  // nil: none
-	// Recheck is how often a host that lacks something is looked at again; 15 s.
+	// Recheck is how often a host that lacks something is looked at again; a minute.
 	Recheck time.Duration
 }
 
@@ -45,6 +45,9 @@ func New(cfg Config) *Supervisor {
 	}
 	if cfg.Memory <= 0 {
 		cfg.Memory = DefaultMemory
+	}
+	if cfg.Recheck <= 0 {
+		cfg.Recheck = time.Minute // a look goes through the directories of libraries
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)

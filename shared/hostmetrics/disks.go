@@ -1,10 +1,12 @@
 package hostmetrics
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/prometheus/procfs/blockdevice"
@@ -16,8 +18,8 @@ const sector = 512
 
 // Disks are the disks of a host.
 type Disks struct {
-	fs  blockdevice.FS
-	sys string
+	fs        blockdevice.FS
+	proc, sys string
 }
 
 // NewDisks reads below directories that stand for /proc and /sys.
@@ -26,33 +28,49 @@ func NewDisks(proc, sys string) (Disks, error) {
 	if err != nil {
 		return Disks{}, fmt.Errorf("host metrics: %w", err)
 	}
-	return Disks{fs, sys}, nil
+	return Disks{fs, proc, sys}, nil
 }
 
-// Bytes is what all disks have read and written since the host came up.
+// Bytes is what all disks have read and written since the host came up. It is read
+// for each sample of an agent, so it reads no more than these two columns.
 func (d Disks) Bytes() (read, written float64, err error) {
-	all, err := d.whole()
-	for _, one := range all {
-		read += float64(one.ReadSectors) * sector
-		written += float64(one.WriteSectors) * sector
+	text, err := os.ReadFile(filepath.Join(d.proc, "diskstats"))
+	if err != nil {
+		return 0, 0, err
 	}
-	return read, written, err
+	for line := range strings.Lines(string(text)) {
+		f := strings.Fields(line)
+		if len(f) < 10 || !d.counts(f[2]) {
+			continue
+		}
+		r, badRead := strconv.ParseUint(f[5], 10, 64)
+		w, badWritten := strconv.ParseUint(f[9], 10, 64)
+		if err := errors.Join(badRead, badWritten); err != nil {
+			return 0, 0, fmt.Errorf("%s of %s/diskstats: %w", f[2], d.proc, err)
+		}
+		read += float64(r) * sector
+		written += float64(w) * sector
+	}
+	return read, written, nil
 }
 
-// whole are the disks themselves: the bytes of a partition are in its disk's, and
-// those of what lies on another disk, or in memory, are no wear.
+// whole are the disks themselves.
 func (d Disks) whole() ([]blockdevice.Diskstats, error) {
 	all, err := d.fs.ProcDiskstats()
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(all, func(one blockdevice.Diskstats) bool {
-		for _, made := range []string{"loop", "ram", "zram", "dm-", "md"} {
-			if strings.HasPrefix(one.DeviceName, made) {
-				return true
-			}
+	return slices.DeleteFunc(all, func(one blockdevice.Diskstats) bool { return !d.counts(one.DeviceName) }), nil
+}
+
+// counts reports whether a device is a disk: the bytes of a partition are in its
+// disk's, and those of what lies on another disk, or in memory, are no wear.
+func (d Disks) counts(device string) bool {
+	for _, made := range []string{"loop", "ram", "zram", "dm-", "md"} {
+		if strings.HasPrefix(device, made) {
+			return false
 		}
-		_, err := os.Stat(filepath.Join(d.sys, "block", one.DeviceName))
-		return err != nil
-	}), nil
+	}
+	_, err := os.Stat(filepath.Join(d.sys, "block", device))
+	return err == nil
 }
