@@ -136,6 +136,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		records,
 		intake.Follow(logs),
 		front,
+		api.Trends{API: front},
 		api.Server{Name: "api", Listener: netlimit.Listen(ports.api, crowd, part(log, "api")), TLS: ports.tls(cfg, id), Handler: front.Handler(), Stop: front.Stop, Log: part(log, "api")},
 	)
 	if ports.loopback != nil {

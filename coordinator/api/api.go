@@ -137,6 +137,7 @@ type API struct {
 	page     *watch.Value[*status.Sheet]
 	looks    looks               // pages that were handed out
 	pulse    status.Pulse        // how agents were
+	trends   status.Trends       // how full their batteries were
 	bodies   *semaphore.Weighted // bytes of inference requests in memory
 	streams  chan struct{}       // one for each open stream
 	open     context.Context     // ends when the streams must

@@ -188,5 +188,6 @@ func (a *API) sheet(now time.Time) *status.Sheet {
 		v.Mesh = &status.MeshView{Self: v.Self, At: v.At, Cluster: s.Cluster.Name, Mesh: m, Brief: true}
 	}
 	a.pulse.Note(&v)
+	a.trends.Note(&v)
 	return status.NewSheet(v)
 }

@@ -82,53 +82,30 @@ func (b Beats) Words() string {
 // A Pulse remembers how agents were. It is kept in memory only, by each coordinator
 // for itself, from its start on. The zero value is ready; it is safe to share.
 type Pulse struct {
-	mu    sync.Mutex
-	slot  int64 // the newest minute, since 1970
-	nodes map[string]*[beatsKept]byte
+	mu   sync.Mutex
+	tape tape
 }
 
 // Note takes how the agents of a view are at its time, and fills in its Beats.
 func (p *Pulse) Note(v *View) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.turn(v.At.Unix() / int64(beatsEach/time.Second))
-	here := make(map[string]*[beatsKept]byte, len(v.Nodes))
+	p.tape.length, p.tape.each, p.tape.blank = beatsKept, beatsEach, beatNone
+	p.tape.turn(v.At)
+	here := make(map[string][]byte, len(v.Nodes))
 	v.Beats = make(map[string]Beats, len(v.Nodes))
 	for i := range v.Nodes {
 		row := Row{NodeBody: v.Nodes[i], now: v.At}
 		if !row.shown() {
 			continue
 		}
-		ring := p.nodes[row.Name]
-		if ring == nil {
-			ring = new([beatsKept]byte)
-			for i := range ring {
-				ring[i] = beatNone
-			}
-		}
-		last := &ring[beatsKept-1]
+		letters := p.tape.of(row.Name)
+		last := &letters[beatsKept-1]
 		*last = worse(*last, row.beat())
-		here[row.Name] = ring
-		v.Beats[row.Name] = Beats(ring[:])
+		here[row.Name] = letters
+		v.Beats[row.Name] = Beats(letters)
 	}
-	p.nodes = here // those that were removed are forgotten
-}
-
-// turn moves all bars on to a minute. A clock that was put back makes the newest bar
-// last longer.
-func (p *Pulse) turn(slot int64) {
-	by := slot - p.slot
-	if by <= 0 {
-		return
-	}
-	p.slot = slot
-	for _, ring := range p.nodes {
-		n := int(min(by, beatsKept))
-		copy(ring[:], ring[n:])
-		for i := beatsKept - n; i < beatsKept; i++ {
-			ring[i] = beatNone
-		}
-	}
+	p.tape.nodes = here // those that were removed are forgotten
 }
 
 func worse(a, b byte) byte {

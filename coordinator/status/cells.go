@@ -16,12 +16,17 @@ func (r *Row) html() string {
 	r.Beats.draw(&m)
 	m.raw("\n<td data-name=\"Power\">")
 	m.toned(r.SupplyTone(), r.Supply())
+	r.Trend.draw(&m)
 	m.raw("\n<td data-name=\"Heat\">")
 	m.toned(r.HeatTone(), r.Heat())
 	m.raw("\n<td data-name=\"Processor\">")
 	r.Processor().draw(&m, "processor")
 	m.raw("\n<td data-name=\"Memory\">")
 	r.Space().draw(&m, "memory")
+	if r.Meshed {
+		m.raw("\n<td data-name=\"Mesh\">")
+		r.Link.draw(&m)
+	}
 	m.raw("\n<td data-name=\"Busy / queue\">").text(r.Load())
 	m.raw("\n<td data-name=\"Models\"><span>")
 	r.models(&m)

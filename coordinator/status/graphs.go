@@ -13,10 +13,13 @@ type graph struct {
 	quantity chart.Quantity
 }
 
+// chargeField is how full a battery is, 0 to 1, in the stream of batteries.
+const chargeField = "state_of_charge"
+
 // graphs are all charts, in the order of the page. Samples of other fields, and
 // what a node may invent, have none.
 var graphs = []graph{
-	{telemetry.Battery, "state_of_charge", "Battery charge", chart.Share},
+	{telemetry.Battery, chargeField, "Battery charge", chart.Share},
 	{telemetry.Battery, "load_watts", "Power drawn", chart.Watts},
 	{telemetry.Battery, "volts", "Battery voltage", chart.Volts},
 	{telemetry.Power, "mains", "Time on mains", chart.Share},

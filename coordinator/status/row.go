@@ -28,6 +28,9 @@ const fresh = 5 * time.Second
 type Row struct {
 	wire.NodeBody
 	Beats   Beats
+	Trend   Trend
+	Link    Link // to the mesh
+	Meshed  bool // there is a mesh
 	Operate bool // the reader may operate
 	now     time.Time
 }

@@ -131,10 +131,21 @@ func TestFirstLoad(t *testing.T) {
 	if err := Render(&plain, sheet, ada); err != nil || plain.String() != unpacked.String() {
 		t.Errorf("what is unpacked is another page, %v", err)
 	}
-	for _, file := range []string{"page.css", "page.js", "try.js", "icon.svg"} {
+	for name := range kinds {
+		r.URL.Path = "/static/" + name
 		w := httptest.NewRecorder()
-		Static().ServeHTTP(w, httptest.NewRequest("GET", "/static/"+file, nil))
+		Static().ServeHTTP(w, r)
 		size += w.Body.Len()
+		z, err := gzip.NewReader(w.Body)
+		if err != nil || w.Code != http.StatusOK {
+			t.Fatalf("%s: %d, %v", name, w.Code, err)
+		}
+		if got, err := io.ReadAll(z); err != nil || !bytes.Equal(got, files()[name].plain) {
+			t.Errorf("%s unpacked is another file, %v", name, err)
+		}
+	}
+	if listed, err := static.ReadDir("static"); err != nil || len(listed) != len(kinds) {
+		t.Errorf("%d files have a kind, and there are %d, %v", len(kinds), len(listed), err)
 	}
 	t.Logf("%d bytes, of which the page has %d unpacked", size, plain.Len())
 	if size > 100_000 {

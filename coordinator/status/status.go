@@ -41,6 +41,7 @@ type View struct {
 	Mesh    *MeshView        // nil where there is none
 	Events  []wire.Event     // newest last
 	Beats   map[string]Beats // how the agents were, by name; see Pulse
+	Trends  map[string]Trend // how full their batteries were, by name; see Trends
 }
 
 // shownEvents is how many events the page has room for.
@@ -99,9 +100,10 @@ func render(w io.Writer, name string, data any) error {
 
 // agents are the rows of the agents that have not been revoked.
 func (v Shown) agents() []Row {
+	links := v.Mesh.links()
 	var rows []Row
 	for _, n := range v.Nodes {
-		if r := (Row{NodeBody: n, Beats: v.Beats[n.Name], Operate: v.Operate, now: v.At}); r.shown() {
+		if r := (Row{NodeBody: n, Beats: v.Beats[n.Name], Trend: v.Trends[n.Name], Link: links[n.Name], Meshed: v.Mesh != nil, Operate: v.Operate, now: v.At}); r.shown() {
 			rows = append(rows, r)
 		}
 	}

@@ -69,10 +69,11 @@ func healthy() View {
 	v.Nodes[3].Models = append(v.Nodes[3].Models, fleet.Serving{Name: "yolov8n", Version: "2", Backend: "hailo", Millis: 11.2})
 	v.Mesh = &MeshView{Brief: true, Mesh: wire.MeshViewBody{Version: 17, Nodes: []wire.MeshNodeBody{
 		{Name: "c1", Role: fleet.Coordinator, Hub: &mesh.Hub{}, Report: &mesh.Report{Version: 17}},
-		{Name: "pi-1", Role: fleet.Agent, Report: &mesh.Report{Version: 17, Hub: "c1", Links: []mesh.Link{{Peer: "c1", Up: true, RTT: 3}, {Peer: "pi-2", Up: true, Via: "c1"}, {Peer: "pi-3"}}}},
+		{Name: "pi-1", Role: fleet.Agent, Report: &mesh.Report{Version: 17, Hub: "c1", Links: []mesh.Link{{Peer: "c1", Up: true, RTT: 3, Handshake: 71}, {Peer: "pi-2", Up: true, Via: "c1"}, {Peer: "pi-3"}}}},
 		{Name: "pi-2", Role: fleet.Agent, Report: &mesh.Report{Version: 17, Facts: mesh.Facts{Blocked: []string{"c2"}}}},
 	}}}
 	v.Beats = map[string]Beats{"pi-1": Beats(strings.Repeat("o", 30)), "pi-2": Beats(strings.Repeat(".", 20) + "oooxxwoooo"), "pi-3": Beats(strings.Repeat(".", 30))}
+	v.Trends = map[string]Trend{"pi-1": Trend(strings.Repeat("\x00", 6) + strings.Repeat("e", 10) + "c_I3[_be"), "pi-2": Trend(strings.Repeat("\x00", 23) + "e")}
 	v.Status.Coordinators[0].Behind, v.Status.Coordinators[0].DiskFree, v.Status.Coordinators[0].DiskWrite = new(uint64(0)), new(uint64(412<<30)), new(4.0)
 	v.Status.Coordinators[1].Behind, v.Status.Coordinators[1].DiskFree, v.Status.Coordinators[1].DiskWrite = new(uint64(120)), new(uint64(3<<29)), new(63.0)
 	return v
@@ -133,6 +134,7 @@ func hostile() View {
 	n.State, n.Version, n.Reasons, n.Ready = "pending", evil, []string{evil}, false
 	n.Liveness, n.Mode, n.Power.Source = evil, evil, evil
 	n.Throttled, v.Beats = []string{evil}, map[string]Beats{evil: evil}
+	v.Trends = map[string]Trend{evil: evil, "far-future": "\xff\x00\xff\x01"}
 	v.Status.Coordinators[0].Behind, v.Status.Coordinators[0].DiskWrite, v.Status.Coordinators[0].DiskFree = new(uint64(math.MaxUint64)), new(math.NaN()), new(uint64(math.MaxUint64))
 	n.Temperature, n.CPU, n.Memory, n.Power.Charge = new(math.Inf(1)), math.NaN(), -7, new(math.NaN())
 	n.Accelerator = &fleet.Accelerator{Kind: evil, State: evil, Detail: evil, Temperature: new(math.NaN()), Simulated: true}
@@ -143,7 +145,7 @@ func hostile() View {
 	for range shownAlerts + 1 {
 		v.Alerts = append(v.Alerts, wire.Alert{Key: evil, Rule: evil, Subject: evil, Severity: evil, Detail: evil, Remedy: evil, Since: noon.Add(time.Hour), Told: []wire.AlertTold{{Channel: evil, By: evil}}})
 	}
-	v.Mesh = &MeshView{Mesh: wire.MeshViewBody{Nodes: []wire.MeshNodeBody{{Name: evil, Role: evil, Report: &mesh.Report{Links: []mesh.Link{{Peer: evil, Via: evil}}}}}}}
+	v.Mesh = &MeshView{Mesh: wire.MeshViewBody{Nodes: []wire.MeshNodeBody{{Name: evil, Role: evil, Report: &mesh.Report{Links: []mesh.Link{{Peer: evil, Via: evil}, {Peer: evil, Up: true, Handshake: math.Inf(1)}}}}}}}
 	v.Queue = Queue{Counts: [7]int{5: 1}, Dead: []task.Task{{ID: evil, Kind: evil, Model: evil, Node: evil, Error: evil}}}
 	v.Events = []wire.Event{{ID: evil, At: noon.Add(time.Hour), Code: evil, Severity: evil, Node: evil, Actor: evil, Detail: evil, Remedy: evil}}
 	return v
