@@ -27,6 +27,7 @@ var foreign = map[string]string{
 	"smartctl": "smartmontools", "findmnt": "util-linux", "dmesg": "util-linux", "df": "coreutils", "du": "coreutils", "psql": "postgresql-client", "vcgencmd": "raspi-utils-core",
 	"sensors": "lm-sensors", "grep": "grep", "apt": "apt", "curl": "curl", "mosquitto_sub": "mosquitto-clients", "promtool": "prometheus", "reboot": "systemd", "lspci": "pciutils", "age-keygen": "age",
 	"systemd-analyze": "systemd", "sudo": "sudo", "install": "coreutils", "modprobe": "kmod", "ss": "iproute2", "rpi-eeprom-config": "rpi-eeprom", "raspi-config": "raspi-config", "mkdir": "coreutils",
+	"echo": "coreutils", "tee": "coreutils", "dpkg": "dpkg",
 }
 
 // ours are the programs, once they are built, by name.
