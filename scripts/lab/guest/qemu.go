@@ -127,6 +127,7 @@ func (m *Emulated) Boot(ctx context.Context) error {
 		"-drive", "file="+m.path("disk")+",if=none,id=d,format=qcow2,cache=unsafe", "-device", "virtio-blk-pci,drive=d",
 		"-netdev", "tap,id=n,ifname="+m.tap+",script=no,downscript=no", "-device", "virtio-net-pci,netdev=n,romfile=,mac="+mac.String(),
 		"-device", "virtio-rng-pci", "-device", "virtio-serial-pci",
+		"-qmp", "unix:"+m.path("qmp")+",server=on,wait=off",
 		"-chardev", "socket,id=a,path="+m.path("agent")+",server=on,wait=off", "-device", "virtserialport,chardev=a,name=org.qemu.guest_agent.0")
 	if err := m.start(m.Name, m.host.Under(args...), m.path("err")); err != nil {
 		return err
