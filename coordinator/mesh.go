@@ -134,10 +134,10 @@ type ownMesh struct {
 func (o ownMesh) AnnounceMesh(ctx context.Context, a mesh.Announcement) error {
 	state, _ := o.node.State()
 	was, known := state.Mesh.Nodes[o.name]
-	if known && (mesh.Node{Keys: was.Keys, Site: was.Site, Endpoints: was.Endpoints, Hub: was.Hub}).Says(a) {
+	if known && (mesh.Node{Keys: was.Keys, Site: was.Site, Endpoints: was.Endpoints, Hub: was.Hub, Host: was.Host}).Says(a) {
 		return nil
 	}
-	_, err := o.node.Propose(ctx, "coordinator:"+o.name, fsm.MeshAnnounce{Name: o.name, Keys: a.Keys, Site: a.Site, Endpoints: a.Endpoints, Hub: a.Hub})
+	_, err := o.node.Propose(ctx, "coordinator:"+o.name, fsm.MeshAnnounce{Name: o.name, Keys: a.Keys, Site: a.Site, Endpoints: a.Endpoints, Hub: a.Hub, Host: a.Host})
 	return err
 }
 

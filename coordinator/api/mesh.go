@@ -101,7 +101,7 @@ func (a *API) announceMesh(w http.ResponseWriter, r *call) error {
 		return err // the permission asks for a certificate
 	}
 	var out wire.MeshVersion
-	if err := a.propose(r, fsm.MeshAnnounce{Name: id.Name, Keys: in.Keys, Site: in.Site, Endpoints: in.Endpoints, Hub: in.Hub}, &out.Version); err != nil {
+	if err := a.propose(r, fsm.MeshAnnounce{Name: id.Name, Keys: in.Keys, Site: in.Site, Endpoints: in.Endpoints, Hub: in.Hub, Host: in.Host}, &out.Version); err != nil {
 		return err
 	}
 	return answer(w, out)

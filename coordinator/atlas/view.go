@@ -19,7 +19,7 @@ func view(m mesh.Map, s fsm.State, living fleet.View, reports map[string]mesh.Re
 	b := wire.MeshViewBody{Version: m.Version, Prefix: m.Prefix, IPv4: m.IPv4, Nodes: []wire.MeshNodeBody{}, Clients: []wire.MeshClientBody{}}
 	for _, n := range m.Nodes {
 		row := wire.MeshNodeBody{
-			Name: n.Name, Role: n.Role, Address: n.Address, IPv4: n.IPv4, Site: n.Site, Hub: n.Hub,
+			Name: n.Name, Role: n.Role, Address: n.Address, IPv4: n.IPv4, Site: n.Site, Hub: n.Hub, Host: n.Host,
 			Generation: n.Newest().Generation, Keys: len(n.Good(now)), Wanted: m.Wanted(n.Name),
 		}
 		if seen, ok := living.Find(n.Name); ok {

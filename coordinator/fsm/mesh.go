@@ -32,6 +32,7 @@ type MeshNode struct {
 	Site      string          `json:"site,omitempty"`
 	Endpoints []mesh.Endpoint `json:"endpoints,omitempty"`
 	Hub       *mesh.Hub       `json:"hub,omitempty"`
+	Host      string          `json:"host,omitempty"` // the member whose place on a host it shares
 	IPv4      netip.Addr      `json:"ipv4,omitzero"`
 	Want      uint64          `json:"want,omitempty"` // the generation that an operator asked for
 }
@@ -61,7 +62,7 @@ func (s State) MeshMap(prefix netip.Prefix) mesh.Map {
 		id := mesh.URI(s.Cluster.Name, role, name)
 		m.Nodes = append(m.Nodes, mesh.Node{
 			Name: name, ID: id, Role: role, Address: mesh.NodeHost(role, id).In(prefix), IPv4: n.IPv4,
-			Keys: n.Keys, Site: n.Site, Endpoints: n.Endpoints, Hub: s.hub(name),
+			Keys: n.Keys, Site: n.Site, Endpoints: n.Endpoints, Hub: s.hub(name), Host: n.Host,
 		})
 		if n.Want > newest(n.Keys) {
 			m.Rotate = append(m.Rotate, mesh.Rotation{Name: name, Generation: n.Want})
@@ -115,6 +116,7 @@ type MeshAnnounce struct {
 	Site      string          `json:"site,omitempty"`
 	Endpoints []mesh.Endpoint `json:"endpoints,omitempty"`
 	Hub       *mesh.Hub       `json:"hub,omitempty"`
+	Host      string          `json:"host,omitempty"` // the member on the same host whose tunnels it uses
 }
 
 // MeshLeave takes a node out of the mesh that goes on without it. Its keys may come
@@ -141,7 +143,7 @@ func (c *change) meshAnnounce(cmd MeshAnnounce) (any, error) {
 	if err := c.checkMesh(n, cmd, old); err != nil {
 		return nil, err
 	}
-	next := MeshNode{Keys: c.overlap(old.Keys, cmd.Keys), Site: cmd.Site, Endpoints: cmd.Endpoints, Hub: cmd.Hub, IPv4: old.IPv4, Want: old.Want}
+	next := MeshNode{Keys: c.overlap(old.Keys, cmd.Keys), Site: cmd.Site, Endpoints: cmd.Endpoints, Hub: cmd.Hub, Host: cmd.Host, IPv4: old.IPv4, Want: old.Want}
 	if next.Want <= newest(next.Keys) {
 		next.Want = 0
 	}
@@ -160,6 +162,8 @@ func (c *change) meshAnnounce(cmd MeshAnnounce) (any, error) {
 		c.event(Info, n.Name, "The %s %s has a new key for the mesh, of generation %d.", n.Role, n.Name, newest(next.Keys))
 	case next.Hub != nil && (old.Hub == nil || next.Hub.Draining != old.Hub.Draining):
 		c.event(Info, n.Name, "The %s %s is a hub of the mesh; draining: %t.", n.Role, n.Name, next.Hub.Draining)
+	case next.Host != old.Host && next.Host != "":
+		c.event(Info, n.Name, "The %s %s is in the mesh by the tunnels of %s, on the same host.", n.Role, n.Name, next.Host)
 	default:
 		c.event(Info, n.Name, "The %s %s announced how it is reached in the mesh.", n.Role, n.Name)
 	}
@@ -168,7 +172,7 @@ func (c *change) meshAnnounce(cmd MeshAnnounce) (any, error) {
 
 func equalMesh(a, b MeshNode) bool {
 	hubs := a.Hub == nil && b.Hub == nil || a.Hub != nil && b.Hub != nil && *a.Hub == *b.Hub
-	return hubs && a.Site == b.Site && a.Want == b.Want && slices.Equal(a.Endpoints, b.Endpoints) &&
+	return hubs && a.Site == b.Site && a.Host == b.Host && a.Want == b.Want && slices.Equal(a.Endpoints, b.Endpoints) &&
 		slices.EqualFunc(a.Keys, b.Keys, func(a, b mesh.Key) bool {
 			return a.Generation == b.Generation && a.Public == b.Public && a.Interface == b.Interface && a.Until.Equal(b.Until)
 		})
@@ -197,6 +201,9 @@ func (c *change) overlap(old, keys []mesh.Key) []mesh.Key {
 func (c *change) checkMesh(n Node, cmd MeshAnnounce, old MeshNode) error {
 	if len(cmd.Keys) == 0 || len(cmd.Keys) > mesh.MaxKeys || cmd.Site != "" && !fleet.ValidName(cmd.Site) {
 		return problem.New(problem.Invalid, "Announce with an unchanged program; a site is named like a node.", "The node %s announced %d keys, and the site %.40q.", n.Name, len(cmd.Keys), cmd.Site)
+	}
+	if cmd.Host != "" && (!fleet.ValidName(cmd.Host) || cmd.Host == n.Name || cmd.Hub != nil) {
+		return problem.New(problem.Invalid, "Announce with an unchanged program.", "The node %s announced that it shares the place of %.40q in the mesh, and is a hub or that one.", n.Name, cmd.Host)
 	}
 	err := mesh.CheckEndpoints(cmd.Endpoints)
 	for i, k := range cmd.Keys {

@@ -252,6 +252,45 @@ func TestMeshTakenOver(t *testing.T) {
 	}
 }
 
+// TestMeshGuest: an agent shares the place of the coordinator on its host, and has its
+// own again; what announces nonsense is refused.
+func TestMeshGuest(t *testing.T) {
+	f := founded(t)
+	f.join("pi-1", "pi-2")
+	for _, name := range []string{"pi-1", "pi-2"} {
+		if err := f.do(meshOf(name, nil, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	guest := meshOf("pi-1", nil, 1)
+	guest.Host = "pi-2"
+	b, err := Encode(noon, "node:pi-1", guest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "mesh.announce-guest.json", b)
+	if err := f.do(guest); err != nil {
+		t.Fatal(err)
+	}
+	m := f.chart()
+	if by, ok := m.Housed(m.Nodes[0]); !ok || by.Name != "pi-2" || m.Check() != nil {
+		t.Errorf("pi-1 is housed by %q, %v", by.Name, m.Check())
+	}
+	version := m.Version
+	if err := f.do(guest); err != nil || f.chart().Version != version {
+		t.Errorf("said twice: %v, map %d after %d", err, f.chart().Version, version)
+	}
+	if err := f.do(meshOf("pi-1", nil, 1)); err != nil || f.chart().Nodes[0].Host != "" {
+		t.Errorf("a place of its own again: %v, %+v", err, f.chart().Nodes[0])
+	}
+	for _, host := range []string{"pi-1", "No Name"} {
+		guest.Host = host
+		if err := f.do(guest); !problem.Is(err, problem.Invalid) {
+			t.Errorf("a guest of %q: %v", host, err)
+		}
+	}
+}
+
 // TestMeshIPv4: addresses are given out once, rest for 30 days, and follow the range.
 func TestMeshIPv4(t *testing.T) {
 	f := founded(t)

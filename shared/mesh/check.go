@@ -112,6 +112,8 @@ func (s seen) node(n Node) error {
 		return fmt.Errorf("it has %d keys, not 1 to %d", len(n.Keys), MaxKeys)
 	case n.Site != "" && !fleet.ValidName(n.Site):
 		return fmt.Errorf("its site is %.40q", n.Site)
+	case n.Host != "" && (!fleet.ValidName(n.Host) || n.Host == n.Name || n.Hub != nil):
+		return fmt.Errorf("it is a hub or its own guest, and shares the place of %.40q", n.Host)
 	case n.Hub != nil && (n.Role != fleet.Coordinator || n.Hub.Priority < 0 || n.Hub.Priority > MaxPriority || len(n.Static()) == 0):
 		return errors.New("it is no coordinator, has no static endpoint, or its priority is out of bounds, and cannot be a hub")
 	}

@@ -46,7 +46,8 @@ type Node struct {
 	Keys      []Key      `json:"keys"`           // by generation; the last is the newest, and while it replaces another both are good
 	Site      string     `json:"site,omitempty"` // nodes of one site reach each other without a hub
 	Endpoints []Endpoint `json:"endpoints,omitempty"`
-	Hub       *Hub       `json:"hub,omitempty"` // nil: it forwards for nobody
+	Hub       *Hub       `json:"hub,omitempty"`  // nil: it forwards for nobody
+	Host      string     `json:"host,omitempty"` // the member whose place on a host it shares; see Housed
 }
 
 // A Key is a public key of a node, and from which interface on it is used.
@@ -105,12 +106,13 @@ type Announcement struct {
 	Site      string     `json:"site,omitempty"`
 	Endpoints []Endpoint `json:"endpoints,omitempty"`
 	Hub       *Hub       `json:"hub,omitempty"`
+	Host      string     `json:"host,omitempty"`
 }
 
 // Says reports whether the map has an announcement as it is.
 func (n Node) Says(a Announcement) bool {
 	hubs := n.Hub == nil && a.Hub == nil || n.Hub != nil && a.Hub != nil && *n.Hub == *a.Hub
-	return hubs && n.Site == a.Site && slices.Equal(n.Endpoints, a.Endpoints) && slices.EqualFunc(n.Keys, a.Keys, func(x, y Key) bool {
+	return hubs && n.Site == a.Site && n.Host == a.Host && slices.Equal(n.Endpoints, a.Endpoints) && slices.EqualFunc(n.Keys, a.Keys, func(x, y Key) bool {
 		return x.Generation == y.Generation && x.Public == y.Public && x.Interface == y.Interface
 	})
 }
@@ -132,6 +134,16 @@ func (m Map) At(a netip.Addr) (Node, bool) {
 		}
 	}
 	return Node{}, false
+}
+
+// Housed returns the member by whose tunnels a node is reached, which is on the same
+// host. A node that has tunnels of its own is housed by nobody.
+func (m Map) Housed(n Node) (by Node, ok bool) {
+	if n.Host == "" || n.Hub != nil {
+		return Node{}, false
+	}
+	by, ok = m.Find(n.Host)
+	return by, ok && by.Host == ""
 }
 
 // Hubs are the nodes that forward for others, the preferred first, those that are

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"slices"
 	"time"
 )
 
@@ -39,7 +40,7 @@ func Leave(ctx context.Context, socket, self string) error {
 		if err != nil {
 			return fmt.Errorf("leave the mesh: %w", errors.Join(ctx.Err(), err))
 		}
-		if f.Facts != nil && f.Facts.Self != self {
+		if f.Facts != nil && f.Facts.Self != self && !slices.Contains(f.Facts.Guests, self) {
 			return nil
 		}
 	}

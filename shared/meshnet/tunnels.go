@@ -84,10 +84,18 @@ func (t *Tunnels) Report() mesh.Report {
 	return facts.Report
 }
 
-// Settled reports whether no tunnel uses a key older than that of a generation.
+// Settled reports whether no tunnel uses a key older than that of a generation; that of
+// a guest none does.
 func (t *Tunnels) Settled(generation uint64) bool {
 	facts, _ := t.client.Facts()
-	return t.client.Fault() == nil && facts.Generation >= generation
+	return t.client.Fault() == nil && (facts.Host != "" || facts.Generation >= generation)
+}
+
+// Host is the member on this host whose tunnels this one uses; empty if it has its
+// own. It is known when the helper has told of this member.
+func (t *Tunnels) Host() (member string, known bool) {
+	facts, _ := t.client.Facts()
+	return facts.Host, facts.Self == t.wanted.Self
 }
 
 // Cut bounds a text for a report.

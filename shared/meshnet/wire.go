@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"primespark/shared/fleet"
@@ -14,6 +15,10 @@ import (
 
 // Socket is where the helper listens.
 const Socket = "/run/prime-spark-mesh/mesh.sock"
+
+// MaxMembers is how many members of the mesh there may be on one host: its agent and
+// its coordinator.
+const MaxMembers = 2
 
 // maxFrame is the length of a message between a daemon and the helper in bytes: a
 // map of as many nodes and clients as there may be, and what is seen of them.
@@ -47,10 +52,29 @@ type Ports struct {
 
 // Facts are all that the helper tells.
 type Facts struct {
-	Self       string      `json:"self,omitempty"` // whose place in the mesh this host has; empty: nobody's
+	Self       string      `json:"self,omitempty"`     // whose place in the mesh this host has; empty: nobody's
+	Host       string      `json:"host,omitempty"`     // the member of this host whose tunnels Self uses; empty: it has its own
+	Guests     []string    `json:"guests,omitempty"`   // the others of this host, which use the tunnels of Self
+	Forwards   bool        `json:"forwards,omitempty"` // Self is a hub
 	Report     mesh.Report `json:"report"`
 	Generation uint64      `json:"generation"` // of the oldest key that a tunnel of this node uses; 0: there are no tunnels
 	At         time.Time   `json:"at"`
+}
+
+// For are the facts as a guest of Self hears them; anybody else hears them as they
+// are. A guest has no tunnels: its way is that of the member whose place it shares.
+func (f Facts) For(guest string) Facts {
+	if !slices.Contains(f.Guests, guest) {
+		return f
+	}
+	r := f.Report
+	r.Sightings, r.Links = nil, []mesh.Link{{Peer: f.Self, Up: true, MTU: r.MTU}}
+	if f.Forwards {
+		r.Hub = f.Self
+	} else {
+		r.Links = append(r.Links, f.Report.Links[:min(len(f.Report.Links), mesh.MaxLinks-1)]...)
+	}
+	return Facts{Self: guest, Host: f.Self, Report: r, At: f.At}
 }
 
 // A Frame is one line of the conversation. The daemon sends Wanted, the helper sends
@@ -94,6 +118,14 @@ func (w Wanted) CheckMap() error {
 func (f Facts) Check() error {
 	if f.Self != "" && !fleet.ValidName(f.Self) {
 		return fmt.Errorf("the place is that of %.40q", f.Self)
+	}
+	if len(f.Guests) > MaxMembers {
+		return fmt.Errorf("%d guests are more than %d", len(f.Guests), MaxMembers)
+	}
+	for _, name := range append([]string{f.Host}, f.Guests...) {
+		if name != "" && !fleet.ValidName(name) {
+			return fmt.Errorf("the place is shared with %.40q", name)
+		}
 	}
 	return f.Report.Check()
 }

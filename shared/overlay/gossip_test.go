@@ -18,7 +18,8 @@ type slow struct{}
 func (slow) Report() mesh.Report {
 	return mesh.Report{Links: []mesh.Link{{Peer: "c1", Up: true, RTT: 600}, {Peer: "c2", RTT: 9000}, {Peer: "pi-2", Via: "c1", Up: true, RTT: 1200}}}
 }
-func (slow) Settled(uint64) bool { return false }
+func (slow) Settled(uint64) bool  { return false }
+func (slow) Host() (string, bool) { return "", true }
 
 func TestGossipInTheMesh(t *testing.T) {
 	story(t, func(t *testing.T, l *lab) {

@@ -65,6 +65,9 @@ type Tunnels interface {
 	Report() mesh.Report
 	// Settled reports whether no tunnel uses a key older than that of a generation.
 	Settled(generation uint64) bool
+	// Host is the member on the same host whose tunnels this node uses; empty if it has
+	// its own. It is not known before they were asked.
+	Host() (member string, known bool)
 }
 
 // A Net is all that the tunnels are made of. One that is shared is never changed.
@@ -258,7 +261,7 @@ func (t *teller) look(ctx context.Context) {
 	}
 	net, a := m.net.Get(), m.announcement()
 	self, known := net.Map.Find(m.cfg.Self.Name)
-	again := !t.at.IsZero() && time.Since(t.at) < tellAgain && (mesh.Node{Keys: t.told.Keys, Site: t.told.Site, Endpoints: t.told.Endpoints, Hub: t.told.Hub}).Says(a)
+	again := !t.at.IsZero() && time.Since(t.at) < tellAgain && (mesh.Node{Keys: t.told.Keys, Site: t.told.Site, Endpoints: t.told.Endpoints, Hub: t.told.Hub, Host: t.told.Host}).Says(a)
 	if known && self.Says(a) || again {
 		return
 	}
@@ -286,6 +289,7 @@ func (t *teller) look(ctx context.Context) {
 // announcement is what the node has to tell now.
 func (m *Member) announcement() mesh.Announcement {
 	a := mesh.Announcement{Keys: m.net.Get().Ring.Public(), Site: m.cfg.Site, Endpoints: m.cfg.Endpoints()}
+	a.Host = m.host()
 	if m.cfg.Hub == nil {
 		return a
 	}
@@ -295,7 +299,21 @@ func (m *Member) announcement() mesh.Announcement {
 			m.cfg.Log.Warn("this host has no address to be a hub of the mesh at, taking part as others do", "remedy", "set mesh.endpoints to where the nodes reach it by UDP, or mesh.hub: false")
 		})
 	}
+	if a.Hub != nil {
+		a.Host = "" // it never is a guest
+	}
 	return a
+}
+
+// host is whose guest this node is: what the map says, as long as nobody knows better.
+func (m *Member) host() string {
+	if t := m.tunnels.Load(); t != nil {
+		if host, known := (*t).Host(); known {
+			return host
+		}
+	}
+	self, _ := m.net.Get().Map.Find(m.cfg.Self.Name)
+	return self.Host
 }
 
 // turn changes the ring as the map wants it.

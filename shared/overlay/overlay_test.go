@@ -249,6 +249,7 @@ func TestForged(t *testing.T) {
 type settling struct{ until time.Time }
 
 func (settling) Report() mesh.Report     { return mesh.Report{Hub: "c1"} }
+func (settling) Host() (string, bool)    { return "", true }
 func (s settling) Settled(_ uint64) bool { return time.Now().After(s.until) }
 
 // TestRotate: a newer key is announced beside the older one, which goes when no

@@ -86,6 +86,7 @@ type MeshNodeBody struct {
 	IPv4       netip.Addr     `json:"ipv4,omitzero"`
 	Site       string         `json:"site,omitempty"`
 	Hub        *mesh.Hub      `json:"hub,omitempty"`
+	Host       string         `json:"host,omitempty"`   // the member on the same host whose tunnels it uses
 	Generation uint64         `json:"generation"`       // of its newest key
 	Keys       int            `json:"keys"`             // that are good now; two while it changes its key
 	Wanted     uint64         `json:"wanted,omitempty"` // the generation that it was asked for

@@ -42,7 +42,7 @@ func flowMain() {
 	case "":
 		return
 	case "echo":
-		err = flowEcho()
+		err = flowEcho(nil)
 	case "sink":
 		err = bulkSink()
 	case "daemon":
@@ -50,6 +50,10 @@ func flowMain() {
 	default:
 		if at, ok := strings.CutPrefix(to, "bulk "); ok {
 			err = bulkSend(at)
+			break
+		}
+		if at, ok := strings.CutPrefix(to, "echo at "); ok {
+			err = flowEcho(net.ParseIP(at))
 			break
 		}
 		err = flowSend(to)
@@ -61,8 +65,9 @@ func flowMain() {
 	os.Exit(0)
 }
 
-func flowEcho() error {
-	c, err := net.ListenUDP("udp6", &net.UDPAddr{Port: flowPort})
+// flowEcho answers at an address of this host; at all of them, if it is nil.
+func flowEcho(at net.IP) error {
+	c, err := net.ListenUDP("udp6", &net.UDPAddr{IP: at, Port: flowPort})
 	if err != nil {
 		return err
 	}
@@ -162,7 +167,7 @@ type flow struct {
 // flow begins one, and waits for the first packet to come back.
 func (l *lab) flow(t *testing.T, from, to string) *flow {
 	t.Helper()
-	l.child(t, to, flowEnv+"=echo")
+	l.child(t, to, flowEnv+"=echo at "+l.hosts[to].address.String())
 	cmd := l.command(t, from, flowEnv+"="+l.hosts[to].address.String())
 	in, err := cmd.StdinPipe()
 	if err != nil {

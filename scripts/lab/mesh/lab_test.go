@@ -45,6 +45,7 @@ type host struct {
 	address netip.Addr // in the overlay
 	socket  string
 	client  *meshnet.Client
+	stop    func() // the client
 	cmd     *exec.Cmd
 	log     *os.File
 }

@@ -74,19 +74,22 @@ const (
 
 // A Helper keeps one node in the mesh.
 type Helper struct {
-	cfg   Config
-	facts *watch.Value[meshnet.Facts]
-	work  chan func() // what other goroutines have found, for the main loop
-	dirty chan struct{}
-	owned struct { // whose wishes count
+	cfg    Config
+	facts  *watch.Value[meshnet.Facts]
+	work   chan func() // what other goroutines have found, for the main loop
+	dirty  chan struct{}
+	owners struct { // the daemons that are connected, by member
 		sync.Mutex
 
-		by   net.Conn
-		self string
+		by map[string]owner
 	}
 
 	// All below belongs to the main loop.
-	wanted    meshnet.Wanted
+	wishes    map[string]meshnet.Wanted // of the members of this host, by name
+	wanted    meshnet.Wanted            // of the one that has the tunnels, with the newest map
+	guests    []guest                   // the other ones
+	begun     time.Time
+	pending   bool   // a guest waits for the daemon of its host
 	told      bool   // it is known what is wanted; before, the host stays as it is
 	refused   string // why the last wish was not followed
 	chooser   *choice.Chooser
@@ -115,6 +118,12 @@ type Helper struct {
 	turn      int // whose turn it is to be the third member
 }
 
+// An owner is a daemon that is connected.
+type owner struct {
+	conn    net.Conn
+	cluster string
+}
+
 // A hub is what is known of where one is.
 type hub struct {
 	addrs []netip.AddrPort
@@ -137,6 +146,8 @@ func New(cfg Config) *Helper {
 		direct: map[string]*choice.Direct{}, index: map[string]int{}, keys: map[string]uint64{}, hubs: map[string]*hub{},
 		latest: map[mesh.PublicKey]time.Time{}, members: map[string]*member{}, asked: map[string]bool{}, mtu: minMTU, swallowed: map[string]int{}, near: map[string]near{},
 	}
+	h.owners.by = map[string]owner{}
+	h.begun = time.Now()
 	h.chooser = choice.NewChooser("", cfg.Timing, cfg.Jitter)
 	there, err := cfg.Device.Keys()
 	if err != nil { // a daemon will tell them
@@ -146,8 +157,10 @@ func New(cfg Config) *Helper {
 	if err != nil { // a daemon will tell again
 		cfg.Log.Error("the last map cannot be read; the mesh waits for a daemon to bring one", "err", err)
 	}
-	if last.Self != "" {
-		h.follow(last)
+	if h.wishes = recall(last); last.Self != "" {
+		var w meshnet.Wanted
+		w, h.guests = place(h.wishes)
+		h.follow(w)
 	}
 	return h
 }
@@ -214,12 +227,15 @@ func (h *Helper) post(ctx context.Context, f func()) {
 // node is this node's view.
 func (h *Helper) node(now time.Time) Node {
 	n := Node{
-		Self: h.wanted.Self, Stem: h.cfg.Stem, Map: h.wanted.Map, Ring: h.wanted.Ring, Port: h.wanted.Listen, Ports: h.wanted.Ports, MTU: h.mtu,
+		Self: h.wanted.Self, Stem: h.cfg.Stem, Map: h.wanted.Map, Ring: h.wanted.Ring, Port: h.wanted.Listen, Ports: []meshnet.Ports{h.wanted.Ports}, MTU: h.mtu,
 		Active: h.chooser.Active(), Index: h.index, Keys: h.keys, Hubs: map[string]Reach{}, Direct: h.direct, Via: map[string]string{},
 		Latest: h.latest, Now: now,
 	}
 	if n.Port == 0 {
 		n.Port = mesh.Port
+	}
+	for _, g := range h.guests {
+		n.Guests, n.Ports = append(n.Guests, g.Self), append(n.Ports, g.Ports)
 	}
 	for name := range h.index {
 		var r Reach
@@ -246,6 +262,9 @@ func (h *Helper) round(ctx context.Context, now time.Time) {
 	h.last = now
 	if err := h.cfg.Beat(h.status()); err != nil {
 		h.cfg.Log.Debug("the service manager is not told", "err", err)
+	}
+	if h.pending {
+		h.settle(now)
 	}
 	if !now.Before(h.due.resolve) {
 		h.due.resolve = now.Add(resolveEvery)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"primespark/shared/fleet"
 	"primespark/shared/identity"
 	"primespark/shared/mesh"
 	"primespark/shared/meshnet"
@@ -26,9 +27,22 @@ const maxWanted = 16 << 20
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func saveWanted(dir string, w meshnet.Wanted) error {
+// kept is what the file holds: the wish of the member that has the tunnels, and of the
+// others of this host who they are and where they listen.
+type kept struct {
+	meshnet.Wanted
+
+	Guests []guest `json:"guests,omitempty"`
+}
+
+type guest struct {
+	Self  string        `json:"self"`
+	Ports meshnet.Ports `json:"ports"`
+}
+
+func saveWanted(dir string, w meshnet.Wanted, guests []guest) error {
 	w.Ring = mesh.Ring{}
-	b, err := json.Marshal(w)
+	b, err := json.Marshal(kept{w, guests})
 	if err != nil {
 		return fmt.Errorf("encode what is wanted of the mesh: %w", err)
 	}
@@ -46,7 +60,7 @@ func forgetWanted(dir string) error {
 // loadWanted returns the last wish; an empty one if there was none, or with an error.
 // Its keys are those of the interfaces that are there. Without any it is empty as
 // well: nothing can be made of it before the daemon calls, as after a reboot.
-func loadWanted(dir string, there []mesh.PrivateKey) (w meshnet.Wanted, err error) {
+func loadWanted(dir string, there []mesh.PrivateKey) (w kept, err error) {
 	path := filepath.Join(dir, wantedFile)
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -61,17 +75,17 @@ func loadWanted(dir string, there []mesh.PrivateKey) (w meshnet.Wanted, err erro
 		return w, fmt.Errorf("read %s: %w", path, err)
 	}
 	if w, err = parseWanted(b); err != nil {
-		return meshnet.Wanted{}, fmt.Errorf("%s: %w; it is replaced as soon as a daemon tells the map", path, err)
+		return kept{}, fmt.Errorf("%s: %w; it is replaced as soon as a daemon tells the map", path, err)
 	}
 	if len(w.Ring.Keys) > 0 { // of a release that kept them here, too
-		if err := saveWanted(dir, w); err != nil {
+		if err := saveWanted(dir, w.Wanted, w.Guests); err != nil {
 			return w, fmt.Errorf("take the keys out of %s: %w", path, err)
 		}
 	}
 	me, _ := w.Map.Find(w.Self)
 	w.Ring = ringOf(me, append(there, privates(w.Ring)...))
 	if w.Ring.Check() != nil {
-		return meshnet.Wanted{}, nil
+		return kept{}, nil
 	}
 	return w, nil
 }
@@ -97,13 +111,21 @@ func ringOf(me mesh.Node, all []mesh.PrivateKey) (r mesh.Ring) {
 	return r
 }
 
-func parseWanted(b []byte) (w meshnet.Wanted, err error) {
+func parseWanted(b []byte) (w kept, err error) {
 	sum, text, _ := bytes.Cut(b, []byte("\n"))
 	if string(sum) != fmt.Sprintf("%08x", crc32.Checksum(text, castagnoli)) {
 		return w, errors.New("its checksum is wrong")
 	}
 	if err := json.Unmarshal(text, &w); err != nil {
 		return w, err
+	}
+	if len(w.Guests) > meshnet.MaxMembers {
+		return w, fmt.Errorf("%d guests are more than %d", len(w.Guests), meshnet.MaxMembers)
+	}
+	for _, g := range w.Guests {
+		if !fleet.ValidName(g.Self) {
+			return w, fmt.Errorf("a guest is %.40q", g.Self)
+		}
 	}
 	if len(w.Ring.Keys) == 0 {
 		return w, w.CheckMap()

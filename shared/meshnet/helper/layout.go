@@ -48,8 +48,9 @@ type Node struct {
 	Stem   string // of the interfaces' names
 	Map    mesh.Map
 	Ring   mesh.Ring
-	Port   uint16 // that members come to
-	Ports  meshnet.Ports
+	Port   uint16          // that members come to
+	Ports  []meshnet.Ports // of the daemons of this host
+	Guests []string        // members of this host that use the tunnels of Self
 	MTU    int
 	Active string            // the hub that counts
 	Index  map[string]int    // of the hubs, from which their links have their names
@@ -59,6 +60,8 @@ type Node struct {
 	Via    map[string]string            // hubs only: members that are not connected here, and the hub that they are at
 	Latest map[mesh.PublicKey]time.Time // of the last handshakes, by key of the other end
 	Now    time.Time
+
+	housed map[string][]mesh.Node // who uses whose tunnels; Layout makes it
 }
 
 // A Reach is how a hub is reached.
@@ -98,6 +101,12 @@ func (n Node) Layout() device.State {
 	if !ok {
 		return device.State{}
 	}
+	n.housed = map[string][]mesh.Node{}
+	for _, m := range n.Map.Nodes {
+		if by, ok := n.Map.Housed(m); ok {
+			n.housed[by.Name] = append(n.housed[by.Name], m)
+		}
+	}
 	s := device.State{Prefixes: []netip.Prefix{n.Map.Prefix}, Firewall: n.firewall(), Forward: me.Hub != nil}
 	if n.Map.IPv4.IsValid() {
 		s.Prefixes = append(s.Prefixes, n.Map.IPv4)
@@ -113,6 +122,11 @@ func (n Node) Layout() device.State {
 // link is an interface of this node without peers.
 func (n Node) link(name string, me mesh.Node, port uint16) device.Link {
 	l := device.Link{Name: name, Port: port, MTU: n.MTU, Addresses: addresses(me)}
+	for _, guest := range n.Guests { // after its own, which packets are sent from that have no sender yet
+		if m, ok := n.Map.Find(guest); ok {
+			l.Addresses = append(l.Addresses, addresses(m)...)
+		}
+	}
 	for _, k := range n.Ring.Keys { // the newest of those that may be used
 		if want, ok := n.Keys[name]; !ok && n.inMap(me, k.Generation) || ok && want == k.Generation {
 			l.Key = k.Private
@@ -143,7 +157,7 @@ func (n Node) spoke(s *device.State, me mesh.Node) {
 			}
 		}
 		if reach.Up {
-			for _, to := range hostPrefixes(h) {
+			for _, to := range n.reaches(h) {
 				route(s, l, to, metricHub, false)
 			}
 		}
@@ -164,13 +178,13 @@ func (n Node) direct(s *device.State, me mesh.Node) {
 	s.Probed = append(s.Probed, l.Name)
 	for _, m := range n.Map.Nodes {
 		d := n.Direct[m.Name]
-		if d == nil || m.Hub != nil || m.Name == n.Self || len(m.Good(n.Now)) == 0 {
+		if d == nil || m.Hub != nil || m.Name == n.Self || n.apart(m) || len(m.Good(n.Now)) == 0 {
 			continue
 		}
 		stands := d.Stage() >= choice.Proving
 		var allowed []netip.Prefix
 		if stands {
-			allowed = hostPrefixes(m)
+			allowed = n.reaches(m)
 		}
 		l.Peers = append(l.Peers, n.peers(m, allowed, func(p *device.Peer) {
 			p.Endpoint, p.Fixed = d.Endpoint(), true
@@ -201,7 +215,7 @@ func (n Node) hub(s *device.State, me mesh.Node) {
 	hubs := hubNames(n.Map)
 	for _, m := range n.Map.Nodes {
 		switch {
-		case m.Name == n.Self:
+		case m.Name == n.Self || n.apart(m):
 		case m.Hub != nil:
 			reach := n.Hubs[m.Name]
 			l := n.link(n.HubLink(m.Name), me, n.Port+relayPort+uint16(slices.Index(hubs, m.Name)))
@@ -210,18 +224,18 @@ func (n Node) hub(s *device.State, me mesh.Node) {
 				p.Fixed, p.Keepalive = reach.Fixed, keepalive
 			})
 			s.Links, s.Relays = append(s.Links, l), append(s.Relays, l.Name)
-			for _, to := range hostPrefixes(m) {
+			for _, to := range n.reaches(m) {
 				route(s, l, to, metricHub, false)
 			}
 			for _, p := range s.Prefixes { // for probes of a member by this hub
 				route(s, l, p, metricStandby+n.Index[m.Name], false)
 			}
 		default:
-			members.Peers = append(members.Peers, n.peers(m, hostPrefixes(m), func(*device.Peer) {})...)
+			members.Peers = append(members.Peers, n.peers(m, n.reaches(m), func(*device.Peer) {})...)
 			observer.Peers = append(observer.Peers, n.peers(m, nil, func(*device.Peer) {})...)
 			if _, known := n.Index[n.Via[m.Name]]; known {
 				by := device.Link{Name: n.HubLink(n.Via[m.Name]), Addresses: members.Addresses}
-				for _, to := range hostPrefixes(m) {
+				for _, to := range n.reaches(m) {
 					route(s, by, to, metricDirect, false)
 				}
 			}
@@ -262,7 +276,7 @@ func (r Reach) endpoint(offset uint16) netip.AddrPort {
 
 // firewall says who may connect to what, by the subnets of the roles.
 func (n Node) firewall() device.Firewall {
-	p, ports := n.Map.Prefix, n.Ports
+	p := n.Map.Prefix
 	agents, coordinators, clients := mesh.Subnet(p, fleet.Agent), mesh.Subnet(p, fleet.Coordinator), mesh.Subnet(p, "")
 	nodes := []netip.Prefix{agents, coordinators}
 	var all device.Firewall
@@ -280,10 +294,12 @@ func (n Node) firewall() device.Firewall {
 	if n.Map.IPv4.IsValid() {
 		everybody = append(everybody, n.Map.IPv4) // which has no subnets
 	}
-	grant(everybody, false, ports.API)
-	grant([]netip.Prefix{coordinators}, false, ports.Raft)
-	grant(nodes, true, ports.Gossip)
-	grant(nodes, false, ports.Broker)
+	for _, ports := range n.Ports {
+		grant(everybody, false, ports.API)
+		grant([]netip.Prefix{coordinators}, false, ports.Raft)
+		grant(nodes, true, ports.Gossip)
+		grant(nodes, false, ports.Broker)
+	}
 	return all
 }
 
@@ -295,8 +311,24 @@ func valid(all ...netip.Addr) []netip.Addr {
 	return slices.DeleteFunc(all, func(a netip.Addr) bool { return !a.IsValid() })
 }
 
-// hostPrefixes are a member's addresses.
-func hostPrefixes(m mesh.Node) []netip.Prefix { return alones(addresses(m)) }
+// reaches are the addresses that a member's tunnels lead to: its own, and those of its
+// guests. Who is on this host is reached without any.
+func (n Node) reaches(m mesh.Node) []netip.Prefix {
+	all := addresses(m)
+	for _, guest := range n.housed[m.Name] {
+		if !slices.Contains(n.Guests, guest.Name) {
+			all = append(all, addresses(guest)...)
+		}
+	}
+	return alones(all)
+}
+
+// apart reports whether this node has no tunnel to a member that is none of its hubs:
+// it is a guest of another one, or on this host.
+func (n Node) apart(m mesh.Node) bool {
+	_, guest := n.Map.Housed(m)
+	return guest || slices.Contains(n.Guests, m.Name)
+}
 
 func alones(all []netip.Addr) (each []netip.Prefix) {
 	for _, a := range all {

@@ -22,7 +22,7 @@ func view(t *testing.T, self string) Node {
 	}
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	n := Node{
-		Self: self, Stem: "psm", Ring: ring, Port: 51820, MTU: 1420, Active: "c2", Now: now, Ports: meshnet.Ports{API: 7480, Raft: 7481, Gossip: 7482},
+		Self: self, Stem: "psm", Ring: ring, Port: 51820, MTU: 1420, Active: "c2", Now: now, Ports: []meshnet.Ports{{API: 7480, Raft: 7481, Gossip: 7482}},
 		Index: map[string]int{"c1": 0, "c2": 1}, Keys: map[string]uint64{}, Direct: map[string]*choice.Direct{}, Via: map[string]string{},
 		Hubs: map[string]Reach{"c1": {At: netip.MustParseAddr("192.0.2.1"), Port: 51820, Up: true}, "c2": {At: netip.MustParseAddr("192.0.2.2"), Port: 4000}},
 		Map:  mesh.Map{Version: 1, Cluster: "home", Prefix: netip.MustParsePrefix("fd12:3456:789a::/48")},

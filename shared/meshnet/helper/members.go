@@ -18,7 +18,7 @@ const mostDirect = 64
 func (h *Helper) attend(n Node, peers map[mesh.PublicKey]device.PeerFacts, now time.Time) {
 	there := map[string]bool{}
 	for _, m := range n.Map.Nodes {
-		if m.Name == n.Self || m.Hub != nil {
+		if m.Name == n.Self || m.Hub != nil || n.apart(m) {
 			continue
 		}
 		there[m.Name] = true
@@ -50,7 +50,7 @@ func (h *Helper) approach(n Node, now time.Time) {
 	for _, near := range []bool{true, false} {
 		for _, m := range n.Map.Nodes {
 			same := me.Site != "" && m.Site == me.Site
-			if m.Name == n.Self || m.Hub != nil || same != near || len(wanted) >= mostDirect {
+			if m.Name == n.Self || m.Hub != nil || n.apart(m) || same != near || len(wanted) >= mostDirect {
 				continue
 			}
 			where := h.candidates(n, m, same, nat)
@@ -185,6 +185,9 @@ func (h *Helper) tell(now time.Time) {
 			if len(r.Links) < mesh.MaxLinks {
 				r.Links = append(r.Links, h.attended(n, m, now))
 			}
+			if n.apart(m) {
+				continue
+			}
 			for _, k := range m.Good(now) {
 				if p := h.observed[n.ObserverLink()].Peers[k.Public]; p.Endpoint.IsValid() && !p.Handshake.IsZero() && now.Sub(p.Handshake) < 3*time.Minute {
 					r.Sightings = append(r.Sightings, mesh.Sighting{Node: m.Name, Endpoint: p.Endpoint.String()})
@@ -192,8 +195,8 @@ func (h *Helper) tell(now time.Time) {
 			}
 		}
 	}
-	if in && me.Hub != nil {
-		r.Hub = ""
+	if f.Guests = n.Guests; in && me.Hub != nil {
+		r.Hub, f.Forwards = "", true
 	}
 	h.facts.Store(f)
 }
@@ -207,6 +210,18 @@ func (h *Helper) describe(link string, m mesh.Node, p *choice.Path, now time.Tim
 // attended is how a hub sees a member.
 func (h *Helper) attended(n Node, m mesh.Node, now time.Time) mesh.Link {
 	l := mesh.Link{Peer: m.Name, MTU: h.mtu}
+	if by, guest := n.Map.Housed(m); slices.Contains(n.Guests, m.Name) || guest && by.Name == n.Self {
+		l.Up = slices.Contains(n.Guests, m.Name)
+		return l
+	} else if guest {
+		l.Via = by.Name
+		if p := h.chooser.Path(by.Name); p != nil {
+			l.Up = p.Up()
+		} else if known := h.members[by.Name]; known != nil {
+			l.Up = now.Sub(known.heard) < silent || known.via != ""
+		}
+		return l
+	}
 	if known := h.members[m.Name]; known != nil {
 		l.Up, l.Via = now.Sub(known.heard) < silent || known.via != "", known.via
 	}

@@ -162,21 +162,39 @@ func TestListen(t *testing.T) {
 			t.Fatalf("the facts are %+v, fault %v", f, client.Fault())
 		}
 	}
-	other := wanted
-	other.Self = "pi-2"
-	conn, err := net.Dial("unix", path)
-	if err != nil {
-		t.Fatal(err)
+	call := func(change func(*meshnet.Wanted)) net.Conn {
+		other := wanted
+		change(&other)
+		conn, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := meshnet.Write(conn, meshnet.Frame{Wanted: &other}); err != nil {
+			t.Fatal(err)
+		}
+		return conn
 	}
+	refused := func(change func(*meshnet.Wanted)) {
+		conn := call(change)
+		defer conn.Close()
+		if _, err := io.Copy(io.Discard, conn); err != nil { // ends, as the call is turned away
+			t.Error(err)
+		}
+	}
+	refused(func(w *meshnet.Wanted) { w.Self, w.Map.Cluster, w.Map.Nodes = "pi-2", "barn", nil })
+	conn := call(func(w *meshnet.Wanted) { w.Self = "pi-2" }) // which is a guest from now on
 	defer conn.Close()
-	if err := meshnet.Write(conn, meshnet.Frame{Wanted: &other}); err != nil {
-		t.Fatal(err)
+	for in, f := meshnet.NewReader(conn), (meshnet.Frame{}); f.Facts == nil || f.Facts.Self != "pi-2"; {
+		if err := conn.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if f, err = in.Read(); err != nil {
+			t.Fatalf("the guest hears nothing of itself: %v", err)
+		}
 	}
-	if _, err := io.Copy(io.Discard, conn); err != nil { // ends, as the call is turned away
-		t.Error(err)
-	}
-	if err := meshnet.Leave(t.Context(), path, "pi-2"); err != nil || h.Facts().Get().Self != "pi-1" {
-		t.Errorf("who has no place here leaves: %v, %+v", err, h.Facts().Get())
+	refused(func(w *meshnet.Wanted) { w.Self = "c9" })
+	if err := meshnet.Leave(t.Context(), path, "pi-2"); err != nil || h.Facts().Get().Self != "pi-1" || len(h.Facts().Get().Guests) > 0 {
+		t.Errorf("a guest leaves: %v, %+v", err, h.Facts().Get())
 	}
 	if err := meshnet.Leave(t.Context(), path, "pi-1"); err != nil || h.Facts().Get().Self != "" {
 		t.Errorf("leaving: %v, %+v", err, h.Facts().Get())

@@ -103,7 +103,7 @@ func (h *Helper) through(ctx context.Context, n Node) {
 	var members, hubs []mesh.Node
 	for _, m := range n.Map.Nodes {
 		switch p := h.chooser.Path(m.Name); {
-		case m.Name == n.Self:
+		case m.Name == n.Self || n.apart(m): // a guest's answer does not tell that the hub that it is at forwards
 		case m.Hub == nil:
 			members = append(members, m)
 		case p != nil && p.Up():

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -74,7 +75,8 @@ func (h *Helper) talk(ctx context.Context, c net.Conn) error {
 	defer context.AfterFunc(ctx, func() { _ = c.Close() })() // ends both directions
 	defer h.release(c)
 	ended := make(chan error, 1)
-	go func() { // talk waits for it
+	var self atomic.Pointer[string] // whose daemon it is
+	go func() {                     // talk waits for it
 		defer cancel()
 		in := meshnet.NewReader(c)
 		for {
@@ -86,20 +88,22 @@ func (h *Helper) talk(ctx context.Context, c net.Conn) error {
 			if f.Wanted == nil {
 				continue
 			}
-			if f.Wanted.Leave {
-				h.Want(ctx, *f.Wanted)
-				continue
+			if !f.Wanted.Leave {
+				if err := h.claim(c, *f.Wanted); err != nil {
+					ended <- err
+					return
+				}
 			}
-			if err := h.claim(c, f.Wanted.Self); err != nil {
-				ended <- err
-				return
-			}
+			self.Store(&f.Wanted.Self)
 			h.Want(ctx, *f.Wanted)
 		}
 	}()
 	tell := func() error {
 		for {
 			facts, changed := h.facts.Load()
+			if who := self.Load(); who != nil {
+				facts = facts.For(*who)
+			}
 			if !facts.At.IsZero() {
 				if err := c.SetWriteDeadline(time.Now().Add(10 * time.Second)); err != nil {
 					return err
@@ -125,22 +129,43 @@ func (h *Helper) talk(ctx context.Context, c net.Conn) error {
 	return err
 }
 
-// claim makes a daemon the one whose wishes count, if no other member's does: a host
-// has one place in the mesh.
-func (h *Helper) claim(c net.Conn, self string) error {
-	h.owned.Lock()
-	defer h.owned.Unlock()
-	if h.owned.by != nil && h.owned.by != c && h.owned.self != self {
-		return fmt.Errorf("%s wants this host's place in the mesh, which %s has; set mesh.enabled: false in the configuration of one of them", self, h.owned.self)
+// claim gives a daemon's member a place on this host, beside another one of the same
+// cluster. A third one, or one of another cluster, is turned away while the daemons of
+// the others are connected.
+func (h *Helper) claim(c net.Conn, w meshnet.Wanted) error {
+	h.owners.Lock()
+	defer h.owners.Unlock()
+	others := 0
+	for self, o := range h.owners.by {
+		switch {
+		case self == w.Self:
+			continue
+		case w.Map.Cluster != "" && o.cluster != "" && o.cluster != w.Map.Cluster:
+			return fmt.Errorf("%s of the cluster %s wants a place in the mesh on this host, where %s is of the cluster %s; set mesh.enabled: false in the configuration of one of them", w.Self, w.Map.Cluster, self, o.cluster)
+		}
+		others++
 	}
-	h.owned.by, h.owned.self = c, self
+	if others >= meshnet.MaxMembers {
+		return fmt.Errorf("%s wants a place in the mesh on this host, where %d members have one already; set mesh.enabled: false in the configuration of one of them", w.Self, others)
+	}
+	h.owners.by[w.Self] = owner{c, w.Map.Cluster}
 	return nil
 }
 
 func (h *Helper) release(c net.Conn) {
-	h.owned.Lock()
-	defer h.owned.Unlock()
-	if h.owned.by == c {
-		h.owned.by = nil
+	h.owners.Lock()
+	defer h.owners.Unlock()
+	for self, o := range h.owners.by {
+		if o.conn == c {
+			delete(h.owners.by, self)
+		}
 	}
+}
+
+// owned reports whether a member's daemon is connected.
+func (h *Helper) owned(self string) bool {
+	h.owners.Lock()
+	defer h.owners.Unlock()
+	_, ok := h.owners.by[self]
+	return ok
 }

@@ -21,38 +21,29 @@ func (h *Helper) Want(ctx context.Context, w meshnet.Wanted) {
 		case w.Map.Version == 0:
 			return
 		}
-		now := h.wanted
-		if w.Self == now.Self && w.Map.Cluster == now.Map.Cluster && w.Map.Version < now.Map.Version {
-			h.refused = fmt.Sprintf("The map is of version %d, older than the one in force, %d.", w.Map.Version, now.Map.Version)
+		old, known := h.wishes[w.Self]
+		if known && w.Map.Cluster == old.Map.Cluster && w.Map.Version < old.Map.Version {
+			h.refused = fmt.Sprintf("The map is of version %d, older than the one in force, %d.", w.Map.Version, old.Map.Version)
 			return
 		}
 		h.refused = ""
-		if h.told && reflect.DeepEqual(w, now) {
+		if known && h.told && reflect.DeepEqual(w, old) {
 			return
 		}
-		if err := saveWanted(h.cfg.Dir, w); err != nil {
-			h.cfg.Log.Error("the map is in force and not kept", "err", err, "remedy", "see whether the disk is full")
-		}
-		h.follow(w)
-		h.examine(h.node(time.Now())) // before anything is built that has no place here
-		h.due.examine, h.due.observe, h.due.resolve = time.Time{}, time.Time{}, time.Time{}
+		h.admit(w)
+		h.settle(time.Now())
 	})
 }
 
-// leave takes a member's place in the mesh off this host; another's stays.
+// leave takes a member off this host; the place of another one stays.
 func (h *Helper) leave(self string) {
-	if h.told && h.wanted.Self != "" && h.wanted.Self != self {
+	if _, known := h.wishes[self]; !known && len(h.wishes) > 0 {
 		return
 	}
-	if err := forgetWanted(h.cfg.Dir); err != nil {
-		h.cfg.Log.Error("the mesh is left, and the last map is still kept", "err", err, "remedy", "see whether the disk is writable")
-	}
-	if h.wanted.Self != "" {
-		h.cfg.Log.Info("this host takes no part in the mesh any more", "node", self)
-	}
-	h.follow(meshnet.Wanted{})
+	delete(h.wishes, self)
+	h.cfg.Log.Info("a member of this host takes no part in the mesh any more", "node", self)
 	h.refused = ""
-	h.due.examine, h.due.observe = time.Time{}, time.Time{}
+	h.settle(time.Now())
 }
 
 // follow takes over a wish.
