@@ -39,7 +39,10 @@ func (s *Store) First() uint64 {
 // their sequence save when a node catches up on what it could not send.
 func (s *Store) After(n uint64, most int) (rows []Row, err error) {
 	err = s.db.View(func(tx *bbolt.Tx) error {
-		return eachRow(tx, n, func(r Row) bool {
+		return s.eachRow(tx, n, func(r Row) bool {
+			if len(rows) > 0 && r.N != rows[len(rows)-1].N+1 {
+				return false // a damaged block lies between: numbers count from the first row on
+			}
 			rows = append(rows, r)
 			return len(rows) < most
 		})
@@ -47,8 +50,9 @@ func (s *Store) After(n uint64, most int) (rows []Row, err error) {
 	return rows, err
 }
 
-// eachRow gives the rows of the log after n until give returns false.
-func eachRow(tx *bbolt.Tx, n uint64, give func(Row) bool) error {
+// eachRow gives the rows of the log after n until give returns false. A block that is
+// damaged is left out.
+func (s *Store) eachRow(tx *bbolt.Tx, n uint64, give func(Row) bool) error {
 	c := tx.Bucket([]byte(bucketLog)).Cursor()
 	k, v := c.Seek(number(n + 1))
 	if k == nil || binary.BigEndian.Uint64(k) > n+1 { // it may lie in the block before
@@ -64,7 +68,8 @@ func eachRow(tx *bbolt.Tx, n uint64, give func(Row) bool) error {
 	for ; k != nil && going; k, v = c.Next() {
 		body, err := boltfile.Unseal(k, v)
 		if err != nil || len(body) < 8 {
-			return fmt.Errorf("%w: number %x", errBlock, k)
+			s.leaveOut(bucketLog, k, errBlock)
+			continue
 		}
 		err = readRows(body[8:], binary.BigEndian.Uint64(k), func(r Row) bool {
 			if r.N > n {
@@ -73,7 +78,7 @@ func eachRow(tx *bbolt.Tx, n uint64, give func(Row) bool) error {
 			return going
 		})
 		if err != nil {
-			return err
+			s.leaveOut(bucketLog, k, err)
 		}
 	}
 	return nil

@@ -90,6 +90,8 @@ type Store struct {
 	sealed   uint64            // number of the last row that was sealed
 	first    uint64            // number of the oldest row in the log
 	short    bool              // it was told that less is kept than should be
+
+	ruins ruins
 }
 
 var _ run.Part = (*Store)(nil)
@@ -182,7 +184,7 @@ func (s *Store) load() error {
 		}
 		newest := s.sealed
 		s.first = firstNumber(tx)
-		err = eachRow(tx, s.sealed, func(r Row) bool {
+		err = s.eachRow(tx, s.sealed, func(r Row) bool {
 			s.mark(r.Node, r.Sample, time.Now(), peersMost)
 			newest = r.N
 			return true

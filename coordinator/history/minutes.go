@@ -31,12 +31,14 @@ func (f figure) with(x float64) figure {
 	return figure{min(f.min, x), max(f.max, x), f.sum + x, f.count + 1}
 }
 
-// addMinutes adds rows of one hour of a stream to its minutes.
-func addMinutes(tx *bbolt.Tx, k streamHour, rows []Row) error {
+// addMinutes adds rows of one hour of a stream to its minutes. Those that are damaged
+// begin anew.
+func (s *Store) addMinutes(tx *bbolt.Tx, k streamHour, rows []Row) error {
 	b := tx.Bucket([]byte(bucketMinutes))
 	all, err := readMinutes(get(b, k.bytes()))
 	if err != nil {
-		return err
+		s.leaveOut(bucketMinutes, k.bytes(), err)
+		all = map[cell]figure{}
 	}
 	for _, r := range rows {
 		if r.Gap != nil {

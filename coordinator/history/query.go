@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -40,7 +39,7 @@ func (s *Store) Rows(ctx context.Context, q Query) (rows []Row, more bool, err e
 	err = s.db.View(func(tx *bbolt.Tx) error {
 		wanted := func(r Row) bool { return !r.At.Before(q.From) && r.At.Before(q.To) }
 		byStream := map[telemetry.Stream][]Row{}
-		err := q.each(ctx, tx, bucketChunks, func(stream telemetry.Stream, at int64, key, body []byte) error {
+		err := s.each(ctx, q, tx, bucketChunks, func(stream telemetry.Stream, at int64, key, body []byte) error {
 			if time.Unix(0, at).Add(time.Hour).Before(q.From) || !time.Unix(0, at).Before(q.To) {
 				return nil
 			}
@@ -58,7 +57,7 @@ func (s *Store) Rows(ctx context.Context, q Query) (rows []Row, more bool, err e
 		if err != nil {
 			return err
 		}
-		err = eachRow(tx, getNumber(tx.Bucket([]byte(bucketMeta)), keySealed), func(r Row) bool {
+		err = s.eachRow(tx, getNumber(tx.Bucket([]byte(bucketMeta)), keySealed), func(r Row) bool {
 			if r.Node == q.Node && (q.Stream == "" || q.Stream == r.Stream) && wanted(r) {
 				byStream[r.Stream] = append(byStream[r.Stream], r)
 			}
@@ -94,7 +93,7 @@ func (s *Store) Minutes(ctx context.Context, q Query, step time.Duration) (all [
 		}
 	}
 	err = s.db.View(func(tx *bbolt.Tx) error {
-		err := q.each(ctx, tx, bucketMinutes, func(stream telemetry.Stream, hour int64, _, body []byte) error {
+		err := s.each(ctx, q, tx, bucketMinutes, func(stream telemetry.Stream, hour int64, _, body []byte) error {
 			begin := time.Unix(hour*3600, 0)
 			if begin.Add(time.Hour).Before(from) || !begin.Before(q.To) {
 				return nil
@@ -106,7 +105,7 @@ func (s *Store) Minutes(ctx context.Context, q Query, step time.Duration) (all [
 		if err != nil {
 			return err
 		}
-		return eachRow(tx, getNumber(tx.Bucket([]byte(bucketMeta)), keySealed), func(r Row) bool {
+		return s.eachRow(tx, getNumber(tx.Bucket([]byte(bucketMeta)), keySealed), func(r Row) bool {
 			if r.Node != q.Node || q.Stream != "" && q.Stream != r.Stream || r.Gap != nil {
 				return true
 			}
@@ -128,8 +127,8 @@ func (s *Store) Minutes(ctx context.Context, q Query, step time.Duration) (all [
 }
 
 // each gives the records of a bucket that a query may ask for, with the number
-// after their stream's name.
-func (q Query) each(ctx context.Context, tx *bbolt.Tx, bucket string, give func(stream telemetry.Stream, n int64, key, body []byte) error) error {
+// after their stream's name. One that is damaged is left out.
+func (s *Store) each(ctx context.Context, q Query, tx *bbolt.Tx, bucket string, give func(stream telemetry.Stream, n int64, key, body []byte) error) error {
 	begin := append([]byte(q.Node), 0)
 	if q.Stream != "" {
 		begin = prefix(q.Node, q.Stream)
@@ -144,11 +143,11 @@ func (q Query) each(ctx context.Context, tx *bbolt.Tx, bucket string, give func(
 			return errKey
 		}
 		body, err := boltfile.Unseal(k, v)
-		if err != nil {
-			return fmt.Errorf("%w: record %x", errBlock, k)
+		if err == nil {
+			err = give(stream, int64(binary.BigEndian.Uint64(rest)), k, body)
 		}
-		if err := give(stream, int64(binary.BigEndian.Uint64(rest)), k, body); err != nil {
-			return err
+		if err != nil {
+			s.leaveOut(bucket, k, err)
 		}
 	}
 	return nil

@@ -35,17 +35,22 @@ func (s *Store) seal() error {
 		upTo := s.sealed
 		err := s.db.Update(func(tx *bbolt.Tx) error {
 			groups := map[streamHour][]Row{}
-			err := eachRow(tx, s.sealed, func(r Row) bool {
+			all := true
+			err := s.eachRow(tx, s.sealed, func(r Row) bool {
 				k := streamHour{r.Node, r.Stream, hours(r.At)}
 				groups[k] = append(groups[k], r)
 				upTo = r.N
-				return r.N-s.sealed < sealRows
+				all = r.N-s.sealed < sealRows
+				return all
 			})
 			if err != nil {
 				return err
 			}
+			if all {
+				upTo = last // the newest rows may be in a block that is damaged
+			}
 			for _, k := range slices.SortedFunc(maps.Keys(groups), streamHour.compare) {
-				if err := errors.Join(writeChunk(tx, k, groups[k]), addMinutes(tx, k, groups[k])); err != nil {
+				if err := errors.Join(writeChunk(tx, k, groups[k]), s.addMinutes(tx, k, groups[k])); err != nil {
 					return err
 				}
 			}
@@ -56,9 +61,6 @@ func (s *Store) seal() error {
 		})
 		if err != nil {
 			return fmt.Errorf("put the history in order: %w", err)
-		}
-		if upTo == s.sealed {
-			return nil // cannot be: there are rows up to last
 		}
 		s.sealed = upTo
 		clear(s.touched)

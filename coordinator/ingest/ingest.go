@@ -200,11 +200,13 @@ func (i *Ingest) Log(ctx context.Context, peer, id string, after uint64, wait ti
 		last, changed := i.cfg.Store.Last()
 		if after < last {
 			rows, err := i.cfg.Store.After(after, pageRows)
-			if err != nil || len(rows) == 0 {
+			if err != nil {
 				return history.Page{}, err
 			}
-			p.First, p.Last, p.Rows = rows[0].N, last, rows
-			return p, nil
+			if len(rows) > 0 { // none if the newest are in a block that is damaged
+				p.First, p.Last, p.Rows = rows[0].N, last, rows
+				return p, nil
+			}
 		}
 		p.Last = last
 		select {
