@@ -14,15 +14,16 @@ func (r *Row) html() string {
 	r.head(&m)
 	m.raw("\n<td data-name=\"Heartbeat\">")
 	r.Beats.draw(&m)
-	m.raw("\n<td data-name=\"Power\">")
+	m.raw("\n<td data-name=\"Power\"><span>")
 	m.toned(r.SupplyTone(), r.Supply())
 	r.Trend.draw(&m)
-	m.raw("\n<td data-name=\"Heat\">")
+	m.raw("</span>\n<td data-name=\"Heat\">")
 	m.toned(r.HeatTone(), r.Heat())
-	m.raw("\n<td data-name=\"Processor\">")
+	m.raw("\n<td data-name=\"Processor, memory\"><span>")
 	r.Processor().draw(&m, "processor")
-	m.raw("\n<td data-name=\"Memory\">")
+	m.raw("<br>")
 	r.Space().draw(&m, "memory")
+	m.raw("</span>")
 	if r.Meshed {
 		m.raw("\n<td data-name=\"Mesh\">")
 		r.Link.draw(&m)
@@ -30,8 +31,11 @@ func (r *Row) html() string {
 	m.raw("\n<td data-name=\"Busy / queue\">").text(r.Load())
 	m.raw("\n<td data-name=\"Models\"><span>")
 	r.models(&m)
-	m.raw("</span>\n<td data-name=\"Version\">").text(or(r.Version, "–"))
-	m.raw("\n<td data-name=\"Seen\">").text(r.Seen()).raw("</tr>\n")
+	m.raw("</span>\n<td data-name=\"Seen\"><span>").text(r.Seen())
+	if r.Version != "" {
+		m.raw(" <small>version ").text(r.Version).raw("</small>")
+	}
+	m.raw("</span></tr>\n")
 	return string(m.made)
 }
 
@@ -87,11 +91,4 @@ func (b Beats) draw(m *markup) {
 		m.raw(`<path class="`).text(bar.Tone).raw(`" d="M`).text(strconv.Itoa(bar.X)).raw(" 8h").text(strconv.Itoa(bar.Width)).raw(`"/>`)
 	}
 	m.raw("</svg>")
-}
-
-func or(text, otherwise string) string {
-	if text == "" {
-		return otherwise
-	}
-	return text
 }

@@ -11,6 +11,8 @@ import (
 
 	"primespark/coordinator/status"
 	"primespark/shared/fleet"
+	"primespark/shared/mesh"
+	"primespark/shared/wire"
 )
 
 //go:embed audit.js
@@ -87,6 +89,29 @@ func TestPhone(t *testing.T) {
 		}
 		if small := eval[[]string](b, `[...document.querySelectorAll("button, input, select, .button")].filter(e => e.offsetParent && e.getBoundingClientRect().height < 24).map(e => e.outerHTML)`); len(small) > 0 {
 			t.Errorf("%s: too small to be touched (WCAG 2.5.8: 24 px): %v", page, small)
+		}
+	}
+}
+
+// TestWidths: no table is wider than the page or squeezes what it says into a column of
+// letters, from a tablet to a large screen, and with all columns that there are.
+func TestWidths(t *testing.T) {
+	v := troubled()
+	v.Mesh, v.Trends = &status.MeshView{Brief: true}, map[string]status.Trend{}
+	for _, n := range v.Nodes {
+		v.Trends[n.Name] = status.Trend(strings.Repeat("e", 24))
+		v.Mesh.Mesh.Nodes = append(v.Mesh.Mesh.Nodes, wire.MeshNodeBody{Name: n.Name, Report: &mesh.Report{Links: []mesh.Link{{Peer: "c1", Up: true, Handshake: 400}, {Peer: "c2"}, {Peer: "pi-9", Up: true, Via: "c1"}}}})
+	}
+	s := play(t, v)
+	b := open(t)
+	for _, width := range []int64{620, 830, 1000, 1180, 1190, 1280, 1920} {
+		b.do(chromedp.EmulateViewport(width, 900))
+		b.navigate(s.URL + "/")
+		if wide := eval[int64](b, `document.documentElement.scrollWidth`); wide > width {
+			t.Errorf("on %d px the page is %d px wide", width, wide)
+		}
+		if tall := eval[[]string](b, `[...document.querySelectorAll("#agents tbody :is(th, td)")].filter(e => e.getBoundingClientRect().width < 60 || e.getBoundingClientRect().height > 130).map(e => e.dataset.name + " " + e.textContent)`); len(tall) > 0 {
+			t.Errorf("on %d px these are squeezed: %q", width, tall)
 		}
 	}
 }
