@@ -103,7 +103,7 @@ func (g *gate) At(in *http.Request, node string, body []byte) ([]byte, error) {
 
 func (*gate) Choose(model string) route.Choice {
 	return route.Choice{
-		Candidates: []route.Candidate{{Node: "pi-1", API: "pi-1:7490", Score: 20, InFlight: 1, Millis: 10}},
+		Candidates: []route.Candidate{{Node: "pi-1", API: "pi-1:7490", Score: 20, InFlight: 1, Others: 1, Millis: 10}},
 		Rejected:   []wire.Rejected{{Node: "pi-2", Reason: "does not have the model " + model + " loaded"}},
 	}
 }

@@ -89,10 +89,10 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 
 // Choose returns the agents that would be asked for model, in order.
 func (d *Dispatcher) Choose(model string) route.Choice {
-	view := d.cfg.Views.Get()
+	view, now := d.cfg.Views.Get(), time.Now()
 	return route.Choose(route.Request{
 		View: view, States: d.cfg.States(), Model: model, Draw: rand.IntN,
-		Sent: d.flights.sent(), Suspects: d.flights.suspects(view, time.Now()),
+		Sent: d.flights.sent(), Others: d.flights.others(now), Suspects: d.flights.suspects(view, now),
 	})
 }
 
@@ -159,6 +159,9 @@ func (d *Dispatcher) tryAll(ctx context.Context, r Request, all []route.Candidat
 		if fail.suspect {
 			d.flights.suspect(c.Node, fail.problem.Detail, d.cfg.Views.Get(), time.Now())
 			d.cfg.Log.Warn("agent did not answer", "node", c.Node, "model", r.Model, "err", fail.problem, "next", i+1 < len(all))
+		}
+		if !fail.suspect && ctx.Err() == nil && fail.problem.Code != problem.NotFound && fail.problem.Code != problem.Deadline {
+			d.flights.refused(c.Node, time.Now())
 		}
 		if worst == nil || hope(fail.problem.Code) > hope(worst.Code) {
 			worst = fail.problem

@@ -17,6 +17,8 @@ type flights struct {
 	mu    sync.Mutex
 	under map[string]map[*flight]struct{}
 	out   map[string]suspicion
+	heard map[string]hearing
+	full  map[string]time.Time // agents that refused a request, until when they count as busy
 }
 
 // A flight is one request under way.
@@ -27,6 +29,23 @@ type suspicion struct {
 	reason string
 	until  time.Time
 	vital  fleet.Vital
+}
+
+// weight is what the newest word of an agent counts in the mean of what others have sent
+// to it: each comes when its load changes, 400 ms apart at least, and tells of a moment.
+const weight = 0.2
+
+// An agent that refused a request counts as having so many more for that long: it
+// answers at once, and would be asked first each time.
+const (
+	fullFor = 250 * time.Millisecond
+	fullBy  = 8
+)
+
+// A hearing is what an agent told of its load, beside what was known here then.
+type hearing struct {
+	vital  fleet.Vital
+	others float64 // requests that it had and that were not ours, as a mean
 }
 
 // start notes a request to node; the function that it returns notes its end.
@@ -62,6 +81,52 @@ func (f *flights) sent() map[string]int {
 	return n
 }
 
+// others is how many requests that are not ours each agent has, as far as it tells.
+func (f *flights) others(now time.Time) map[string]float64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := make(map[string]float64, len(f.heard))
+	for node, h := range f.heard {
+		n[node] = h.others
+	}
+	for node, until := range f.full {
+		if !now.Before(until) {
+			delete(f.full, node)
+			continue
+		}
+		n[node] += fullBy
+	}
+	return n
+}
+
+// refused notes that node had no room, or could not.
+func (f *flights) refused(node string, now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.full == nil {
+		f.full = map[string]time.Time{}
+	}
+	f.full[node] = now.Add(fullFor)
+}
+
+// hear notes what the agents tell. What it tells is of a moment shortly before, and
+// ours come and go meanwhile, so a single word is often wrong by a few; the mean is not.
+func (f *flights) hear(view fleet.View) {
+	heard := make(map[string]hearing, len(view))
+	for _, n := range view {
+		h, ok := f.heard[n.Name]
+		if !ok || n.Vital.Newer(h.vital) {
+			told := float64(max(0, n.Vital.InFlight+n.Vital.Queue-len(f.under[n.Name])))
+			if ok {
+				told = h.others + (told-h.others)*weight
+			}
+			h = hearing{n.Vital, told}
+		}
+		heard[n.Name] = h
+	}
+	f.heard = heard
+}
+
 // suspect leaves node out for a while.
 func (f *flights) suspect(node, reason string, view fleet.View, now time.Time) {
 	n, _ := view.Find(node)
@@ -93,10 +158,12 @@ func (f *flights) suspects(view fleet.View, now time.Time) map[string]string {
 	return left
 }
 
-// observe ends the requests to agents that are dead or gone.
+// observe notes what the agents tell of themselves, and ends the requests to those that
+// are dead or gone.
 func (f *flights) observe(view fleet.View) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.hear(view)
 	for node, all := range f.under {
 		if n, ok := view.Find(node); ok && (n.Liveness == fleet.Alive || n.Liveness == fleet.LinkDown) {
 			continue

@@ -3,17 +3,20 @@
 //
 // The score of an agent is the time its answer is expected to take: its latency
 // with the model, once for each request before ours and once for ours, and several
-// times that while its battery feeds it. Of all
-// able agents two are drawn and the better one is asked first, since coordinators
-// that all asked the one best agent by the same old gossip would flood it
-// (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001).
-// The others follow by score, for when the first is busy or gone.
+// times that while its battery feeds it. The agent with the least is asked first; of
+// several that are about as good, one that is drawn. What this coordinator has sent it
+// knows to the moment. What others have sent it learns late, and coordinators that
+// all went by the newest word of an agent would flood it together: so that counts as
+// a mean of some seconds (package dispatch).
+// The other agents follow by score, for when the first is busy or gone.
 package route
 
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"primespark/shared/fleet"
@@ -34,6 +37,9 @@ type Request struct {
 	// Sent counts the requests that this coordinator has under way at an agent,
 	// which its gossip may not show yet.
 	Sent map[string]int
+	// Others is how many requests of others each agent has, as a mean; where it names
+	// none, what the agent tells beyond Sent.
+	Others map[string]float64
 	// Suspects are agents that a request has just failed at, with the reason.
 	Suspects map[string]string
 	// Draw returns a number from 0 to n-1 at random.
@@ -54,16 +60,17 @@ type Candidate struct {
 	InFlight int     // requests that the agent says it is answering
 	Queue    int     // requests that the agent says are waiting
 	Sent     int     // requests that this coordinator has under way there
+	Others   float64 // requests that somebody else has sent to it, as a mean
 	Millis   float64 // of one inference
 	Cold     bool    // it has the model on its disk, and loads it when it is asked
 	Assumed  bool    // Millis is that of the fastest agent: this one has not run the model yet
 	Supply   supply  // of power, which makes the score larger where it is short
-	Over     string  // the agent that lost the draw of two, for the first candidate
+	Equals   int     // agents about as good, of which it was drawn, for the first candidate
 }
 
 // Explain is the candidate as clients see it, with its reason in words.
 func (c Candidate) Explain() wire.Candidate {
-	reason := fmt.Sprintf("%d before this one, %.1f ms each", c.before(), c.Millis)
+	reason := fmt.Sprintf("%s before this one, %.1f ms each", tenths(c.before()), c.Millis)
 	if c.Assumed {
 		reason += " (assumed, it has not run the model yet)"
 	}
@@ -73,18 +80,29 @@ func (c Candidate) Explain() wire.Candidate {
 	if words := c.Supply.words(); words != "" {
 		reason += "; " + words
 	}
-	if c.Over != "" {
-		reason += "; first of the two drawn, before " + c.Over
+	if c.Equals > 1 {
+		reason += fmt.Sprintf("; drawn of %d that are about as good", c.Equals)
 	}
-	terms := map[string]float64{"in_flight": float64(c.InFlight), "queue": float64(c.Queue), "sent": float64(c.Sent), "latency_ms": c.Millis}
+	terms := map[string]float64{"in_flight": float64(c.InFlight), "queue": float64(c.Queue), "sent": float64(c.Sent), "others": c.Others, "latency_ms": c.Millis}
 	c.Supply.terms(terms)
 	return wire.Candidate{Node: c.Node, Score: c.Score, Reason: reason, Terms: terms}
 }
 
-// before is how many requests are ahead of ours. What the agent tells of its
-// load and what this coordinator knows of its own part in it overlap, so the
-// larger counts.
-func (c Candidate) before() int { return max(c.InFlight+c.Queue, c.Sent) }
+// before is how many requests are ahead of ours: those that this coordinator has
+// sent, which it knows to the moment, and those of others.
+func (c Candidate) before() float64 { return float64(c.Sent) + c.Others }
+
+// tenths writes a number with at most one decimal.
+func tenths(v float64) string { return strconv.FormatFloat(math.Round(10*v)/10, 'f', -1, 64) }
+
+// others is how many requests at an agent are not this coordinator's. What the agent
+// tells of its load holds both.
+func others(n fleet.Node, r Request) float64 {
+	if known, ok := r.Others[n.Name]; ok {
+		return known
+	}
+	return float64(max(0, n.Vital.InFlight+n.Vital.Queue-r.Sent[n.Name]))
+}
 
 // Choose returns the candidates for r, the first to be asked first.
 func Choose(r Request) Choice {
@@ -102,7 +120,7 @@ func Choose(r Request) Choice {
 		}
 		c.Candidates = append(c.Candidates, Candidate{
 			Node: n.Name, API: n.API, Millis: serving.Millis, Cold: serving.Cold,
-			InFlight: n.Vital.InFlight, Queue: n.Vital.Queue, Sent: r.Sent[n.Name], Supply: supplyOf(n.Vital.Power),
+			InFlight: n.Vital.InFlight, Queue: n.Vital.Queue, Sent: r.Sent[n.Name], Others: others(n, r), Supply: supplyOf(n.Vital.Power),
 		})
 	}
 	for name := range r.States {
@@ -176,30 +194,30 @@ func score(all []Candidate) {
 		if c.Millis <= 0 {
 			c.Millis, c.Assumed = fastest, true
 		}
-		c.Score = float64(c.before()+1) * c.Millis * c.Supply.factor
+		c.Score = (c.before() + 1) * c.Millis * c.Supply.factor
 	}
 }
 
-// order puts the better of two drawn at random first and the rest behind by
-// score. Of two that are equal the one drawn first wins, so that an idle fleet
-// shares the work.
+// asGood is how much more than the least a score may be to be about as good: latencies
+// of boards that are alike differ by a few hundredths.
+const asGood = 1.15
+
+// order sorts by score, and puts one of those that are about as good as the best
+// first, so that an idle fleet shares the work.
 func order(all []Candidate, draw func(int) int) {
 	slices.SortStableFunc(all, func(a, b Candidate) int {
 		return cmp.Or(cmp.Compare(a.Score, b.Score), strings.Compare(a.Node, b.Node))
 	})
-	if len(all) < 2 {
+	equals := 0
+	for equals < len(all) && all[equals].Score <= asGood*all[0].Score {
+		equals++
+	}
+	if equals < 2 {
 		return
 	}
-	i, j := draw(len(all)), draw(len(all)-1)
-	if j >= i {
-		j++ // the second is drawn among the others
-	}
-	first, second := i, j
-	if all[j].Score < all[i].Score {
-		first, second = j, i
-	}
-	c := all[first]
-	c.Over = all[second].Node
-	copy(all[1:first+1], all[:first])
+	drawn := draw(equals)
+	c := all[drawn]
+	c.Equals = equals
+	copy(all[1:drawn+1], all[:drawn])
 	all[0] = c
 }

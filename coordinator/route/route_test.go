@@ -50,25 +50,25 @@ func TestChooseOrder(t *testing.T) {
 	for name, test := range map[string]struct {
 		view fleet.View
 		sent map[string]int
-		draw []int // first, then second among the others, both in order of score
+		draw []int // of those about as good, in order of score
 		want string
 	}{
-		"one":                   {fleet.View{node("a")}, nil, nil, "a"},
-		"shorter queue":         {fleet.View{node("a", load(1, 2)), node("b", load(1, 0))}, nil, []int{0, 0}, "b a"},
-		"in flight counts too":  {fleet.View{node("a", load(3, 0)), node("b", load(1, 1))}, nil, []int{1, 0}, "b a"},
-		"faster":                {fleet.View{node("a", latency(30)), node("b", latency(10))}, nil, []int{0, 0}, "b a"},
-		"busy but faster":       {fleet.View{node("a", latency(30)), node("b", latency(10), load(1, 0))}, nil, []int{0, 0}, "b a"},
-		"own requests count":    {fleet.View{node("a"), node("b")}, map[string]int{"a": 2}, []int{0, 0}, "b a"},
-		"and not twice":         {fleet.View{node("a", load(2, 0)), node("b", load(3, 0))}, map[string]int{"a": 2}, []int{1, 0}, "a b"},
-		"equal: drawn first":    {fleet.View{node("a"), node("b"), node("c")}, nil, []int{2, 0}, "c a b"},
-		"best is not drawn":     {fleet.View{node("a", latency(1)), node("b", latency(2)), node("c", latency(3))}, nil, []int{2, 1}, "b a c"},
-		"best is drawn second":  {fleet.View{node("a", latency(1)), node("b", latency(2)), node("c", latency(3))}, nil, []int{2, 0}, "a b c"},
-		"mains before battery":  {fleet.View{node("a", powered(fleet.PowerOnBattery, .9, 200)), node("b", load(2, 0))}, nil, []int{0, 0}, "b a"},
-		"until they are full":   {fleet.View{node("a", powered(fleet.PowerOnBattery, .9, 200)), node("b", load(4, 0))}, nil, []int{0, 0}, "a b"},
-		"the fuller battery":    {fleet.View{node("a", powered(fleet.PowerOnBattery, .4, 200)), node("b", powered(fleet.PowerOnBattery, .6, 200))}, nil, []int{0, 0}, "b a"},
-		"the longer battery":    {fleet.View{node("a", powered(fleet.PowerOnBattery, .5, 30)), node("b", powered(fleet.PowerOnBattery, .5, 50))}, nil, []int{0, 0}, "b a"},
-		"one that recovers":     {fleet.View{node("a", powered(fleet.PowerRecovering, .2, 0)), node("b")}, nil, []int{0, 0}, "b a"},
-		"unknown latency first": {fleet.View{node("a", latency(20)), node("b", latency(0))}, nil, []int{1, 0}, "b a"},
+		"one":                  {fleet.View{node("a")}, nil, nil, "a"},
+		"shorter queue":        {fleet.View{node("a", load(1, 2)), node("b", load(1, 0))}, nil, nil, "b a"},
+		"in flight counts too": {fleet.View{node("a", load(3, 0)), node("b", load(1, 1))}, nil, nil, "b a"},
+		"faster":               {fleet.View{node("a", latency(30)), node("b", latency(10))}, nil, nil, "b a"},
+		"busy but faster":      {fleet.View{node("a", latency(30)), node("b", latency(10), load(1, 0))}, nil, nil, "b a"},
+		"own requests count":   {fleet.View{node("a"), node("b")}, map[string]int{"a": 2}, nil, "b a"},
+		"and not twice":        {fleet.View{node("a", load(2, 0)), node("b", load(3, 0))}, map[string]int{"a": 2}, nil, "a b"},
+		"equal: one is drawn":  {fleet.View{node("a"), node("b"), node("c")}, nil, []int{2}, "c a b"},
+		"about as good":        {fleet.View{node("a", latency(10)), node("b", latency(11)), node("c", latency(12))}, nil, []int{1}, "b a c"},
+		"the best":             {fleet.View{node("a", latency(1)), node("b", latency(2)), node("c", latency(3))}, nil, nil, "a b c"},
+		"mains before battery": {fleet.View{node("a", powered(fleet.PowerOnBattery, .9, 200)), node("b", load(2, 0))}, nil, nil, "b a"},
+		"until they are full":  {fleet.View{node("a", powered(fleet.PowerOnBattery, .9, 200)), node("b", load(4, 0))}, nil, nil, "a b"},
+		"the fuller battery":   {fleet.View{node("a", powered(fleet.PowerOnBattery, .4, 200)), node("b", powered(fleet.PowerOnBattery, .6, 200))}, nil, nil, "b a"},
+		"the longer battery":   {fleet.View{node("a", powered(fleet.PowerOnBattery, .5, 30)), node("b", powered(fleet.PowerOnBattery, .5, 50))}, nil, nil, "b a"},
+		"one that recovers":    {fleet.View{node("a", powered(fleet.PowerRecovering, .2, 0)), node("b")}, nil, nil, "b a"},
+		"unknown latency":      {fleet.View{node("a", latency(20)), node("b", latency(0))}, nil, []int{1}, "b a"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := Choose(Request{View: test.view, States: approved, Model: "yolo", Sent: test.sent, Draw: drawn(test.draw...)})
@@ -135,8 +135,7 @@ func TestChooseNamesAgentsThatGossipDoesNotKnow(t *testing.T) {
 	}
 }
 
-// With two drawn at random the worst of three is never asked first, and an idle
-// fleet shares the work evenly.
+// The best of three is always asked first, and an idle fleet shares the work evenly.
 func TestChooseSpreads(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	states := map[string]string{"a": Approved, "b": Approved, "c": Approved}
@@ -160,8 +159,8 @@ func TestChooseSpreads(t *testing.T) {
 			t.Errorf("idle fleet: %s was first %d times of 3000, want about 1000", name, n)
 		}
 	}
-	if first := count(fleet.View{node("a", load(9, 9)), node("b"), node("c", load(1, 0))}); first["a"] != 0 || first["b"] < 1800 || first["c"] < 800 {
-		t.Errorf("uneven fleet: %v, want a never, b two times of three", first)
+	if first := count(fleet.View{node("a", load(9, 9)), node("b"), node("c", load(1, 0))}); first["b"] != 3000 {
+		t.Errorf("uneven fleet: %v, want b always", first)
 	}
 }
 
@@ -179,12 +178,13 @@ func BenchmarkChoose(b *testing.B) {
 
 func TestExplain(t *testing.T) {
 	c := Choose(Request{
-		View: fleet.View{node("a", load(1, 2)), node("b", latency(0))}, Model: "yolo",
-		States: map[string]string{"a": Approved, "b": Approved}, Draw: drawn(0, 0),
+		View: fleet.View{node("a", load(1, 2)), node("b", latency(0)), node("c")}, Model: "yolo", Others: map[string]float64{"a": 2.75},
+		States: map[string]string{"a": Approved, "b": Approved, "c": Approved}, Draw: drawn(0),
 	})
 	for i, want := range []string{
-		"0 before this one, 10.0 ms each (assumed, it has not run the model yet); first of the two drawn, before a",
-		"3 before this one, 10.0 ms each",
+		"0 before this one, 10.0 ms each (assumed, it has not run the model yet); drawn of 2 that are about as good",
+		"0 before this one, 10.0 ms each",
+		"2.8 before this one, 10.0 ms each",
 	} {
 		if got := c.Candidates[i].Explain().Reason; got != want {
 			t.Errorf("candidate %d: got %q, want %q", i, got, want)

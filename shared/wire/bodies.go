@@ -122,11 +122,11 @@ type RouteBody struct {
 }
 
 // A Candidate is a node that can answer. The lowest score is asked first,
-// save where the draw of two decides otherwise; Reason says so.
+// save where one of several that are about as good was drawn; Reason says so.
 type Candidate struct {
 	Node   string             `json:"node"`
 	Score  float64            `json:"score"` // expected ms until the answer
-	Terms  map[string]float64 `json:"terms"` // in_flight, queue, sent, latency_ms, power; state_of_charge and minutes_left where known
+	Terms  map[string]float64 `json:"terms"` // in_flight, queue, sent, others, latency_ms, power; state_of_charge and minutes_left where known
 	Reason string             `json:"reason"`
 }
 
