@@ -78,7 +78,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 	for {
 		line, lineErr := m.line(ctx)
 		last := m.samples.Get()
-		if line != last.Line || time.Since(last.At) >= sampleEvery {
+		if line != last.Line || due(last.At, sampleEvery, pace) {
 			s := Sample{At: time.Now(), Line: line, LineErr: lineErr}
 			s.Gauge, s.GaugeErr = m.gauge(ctx)
 			if m.Supply != nil {
@@ -98,6 +98,11 @@ func (m *Monitor) Run(ctx context.Context) error {
 		}
 	}
 }
+
+// due reports whether what happens every so often, and was last done at a time, is to be done
+// now. A loop that looks at a certain pace comes now a little sooner and now later than
+// that, as its sensors answer: what is nearer to now than to its next look is due.
+func due(last time.Time, every, pace time.Duration) bool { return time.Since(last) >= every-pace/2 }
 
 // line asks whether the mains are there; not known where there is no line.
 func (m *Monitor) line(ctx context.Context) (Maybe[bool], error) {
@@ -171,7 +176,7 @@ func (m *Monitor) note(v *view, s Sample) {
 	m.power.Store(p)
 
 	good := s.GaugeErr == nil && m.Gauge != nil || s.LineErr == nil && m.Line != nil
-	if good && (time.Since(v.recorded) >= m.Every || p.Source != v.source) {
+	if good && (due(v.recorded, m.Every, sampleEvery) || p.Source != v.source) {
 		v.recorded, v.source = time.Now(), p.Source
 		m.keep(v, s, p)
 	}

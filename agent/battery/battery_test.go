@@ -305,3 +305,60 @@ func ExampleSim() {
 	fmt.Println(r.Mains.Value, r.Charge.Value, err)
 	// Output: true 0.95 <nil>
 }
+
+// A laggard is a gauge and a line that take now more and now less time to answer.
+type laggard struct{ n time.Duration }
+
+func (l *laggard) wait() { l.n++; time.Sleep((5*l.n + 3) % 17 * time.Millisecond) }
+
+func (l *laggard) Read(context.Context) (battery.Reading, error) {
+	l.wait()
+	return battery.Reading{Mains: battery.Known(true), Charge: battery.Known[battery.Charge](0.8), Volts: 3.9}, nil
+}
+
+func (l *laggard) Present(context.Context) (bool, error) { l.wait(); return true, nil }
+
+// A clock is a recorder that notes when the battery is recorded.
+type clock []time.Time
+
+func (c *clock) Record(stream telemetry.Stream, _ telemetry.Value) error {
+	if stream == telemetry.Battery {
+		*c = append(*c, time.Now())
+	}
+	return nil
+}
+
+// TestEvery: what is sampled each second, and recorded each so many, is so whether the
+// sensors answer a moment sooner or later than the last time.
+func TestEvery(t *testing.T) {
+	for name, lined := range map[string]bool{"gauge": false, "gauge and line": true} {
+		for _, every := range []time.Duration{time.Second, 2 * time.Second, 10 * time.Second} {
+			t.Run(fmt.Sprintf("%s, each %v", name, every), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var c clock
+					cfg := battery.Config{Gauge: &laggard{}, Every: every, Record: &c, Log: logs.New(new(bytes.Buffer), logs.Options{})}
+					if lined {
+						cfg.Line = &laggard{n: 7}
+					}
+					m := battery.New(cfg)
+					ctx, cancel := context.WithCancel(t.Context())
+					done := make(chan error)
+					go func() { done <- m.Run(ctx) }()
+					time.Sleep(5 * time.Minute)
+					cancel()
+					if err := <-done; err != nil {
+						t.Error(err)
+					}
+					for i := range c[1:] {
+						if d := c[i+1].Sub(c[i]); d < every-50*time.Millisecond || d > every+50*time.Millisecond {
+							t.Fatalf("record %d came %v after the one before", i+1, d)
+						}
+					}
+					if n := time.Duration(len(c)); n < 5*time.Minute/every-1 {
+						t.Errorf("%d records in 5 minutes", n)
+					}
+				})
+			})
+		}
+	}
+}
