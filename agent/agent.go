@@ -4,6 +4,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -110,7 +111,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	)
 	self := node{
 		cfg: cfg, started: time.Now(), view: noView, notes: noNotes, registry: registry, host: host.Host, power: noPower, newest: recorder.Newest().Get,
-		conditions: conditions, vital: watch.New(fleet.Vital{}), addresses: nowhere, chip: chip, onnx: onnx,
+		conditions: conditions, vital: watch.New(fleet.Vital{}), addresses: nowhere, chip: chip, onnx: onnx, alive: func() error { return nil },
 	}
 	if err := self.register(metrics, id, recorder.Newest().Get); err != nil {
 		return err
@@ -124,6 +125,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		watcher := newPower(cfg, monitor.Samples(), held, func() fleet.View { return self.view() }, self.goodbye, end, out, conditions, part(log, "power"))
 		self.power, self.state = powerOf(monitor.Power().Get, watcher.Status()), watcher.Status()
 		sensed.get.Store(&self.power)
+		self.alive = func() error { return errors.Join(watcher.Alive(), monitor.Alive()) }
 		parts = append(parts, run.Restart(monitor, part(log, "battery")), watcher)
 		if before := watcher.Before(); id != nil && len(before) > 0 {
 			parts = append(parts, comeBack(before, func() fleet.View { return self.view() }, conditions))
@@ -214,7 +216,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	if err != nil {
 		return err
 	}
-	parts = append(parts, vitals{self.collect, self.vital, announce, out.Service, part(log, "vitals")}, front)
+	parts = append(parts, vitals{self.collect, self.vital, announce, out.Service, self.alive, part(log, "vitals")}, front)
 	if id != nil && !cfg.SafeMode { // last, so that it ends first: tasks are given back while the others can still be reached
 		queue := duties.NewRemote(cfg.Name, func() []string { return duties.Coordinators(cfg.Name, self.view(), id.Peers().API) }, out.Dial, id.ClientTLS(fleet.Coordinator))
 		defer queue.Close()

@@ -35,6 +35,7 @@ type node struct {
 	chip       *accelerator              // nil if it is switched off
 	onnx       *onnxRuntime              // nil if it is switched off
 	mesh       *overlay.Member           // nil if the node takes no part in it
+	alive      func() error              // why the node is not looked after, for the watchdog
 }
 
 func noView() fleet.View    { return nil }

@@ -23,6 +23,7 @@ type vitals struct {
 	show     *watch.Value[fleet.Vital]
 	announce func(fleet.Vital) error // nil on a node that has not joined
 	service  *notify.Notifier        // is told that the node is alive, and how it fares
+	alive    func() error            // why it is not, though this loop is
 	log      *slog.Logger
 }
 
@@ -32,11 +33,16 @@ func (vitals) String() string { return "vital signs" }
 func (v vitals) Run(ctx context.Context) error {
 	tick := time.NewTimer(run.Due(pulse))
 	defer tick.Stop()
-	refused, deaf := false, false
+	refused, deaf, stuck := false, false, false
 	for {
 		now := v.collect()
 		v.show.Store(now)
-		if err := v.service.Beat(sentence(now, v.announce != nil)); err != nil && !deaf {
+		if err := v.alive(); err != nil {
+			if !stuck {
+				v.log.Error("the agent hangs, and lets the service manager start it anew", "err", err)
+			}
+			stuck = true
+		} else if err := v.service.Beat(sentence(now, v.announce != nil)); err != nil && !deaf {
 			v.log.Warn("the service manager was not told that this node is alive", "err", err)
 			deaf = true
 		}

@@ -9,6 +9,7 @@ package battery
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -23,7 +24,8 @@ const (
 	lineEvery   = 200 * time.Millisecond // reading a line costs nothing, and its news is urgent; others look as often (run.Due)
 	readTimeout = 1500 * time.Millisecond
 	// What was read last holds for as many failures: a lone one is noise on the bus.
-	patience = 5
+	patience     = 5
+	stalledAfter = 90 * time.Second
 )
 
 // A Recorder takes what was measured.
@@ -47,13 +49,14 @@ type Monitor struct {
 	Config
 	samples *watch.Value[Sample]
 	power   *watch.Value[fleet.Power]
+	made    time.Time
 }
 
 var _ run.Part = (*Monitor)(nil)
 
 // New returns a monitor that has read nothing yet.
 func New(c Config) *Monitor {
-	return &Monitor{Config: c, samples: watch.New(Sample{}), power: watch.New(fleet.Power{})}
+	return &Monitor{Config: c, samples: watch.New(Sample{}), power: watch.New(fleet.Power{}), made: time.Now()}
 }
 
 // Samples returns the newest sample, one each second, and one at once when the line
@@ -63,6 +66,19 @@ func (m *Monitor) Samples() *watch.Value[Sample] { return m.samples }
 // Power returns the newest word on the node's power. It is the zero value, which
 // says unknown, before the first reading and while the sources fail.
 func (m *Monitor) Power() *watch.Value[fleet.Power] { return m.power }
+
+// Alive returns why no samples come any more, good ones or bad: the loop hangs. After a
+// failure it may be a minute until it runs again.
+func (m *Monitor) Alive() error {
+	last := m.samples.Get().At
+	if last.IsZero() {
+		last = m.made
+	}
+	if since := time.Since(last); since > stalledAfter {
+		return fmt.Errorf("the battery and the mains were last asked %v ago", since.Round(time.Second))
+	}
+	return nil
+}
 
 func (m *Monitor) String() string { return "battery monitor" }
 

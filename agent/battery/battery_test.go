@@ -362,3 +362,38 @@ func TestEvery(t *testing.T) {
 		}
 	}
 }
+
+// A hanging gauge does not end with its time.
+type hanging struct {
+	gauge
+	over chan struct{} // closed: it answers
+}
+
+func (h *hanging) Read(ctx context.Context) (battery.Reading, error) {
+	if ch := h.over; ch != nil {
+		<-ch
+	}
+	return h.gauge.Read(ctx)
+}
+
+// TestAlive: sensors that fail are no loop that hangs.
+func TestAlive(t *testing.T) {
+	g := &hanging{gauge: gauge{e: errors.New("remote I/O error")}}
+	inBubble(t, func() battery.Reader { return g }, func(t *testing.T, m *battery.Monitor, _ sheet, _ *bytes.Buffer) {
+		pass(10 * time.Minute)
+		if err := m.Alive(); err != nil {
+			t.Errorf("with a gauge that fails: %v", err)
+		}
+		over := make(chan struct{})
+		g.over = over // the monitor sleeps, until the next second
+		pass(2 * time.Minute)
+		if m.Alive() == nil {
+			t.Error("a loop that hangs passes for alive")
+		}
+		close(over)
+		pass(2 * time.Second)
+		if err := m.Alive(); err != nil {
+			t.Errorf("when it goes on: %v", err)
+		}
+	})
+}

@@ -89,6 +89,8 @@ type Book struct {
 	all   []Entry // oldest first
 	dirty bool
 	saved time.Time
+	disk  aside
+	write func(dir, name string, data []byte) error
 }
 
 type bookBody struct {
@@ -101,7 +103,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // OpenBook reads the book in a state directory. One that is damaged comes back
 // empty, with an error that says so; it can be written to all the same.
 func OpenBook(dir, boot string) (*Book, error) {
-	b := &Book{dir: dir, boot: boot}
+	b := &Book{dir: dir, boot: boot, write: identity.WriteFile}
 	data, err := readBounded(filepath.Join(dir, bookFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return b, nil
@@ -180,7 +182,8 @@ func (b *Book) Save() error {
 	return b.save()
 }
 
-// save wants the lock held.
+// save wants the lock held. A disk that hangs is not waited for: evidence is worth less than
+// the cells.
 func (b *Book) save() error {
 	if !b.dirty {
 		return nil
@@ -189,8 +192,8 @@ func (b *Book) save() error {
 	if err != nil {
 		return fmt.Errorf("encode the power book: %w", err)
 	}
-	if err := identity.WriteFile(b.dir, bookFile, data); err != nil {
-		return err
+	if err := b.disk.do(fileTime, func() error { return b.write(b.dir, bookFile, data) }); err != nil {
+		return fmt.Errorf("%s: %w", filepath.Join(b.dir, bookFile), err)
 	}
 	b.dirty, b.saved = false, time.Now()
 	return nil

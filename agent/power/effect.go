@@ -59,8 +59,11 @@ const heldFile = "power-held.json"
 // effectRetry is the wait before an action that failed is tried again.
 const effectRetry = 30 * time.Second
 
-// effectTime bounds one action.
-const effectTime = 5 * time.Second
+// effectTime bounds one action, and fileTime what is written to the state directory.
+const (
+	effectTime = 5 * time.Second
+	fileTime   = 5 * time.Second
+)
 
 // effects brings the node to the actions that are wanted.
 type effects struct {
@@ -70,10 +73,15 @@ type effects struct {
 	log  *slog.Logger
 	on   map[string]bool
 	fail map[string]time.Time // when to try again
+	side map[string]*aside    // where each is done
+	file aside
 }
 
 func newEffects(all []Effect, dir string, dry bool, log *slog.Logger) *effects {
-	e := &effects{all: all, dir: dir, dry: dry, log: log, on: map[string]bool{}, fail: map[string]time.Time{}}
+	e := &effects{all: all, dir: dir, dry: dry, log: log, on: map[string]bool{}, fail: map[string]time.Time{}, side: map[string]*aside{}}
+	for _, x := range all {
+		e.side[x.Name] = new(aside)
+	}
 	data, err := readBounded(filepath.Join(dir, heldFile))
 	var held []string
 	if err == nil {
@@ -99,9 +107,11 @@ func (e *effects) reconcile(ctx context.Context, want []string, because Mode) {
 		}
 		log := e.log.With("action", x.Name, "mode", string(because))
 		if !e.dry {
-			ctx, cancel := context.WithTimeout(ctx, effectTime)
-			err := x.Set(ctx, on)
-			cancel()
+			err := e.side[x.Name].do(effectTime, func() error {
+				ctx, cancel := context.WithTimeout(ctx, effectTime)
+				defer cancel()
+				return x.Set(ctx, on)
+			})
 			if err != nil {
 				if e.fail[x.Name].IsZero() {
 					log.Warn("power action not taken, trying again", "on", on, "err", err, "again_s", effectRetry.Seconds())
@@ -143,5 +153,5 @@ func (e *effects) save() error {
 	if err != nil {
 		return fmt.Errorf("encode power actions: %w", err)
 	}
-	return identity.WriteFile(e.dir, heldFile, data)
+	return e.file.do(fileTime, func() error { return identity.WriteFile(e.dir, heldFile, data) })
 }

@@ -2,8 +2,10 @@ package power
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"primespark/shared/health"
@@ -17,6 +19,8 @@ const (
 	sayGoodbye   = 20 * time.Second // to give leases away and to flush
 	haltAgain    = 30 * time.Second // until a host that is still up is told again
 	keepShedding = 10 * time.Minute // after everything has gone blind
+	cutTime      = 10 * time.Second // to write to the board
+	stalledAfter = 30 * time.Second // without a look: actions and files may hang for some seconds each
 )
 
 // A Machine is the host, as far as it can be switched off.
@@ -58,6 +62,7 @@ type Config struct {
 type Part struct {
 	cfg     Config
 	status  *watch.Value[Status]
+	looked  atomic.Pointer[time.Time] // the last time that the loop came round
 	effects *effects
 	last    []Sample
 	base    time.Time
@@ -75,7 +80,21 @@ var _ run.Part = (*Part)(nil)
 
 // New returns a part that has looked at nothing yet.
 func New(cfg Config) *Part {
-	return &Part{cfg: cfg, status: watch.New(Status{Mode: Starting, DryRun: cfg.DryRun}), effects: newEffects(cfg.Effects, cfg.Dir, cfg.DryRun, cfg.Log)}
+	p := &Part{cfg: cfg, status: watch.New(Status{Mode: Starting, DryRun: cfg.DryRun}), effects: newEffects(cfg.Effects, cfg.Dir, cfg.DryRun, cfg.Log)}
+	p.looks()
+	return p
+}
+
+// looks notes that the loop is alive.
+func (p *Part) looks() { p.looked.Store(new(time.Now())) }
+
+// Alive returns why nobody looks after the battery any more: the loop hangs. It is for who
+// feeds the service manager's watchdog.
+func (p *Part) Alive() error {
+	if since := time.Since(*p.looked.Load()); since > stalledAfter {
+		return fmt.Errorf("nobody has looked after the battery for %v", since.Round(time.Second))
+	}
+	return nil
 }
 
 func (*Part) String() string { return "power" }
@@ -101,6 +120,7 @@ func (p *Part) Run(ctx context.Context) error {
 		if p.cfg.News != nil {
 			news, patience = p.cfg.News(), tick+tick/4
 		}
+		p.looks()
 		p.step(ctx)
 		if !until(ctx, news, patience) {
 			break
@@ -215,7 +235,7 @@ func (p *Part) act(ctx context.Context, a Action) {
 			return
 		}
 		if p.cfg.Cut != nil {
-			if err := p.cfg.Cut(ctx, false); err != nil {
+			if err := p.cut(ctx, false); err != nil {
 				log.Warn("the board was told to cut the power, and that was not taken back", "err", err)
 			}
 		}
@@ -243,7 +263,7 @@ func (p *Part) goDown(ctx context.Context) {
 			cancel()
 		}
 		if p.cfg.Cut != nil {
-			if err := p.cfg.Cut(ctx, true); err != nil {
+			if err := p.cut(ctx, true); err != nil {
 				log.Warn("the board was not told to cut the power after the shutdown", "err", err, "remedy", "switch it off by hand, or the halted node drains the battery")
 			}
 		}
@@ -253,6 +273,15 @@ func (p *Part) goDown(ctx context.Context) {
 				"remedy", "let the agent's user switch the host off: the package installs a rule for polkit that does")
 		}
 	}()
+}
+
+// cut tells the board. Neither a bus nor a disk that hangs keeps the host up for that.
+func (p *Part) cut(ctx context.Context, on bool) error {
+	return new(aside).do(cutTime, func() error {
+		ctx, cancel := context.WithTimeout(ctx, cutTime)
+		defer cancel()
+		return p.cfg.Cut(ctx, on)
+	})
 }
 
 // again tells a host that is still up after a while, with force.

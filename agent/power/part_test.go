@@ -292,3 +292,57 @@ func TestBootLoop(t *testing.T) {
 		})
 	}
 }
+
+// TestWhatHangsPutsNothingOff: with an action that never comes back, and a board that never
+// answers, the node goes down all the same, and the loop is alive.
+func TestWhatHangsPutsNothingOff(t *testing.T) {
+	hang := make(chan struct{})
+	play(t, t.TempDir(), "a", func(c *power.Config) {
+		c.Effects[0].Set = func(context.Context, bool) error { <-hang; return nil }
+		c.Cut = func(context.Context, bool) error { <-hang; return nil }
+	}, func(s *scene) {
+		hang = make(chan struct{}) // of this bubble
+		pass(5 * time.Minute)
+		s.drain(false, 0.9, 0.09, 3.6, 90*time.Minute)
+		pass(2 * time.Minute)
+		s.mode(power.ShuttingDown)
+		if got := words(s.host.told()); !strings.HasPrefix(got, "freeze_units true, freeze_units false, goodbye, off") {
+			t.Errorf("did %s", got)
+		}
+		if err := s.part.Alive(); err != nil {
+			t.Error(err)
+		}
+		close(hang)
+	})
+}
+
+// TestAlive: a loop that hangs says so within the time of a watchdog.
+func TestAlive(t *testing.T) {
+	var hang chan struct{}
+	play(t, t.TempDir(), "a", func(c *power.Config) {
+		sense := c.Sense
+		hang = make(chan struct{})
+		go func() { time.Sleep(time.Minute); close(hang) }()
+		c.Sense = func() power.Sample {
+			if s := sense(); s.Line.Mains {
+				return s
+			}
+			<-hang
+			return power.Sample{}
+		}
+	}, func(s *scene) {
+		pass(10 * time.Second)
+		if err := s.part.Alive(); err != nil {
+			t.Error(err)
+		}
+		s.say(false, 0.9, 4)
+		pass(35 * time.Second)
+		if err := s.part.Alive(); err == nil {
+			t.Error("a loop that hangs passes for alive")
+		}
+		pass(time.Minute)
+		if err := s.part.Alive(); err != nil {
+			t.Errorf("when it goes on: %v", err)
+		}
+	})
+}
