@@ -51,9 +51,20 @@ func (m Mesh) tunnels(context.Context) []Result {
 		found = append(found, Result{Severity: Fault, Code: "mesh.alone", Detail: fmt.Sprintf("None of the %d others that are probed answers.", n), Remedy: "See that this host has a network; if it has, UDP is blocked."})
 	}
 	if len(found) == 0 {
-		return One(OK, fmt.Sprintf("map %d of %d nodes, %d of %d links up%s", m.Report.Version, len(m.Map.Nodes), up, len(m.Report.Links), through(m.Report.Hub)), "")
+		return One(OK, fmt.Sprintf("map %d of %d nodes, %d of %d links up%s", m.Report.Version, len(m.Map.Nodes), up, len(m.Report.Links), through(m.Report.Hub)+router(m.Report.Facts.NAT)), "")
 	}
 	return found
+}
+
+// router tells of the kinds of NAT that are in nobody's way; mesh.Explain has the other.
+func router(n mesh.NAT) string {
+	switch n {
+	case mesh.NATNone:
+		return "; no NAT before the hubs"
+	case mesh.NATEasy:
+		return "; the router's NAT keeps ports, so direct paths work through it"
+	}
+	return ""
 }
 
 func through(hub string) string {

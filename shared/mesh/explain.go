@@ -24,8 +24,8 @@ func Explain(f Facts) (all []Explanation) {
 		add("clash", true, f.Clash, "Two networks of the same addresses cannot be told apart: change the other one.")
 	}
 	if len(f.Blocked) > 0 {
-		add("udp_blocked", true, "UDP does not get through to the hub "+strings.Join(f.Blocked, ", ")+", whose API answers.",
-			"Let UDP out to the hub's port (51820 if nothing else is configured), and in where the hub is: the firewall and the router's port forwarding.")
+		add("udp_blocked", true, "UDP does not get through to the hub "+strings.Join(f.Blocked, ", ")+", and does to another one.",
+			"See whether the hub's host is up: prime-spark status. If it is, let UDP out to the hub's port (51820 if nothing else is configured), and in where the hub is: the firewall and the router's port forwarding.")
 	}
 	if f.NAT == NATHard {
 		add("nat_hard", false, "The router gives each destination another port (endpoint-dependent NAT): there are no direct paths through it, and packets go through hubs.",

@@ -50,7 +50,7 @@ type Hint struct {
 type Facts struct {
 	Backend Backend  `json:"backend,omitempty"`
 	NAT     NAT      `json:"nat,omitempty"`
-	Blocked []string `json:"blocked,omitempty"` // hubs whose API answers and whose WireGuard port does not
+	Blocked []string `json:"blocked,omitempty"` // hubs that do not answer by UDP, while another one does
 	Clash   string   `json:"clash,omitempty"`   // the words of Map.Clash
 	Fault   string   `json:"fault,omitempty"`   // why there is no interface at all
 }
