@@ -3,6 +3,7 @@ package mesh_test
 import (
 	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -10,19 +11,29 @@ import (
 	"primespark/shared/meshnet"
 )
 
-// TestCrowd has two hubs and nine edges, each with tunnels of its own, take a change
-// of the map: an edge is out, and every other one has it in force when its interfaces
-// are as the new map says. That the map itself is with a hundred nodes in time is told
-// by TestMeshOfAHundred of coordinator/systest.
+// crowdEnv is how many edges TestCrowd has; 98 take 3 GB of memory and some minutes to
+// come up on two cores.
+const crowdEnv = "PRIME_SPARK_MESH_CROWD"
+
+// TestCrowd has two hubs and nine edges, or more, each with tunnels of its own, take a
+// change of the map: an edge is out, and every other one has it in force when its
+// interfaces are as the new map says. That the map itself is with a hundred nodes in time
+// is told by TestMeshOfAHundred of coordinator/systest.
 func TestCrowd(t *testing.T) {
 	begin(t)
 	if os.Getenv(labEnv) != "full" {
 		t.Skip("takes 11 hosts; make mesh-lab")
 	}
-	l := build(t, 2, 9)
+	edges := 9
+	if text := os.Getenv(crowdEnv); text != "" {
+		var err error
+		edges, err = strconv.Atoi(text)
+		must(t, err)
+	}
+	l := build(t, 2, edges)
 	for _, name := range l.names {
 		if name[0] == 'p' {
-			l.hosts[name].within(t, 2*time.Minute, func(f meshnet.Facts) bool { return f.Report.Hub != "" })
+			l.hosts[name].within(t, 5*time.Minute, func(f meshnet.Facts) bool { return f.Report.Hub != "" })
 		}
 	}
 	out := "pi-7"
@@ -38,7 +49,7 @@ func TestCrowd(t *testing.T) {
 		})
 	}
 	took := time.Since(begun)
-	t.Logf("11 hosts: a change of the map is in force on all within %v", took.Round(10*time.Millisecond))
+	t.Logf("%d hosts: a change of the map is in force on all within %v", edges+2, took.Round(10*time.Millisecond))
 	if took > 5*time.Second {
 		t.Errorf("%v is more than 5 s", took)
 	}

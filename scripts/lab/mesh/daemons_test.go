@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,18 +19,20 @@ import (
 	"primespark/shared/mesh"
 	"primespark/shared/meshnet"
 	"primespark/shared/rig"
+	"primespark/shared/run"
+	"primespark/shared/wire"
 )
 
-// TestDaemons has real coordinators and agents tell the map, from the first join on.
-// Nobody plays a part here: this test only watches.
+// TestDaemons has real coordinators and agents tell the map, from the first join on; one
+// agent is on the host of a coordinator. Nobody plays a part here: this test only watches.
 func TestDaemons(t *testing.T) {
 	begin(t)
 	if os.Getenv(labEnv) != "full" {
 		t.Skip("builds the daemons; make mesh-lab")
 	}
-	run, err := theRun()
+	use, err := theRun()
 	must(t, err)
-	bin := filepath.Join(run.Dir, "bin")
+	bin := filepath.Join(use.Dir, "bin")
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", bin+"/", "./coordinator/cmd/prime-spark-coordinator", "./agent/cmd/prime-spark-agent")
 	cmd.Dir = "../../.."
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -37,14 +40,17 @@ func TestDaemons(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	l := &lab{hosts: map[string]*host{}}
-	l.net, err = run.Net()
+	l.net, err = use.Net()
 	must(t, err)
 	number := int(labs.Add(1))
-	dir := filepath.Join(run.Dir, "daemons")
+	dir := filepath.Join(use.Dir, "daemons")
 	must(t, os.Mkdir(dir, 0o700))
-	r, err := rig.New(rig.Options{Bin: bin, Coordinators: 3, Agents: 2, Dir: dir, Place: func(name string, _ fleet.Role) (rig.Place, error) {
-		h := &host{name: name, dir: filepath.Join(run.Dir, "daemons-mesh-"+name)}
-		h.stem = l.stem(run, number, len(l.names))
+	r, err := rig.New(rig.Options{Bin: bin, Coordinators: 3, Agents: 3, Dir: dir, Place: func(name string, _ fleet.Role) (rig.Place, error) {
+		if c1 := l.hosts["c1"]; name == "pi-3" {
+			return rig.Place{Host: c1.Address, Under: c1.Under(), Mesh: c1.socket}, nil
+		}
+		h := &host{name: name, dir: filepath.Join(use.Dir, "daemons-mesh-"+name)}
+		h.stem = l.stem(use, number, len(l.names))
 		h.socket = filepath.Join(h.dir, "sock")
 		var err error
 		if h.Host, err = l.net.Host(); err != nil {
@@ -78,6 +84,20 @@ func TestDaemons(t *testing.T) {
 		t.Logf("%s after %v: map %d, hub %s, %s, NAT %q", name, time.Since(begun).Round(100*time.Millisecond), f.Report.Version, f.Report.Hub, f.Report.Facts.Backend, f.Report.Facts.NAT)
 	}
 
+	client := r.Client(r.Coordinators...)
+	for { // pi-3 tells what it sees with its beats
+		view, err := client.MeshView(ctx)
+		if err == nil && slices.ContainsFunc(view.Nodes, func(n wire.MeshNodeBody) bool {
+			return n.Name == "pi-3" && n.Host == "c1" && n.Report != nil && n.Report.Hub == "c1"
+		}) {
+			break
+		}
+		if !run.Sleep(ctx, 500*time.Millisecond) {
+			t.Fatalf("pi-3 does not share the tunnels of c1: %v, %+v\n%s", err, view, l.hosts["c1"].words())
+		}
+	}
+	t.Logf("pi-3, on the host of c1, by its tunnels after %v", time.Since(begun).Round(100*time.Millisecond))
+
 	hub := l.hosts["pi-1"].facts(t, func(meshnet.Facts) bool { return true }).Report.Hub
 	must(t, l.hosts[hub].Cut(l.others(hub)...))
 	begun = time.Now()
@@ -85,7 +105,6 @@ func TestDaemons(t *testing.T) {
 	t.Logf("hub cut: another one after %v", time.Since(begun).Round(100*time.Millisecond))
 	must(t, l.net.Heal())
 
-	client := r.Client(r.Coordinators...)
 	for { // the cut may have taken the leader
 		if _, err = client.RevokeNode(ctx, "pi-2", false); err == nil || ctx.Err() != nil {
 			break
@@ -108,7 +127,7 @@ func TestDaemons(t *testing.T) {
 // stem is what the names of the interfaces of one host begin with: wireguard-go's
 // control sockets are in one directory, whatever the namespace.
 func (l *lab) stem(run *machine.Run, number, host int) string {
-	return "m" + strings.TrimPrefix(filepath.Base(run.Dir), machine.Prefix) + string(rune('a'+number-1)) + string(rune('a'+host))
+	return "m" + strings.TrimPrefix(filepath.Base(run.Dir), machine.Prefix) + string(rune('a'+number-1)) + strconv.FormatInt(int64(host), 36)
 }
 
 // watch follows the facts of the host's helper.

@@ -93,7 +93,8 @@ func TestUnit(t *testing.T) {
 }
 
 // TestKernel runs this lab, and the test that a teardown leaves nothing, in a machine
-// whose kernel has WireGuard, with the namespaces inside of it.
+// whose kernel has WireGuard, with the namespaces inside of it. KERNEL_TESTS picks tests
+// of the lab, as in -run; with KERNEL_MESH=full each is run as make mesh-lab does.
 func TestKernel(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 25*time.Minute)
 	defer cancel()
@@ -116,7 +117,7 @@ func TestKernel(t *testing.T) {
 	}
 	for _, script := range []string{
 		"cd /tmp && CI=true PRIME_SPARK_TEST_WIREGUARD=kernel /lab/device.test -test.v 2>&1",
-		"cd /tmp && CI=true " + labEnv + "=short " + programEnv + "=/lab/prime-spark-mesh " + backendEnv + "=kernel /lab/mesh.test -test.v -test.run '" + cmp.Or(os.Getenv("KERNEL_TESTS"), ".") + "' -test.parallel 1 -test.timeout 20m 2>&1",
+		"cd /tmp && CI=true " + labEnv + "=" + cmp.Or(os.Getenv("KERNEL_MESH"), "short") + " " + programEnv + "=/lab/prime-spark-mesh " + backendEnv + "=kernel /lab/mesh.test -test.v -test.run '" + cmp.Or(os.Getenv("KERNEL_TESTS"), ".") + "' -test.parallel 1 -test.timeout 20m 2>&1",
 	} {
 		out, err := m.Sh(ctx, script)
 		t.Log(out)
