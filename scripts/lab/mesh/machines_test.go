@@ -306,7 +306,8 @@ func (s *site) rotation() {
 	}
 	s.tally()
 	time.Sleep(5 * time.Second)
-	s.t.Logf("T12, with the same key: %+v", s.tally())
+	same := s.tally()
+	s.t.Logf("T12, with the same key: %+v", same)
 	hub := s.until("pi-1", 20*time.Second, func(f meshnet.Facts) bool { return f.Report.Hub != "" }).Report.Hub
 	s.hub(hub)
 	edge := s.boxes["pi-1"]
@@ -323,7 +324,7 @@ func (s *site) rotation() {
 		time.Sleep(2 * time.Second)
 		got := s.tally()
 		s.t.Logf("T12, key of generation %d: %+v", want, got)
-		if got.outage() > stall {
+		if same.Lost == 0 && got.outage() > stall { // a host that loses packets of the same key tells nothing of a new one
 			s.t.Errorf("a new key lost %d of %d packets, for %v", got.Lost, got.Sent, got.outage())
 		}
 	}
