@@ -2,6 +2,7 @@ package power
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,16 +13,16 @@ func TestAside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var a aside
 		done := make(chan struct{})
-		begun := 0
-		hang := func() error { begun++; <-done; return nil }
+		var begun atomic.Int32
+		hang := func() error { begun.Add(1); <-done; return nil }
 		began := time.Now()
 		for range 3 {
 			if err := a.do(5*time.Second, hang); !errors.Is(err, errHangs) {
 				t.Errorf("while it hangs: %v", err)
 			}
 		}
-		if d := time.Since(began); d != 5*time.Second || begun != 1 {
-			t.Errorf("waited for %v and begun %d times, want 5 s and once", d, begun)
+		if d := time.Since(began); d != 5*time.Second || begun.Load() != 1 {
+			t.Errorf("waited for %v and begun %d times, want 5 s and once", d, begun.Load())
 		}
 		close(done)
 		synctest.Wait()
