@@ -30,7 +30,7 @@ func newPower(cfg config.Config, samples *watch.Value[battery.Sample], b *brakes
 	host := machine(cfg, end, out)
 	return power.New(power.Config{
 		Rules: powerRules(cfg), Plans: power.Plans{OnBattery: cfg.Power.Actions.OnBattery, Low: cfg.Power.Actions.Low, Critical: cfg.Power.Actions.Critical},
-		DryRun: cfg.Power.DryRun, Dir: cfg.StateDir, Book: book, Sense: sense(samples), News: func() <-chan struct{} { _, news := samples.Load(); return news }, Order: siteOrder(cfg, view), Effects: effects(cfg, b, host),
+		DryRun: cfg.Power.DryRun, Start: cfg.Power.MinToStart, Dir: cfg.StateDir, Book: book, Sense: sense(samples), News: func() <-chan struct{} { _, news := samples.Load(); return news }, Order: siteOrder(cfg, view), Effects: effects(cfg, b, host),
 		Machine: host, Goodbye: goodbye, Cut: cutter(cfg), Conditions: conditions, Log: log,
 		Entered: func(m power.Mode) { b.shed(cfg.Power, m) },
 	})

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"primespark/agent/battery"
 	"primespark/agent/battery/gauge"
 	"primespark/agent/battery/i2cdev"
 	"primespark/agent/config"
@@ -54,6 +55,9 @@ func cutter(cfg config.Config) func(ctx context.Context, on bool) error {
 				after = cfg.Power.Timing.Shutdown.D() + cutSlack
 			}
 			c.Writes = m.Cut.Writes(after)
+			if least := cfg.Power.MinToStart; on && least > 0 {
+				c.Writes = append(m.StartsAt(battery.Charge(least), cfg.Battery.Cells), c.Writes...)
+			}
 			return c.do(ctx)
 		}
 		if !on {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"primespark/agent/battery/gauge"
 	"primespark/agent/battery/i2cdev"
 	"primespark/agent/config"
 )
@@ -49,6 +50,22 @@ func TestCountdown(t *testing.T) {
 	}
 	if done, err := PowerCut(t.Context(), cfg); done || err != nil {
 		t.Errorf("at the end of the shutdown: %v, %v", done, err)
+	}
+}
+
+// TestStartsAt: a board with an auto-start voltage is told to wait for the charge that the
+// configuration asks for, before its countdown begins.
+func TestStartsAt(t *testing.T) {
+	cfg, reg := fakeBoard(t, "upsgen6", "chip 0x17 bytes\n0x00 = 0xa6\n")
+	cfg.Power.MinToStart = 0.3
+	if err := cutter(cfg)(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	if mV := int(reg(0x17, 0x25)) | int(reg(0x17, 0x26))<<8; mV != 2*3770 || reg(0x17, 0x23) != 120 {
+		t.Errorf("it starts at %d mV, and counts %d s; want the 7540 of two cells that are 30 %% full, and 120 s", mV, reg(0x17, 0x23))
+	}
+	if m, ok := gauge.Find("upsplus"); !ok || m.StartsAt(0.3, 0) != nil {
+		t.Errorf("a board without such a register: %x", m.StartsAt(0.3, 0))
 	}
 }
 

@@ -20,6 +20,7 @@ type Power struct {
 	Freeze     []string     `yaml:"freeze"`    // units of systemd
 	Restarts   string       `yaml:"restarts"`  // auto, yes or no
 	PowerCut   string       `yaml:"power_cut"` // auto or off
+	MinToStart float64      `yaml:"min_soc_to_start"`
 }
 
 // Thresholds are charges from 0 to 1, volts of a cell under load, and times left.
@@ -115,6 +116,9 @@ func (c Power) check(f *conf.File) {
 	}
 	f.CheckOneOf("power.restarts", c.Restarts, Auto, "yes", "no")
 	f.CheckOneOf("power.power_cut", c.PowerCut, Auto, Off)
+	if !(c.MinToStart >= 0 && c.MinToStart <= 0.9) { // also what is no number
+		f.Bad("power.min_soc_to_start", "%v is not a charge from 0 to 0.9; give 0.3, or 0 for starting at once", c.MinToStart)
+	}
 }
 
 func (t Thresholds) check(f *conf.File) {

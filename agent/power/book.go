@@ -36,6 +36,7 @@ const (
 	Moved     Page = "mode"    // a mode was entered
 	Halted    Page = "halt"    // the node went down
 	Restarted Page = "restart" // and was told to boot anew
+	Recharged Page = "charged" // and had the charge again to work
 )
 
 // An Entry is one thing that happened to the node's power, and what was known then.
@@ -212,6 +213,22 @@ func (b *Book) Looping(now time.Time) bool {
 		}
 	}
 	return n >= maxLooks
+}
+
+// Drained reports whether the node was shut down for its battery, by itself or by its
+// site, and has not had a charge since then.
+func (b *Book) Drained(charge float64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := len(b.all) - 1; i >= 0; i-- {
+		switch e := b.all[i]; {
+		case e.Page == Halted && !e.Dry:
+			return e.By != ByOperator
+		case e.Page == Recharged, e.Page == Moved && e.Evidence.Charge != nil && *e.Evidence.Charge >= charge:
+			return false
+		}
+	}
+	return false
 }
 
 // Before are those of its site who come back before this node, if it was the site that

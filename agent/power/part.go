@@ -35,9 +35,12 @@ type Config struct {
 	Rules  Rules
 	Plans  Plans
 	DryRun bool // everything is decided and told, and nothing is done
-	Dir    string
-	Book   *Book
-	Sense  func() Sample // the newest; what was given once is not tried again
+	// Start is the charge from which on a node takes work again that was shut down for its
+	// battery; 0: from the start.
+	Start float64
+	Dir   string
+	Book  *Book
+	Sense func() Sample // the newest; what was given once is not tried again
 	// News closes when there is another than the newest; may be nil.
 	News func() <-chan struct{}
 	// Order is what somebody wishes, and who of the site comes back before this node
@@ -67,6 +70,7 @@ type Part struct {
 	last    []Sample
 	base    time.Time
 	memory  Memory
+	returns bool      // it was shut down for its battery, and has not the charge yet to work
 	after   []string  // who of the site comes back first
 	staged  Mode      // that was told of
 	blind   time.Time // since when nothing is known
@@ -81,6 +85,7 @@ var _ run.Part = (*Part)(nil)
 // New returns a part that has looked at nothing yet.
 func New(cfg Config) *Part {
 	p := &Part{cfg: cfg, status: watch.New(Status{Mode: Starting, DryRun: cfg.DryRun}), effects: newEffects(cfg.Effects, cfg.Dir, cfg.DryRun, cfg.Log)}
+	p.returns = cfg.Start > 0 && !cfg.DryRun && cfg.Book.Drained(cfg.Start)
 	p.looks()
 	return p
 }
@@ -173,6 +178,7 @@ func (p *Part) step(ctx context.Context) {
 	if p.memory.Mode != ShuttingDown || p.cfg.DryRun {
 		p.effects.reconcile(ctx, p.cfg.Plans.of(stage), p.memory.Mode)
 	}
+	p.recharged()
 	p.conditions()
 	p.show()
 }
@@ -324,6 +330,22 @@ func (p *Part) facts() []any {
 	return out
 }
 
+// recharged ends the wait of a node that was shut down for its battery. A charge that nobody
+// knows is not waited for.
+func (p *Part) recharged() {
+	c := p.memory.Charge().Value
+	if !p.returns || p.memory.Mode == Starting || c >= 0 && c < p.cfg.Start {
+		return
+	}
+	p.returns = false
+	why := fmt.Sprintf("The battery has %.0f %% again: the node takes work.", 100*c)
+	if c < 0 {
+		why = "Nobody knows the battery's charge: the node takes work."
+	}
+	p.cfg.Log.Info("power allows for work again", "why", why, "min_soc_to_start", p.cfg.Start)
+	p.write(Entry{Page: Recharged, Mode: p.memory.Mode, Why: why}, false)
+}
+
 // conditions keeps those of the power. A node with a low battery serves its own
 // host only.
 func (p *Part) conditions() {
@@ -331,6 +353,9 @@ func (p *Part) conditions() {
 	switch m := p.stage(); {
 	case m.Atleast(Low) && !p.cfg.DryRun:
 		c.Set(health.LowBattery, health.Unready, p.memory.Why, "Bring the mains back; until then the node serves its own host only, and shuts down before its cells take harm.")
+	case p.returns:
+		c.Set(health.LowBattery, health.Unready, fmt.Sprintf("The node was shut down for its battery, and works again when that has %.0f %%.", 100*p.cfg.Start),
+			"Wait until it is charged; power.min_soc_to_start in the config sets from when on.")
 	default:
 		c.Clear(health.LowBattery)
 	}

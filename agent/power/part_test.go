@@ -346,3 +346,57 @@ func TestAlive(t *testing.T) {
 		}
 	})
 }
+
+// TestTakesWorkAgain: a node that its battery shut down waits for the charge that its owner
+// wants, also when its agent is started anew meanwhile, and then waits no more.
+func TestTakesWorkAgain(t *testing.T) {
+	dir := t.TempDir()
+	first := 0.9 // that a boot finds
+	change := func(c *power.Config) {
+		c.Start = 0.5
+		sense := c.Sense
+		c.Sense = func() power.Sample {
+			s := sense()
+			if *s.Gauge.Charge == 0.9 {
+				s.Gauge.Charge = &first
+			}
+			return s
+		}
+	}
+	unready := func(s *scene, want bool) {
+		s.t.Helper()
+		if s.unready() != want {
+			s.t.Errorf("unready %v, want %v; log:\n%s", s.unready(), want, s.log)
+		}
+	}
+	play(t, dir, "a", change, func(s *scene) {
+		pass(5 * time.Minute)
+		unready(s, false)
+		s.say(false, 0.5, 3.3)
+		pass(10 * time.Second)
+		s.say(false, 0.5, 3.1)
+		pass(20 * time.Second)
+		s.mode(power.ShuttingDown)
+	})
+	first = 0.35
+	for range 2 {
+		play(t, dir, "b", change, func(s *scene) {
+			s.say(true, 0.35, 3.8)
+			pass(5 * time.Minute)
+			s.mode(power.Mains)
+			unready(s, true)
+		})
+	}
+	play(t, dir, "b", change, func(s *scene) {
+		s.say(true, 0.35, 3.8)
+		pass(time.Minute)
+		unready(s, true)
+		s.drain(true, 0.35, 0.55, 3.9, 10*time.Minute)
+		unready(s, false)
+	})
+	play(t, dir, "b", change, func(s *scene) {
+		s.say(true, 0.4, 3.8)
+		pass(time.Minute)
+		unready(s, false)
+	})
+}

@@ -2,6 +2,7 @@ package gauge
 
 import (
 	"encoding/binary"
+	"math"
 	"time"
 )
 
@@ -38,7 +39,8 @@ type board struct {
 	inputs []value // V; the mains are there if one has more than 4
 	ending flag    // the board asks for a shutdown
 
-	cut *Cut
+	cut  *Cut
+	wake func(volts float64) [][]byte // of all cells, from which on it switches the host on
 }
 
 type (
@@ -93,6 +95,10 @@ var boards = []board{
 		pack:  milli(0x12), amps: signedMilli(0x1a), celsius: value{reg: 0x1c, size: 1, signed: true, scale: 1}, output: [2]value{milli(0x0e), milli(0x16)},
 		inputs: []value{milli(0x10)},
 		cut:    &Cut{Countdown: true, Longest: 255 * time.Second, writes: func(s byte) [][]byte { return [][]byte{{0x23, s}} }},
+		wake: func(volts float64) [][]byte {
+			mV := uint16(math.Round(volts * 1000))
+			return [][]byte{{0x25, byte(mV), byte(mV >> 8)}}
+		},
 	},
 	{ // github.com/geeekpi/upsplus; the voltage is wrong while it charges, and so the charge is asked for
 		source: "upsplus", boards: "52Pi UPSPlus (EP-0136)", addresses: []uint16{0x17}, cells: 1, order: binary.LittleEndian, slow: true,
@@ -114,7 +120,7 @@ func byteBoards() []Model {
 	all := make([]Model, len(boards))
 	for i, b := range boards {
 		all[i] = Model{
-			Source: b.source, Boards: b.boards, Addresses: b.addresses, Cells: b.cells, Cut: b.cut,
+			Source: b.source, Boards: b.boards, Addresses: b.addresses, Cells: b.cells, Cut: b.cut, wake: b.wake,
 			open: b.open, identify: b.identify,
 		}
 	}

@@ -12,11 +12,14 @@ import (
 // parallel have less.
 const usualOhm = 0.060
 
-// resting is how full a lithium-ion cell is by its voltage when no current flows.
-var resting = []struct {
+// A restPoint is one row of a table.
+type restPoint struct {
 	volts  battery.Volts
 	charge battery.Charge
-}{
+}
+
+// resting is how full a lithium-ion cell is by its voltage when no current flows.
+var resting = []restPoint{
 	{3.27, 0},
 	{3.61, 0.05},
 	{3.69, 0.10},
@@ -54,6 +57,19 @@ func atRest(v battery.Volts) battery.Charge {
 	}
 	a, b := resting[i-1], resting[i]
 	return a.charge + battery.Charge((v-a.volts)/(b.volts-a.volts))*(b.charge-a.charge)
+}
+
+// voltsAtRest is the voltage that a cell of a charge has at rest.
+func voltsAtRest(c battery.Charge) battery.Volts {
+	i := slices.IndexFunc(resting, func(p restPoint) bool { return p.charge >= c })
+	switch i {
+	case -1:
+		return resting[len(resting)-1].volts
+	case 0:
+		return resting[0].volts
+	}
+	a, b := resting[i-1], resting[i]
+	return a.volts + battery.Volts((c-a.charge)/(b.charge-a.charge))*(b.volts-a.volts)
 }
 
 const (

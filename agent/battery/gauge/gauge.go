@@ -49,6 +49,7 @@ type Model struct {
 	Cells     int      // in series, usually
 	Line      *Line    // that senses the mains, where the gauge does not
 	Cut       *Cut     // how the board cuts its power; nil: it cannot, or does it by itself
+	wake      func(volts float64) [][]byte
 	open      func(Config, chip) battery.Reader
 	identify  identify // nil for what is not on a bus
 }
@@ -57,6 +58,18 @@ type Model struct {
 type Line struct {
 	Offset int  // number of the GPIO
 	Low    bool // low while the mains are there
+}
+
+// StartsAt are the bytes to write to the board, each one transaction, so that it switches
+// the host on no sooner than its cells have a charge; none if it cannot.
+func (m Model) StartsAt(charge battery.Charge, cells int) [][]byte {
+	if m.wake == nil {
+		return nil
+	}
+	if cells == 0 {
+		cells = m.Cells
+	}
+	return m.wake(float64(voltsAtRest(charge)) * float64(cells))
 }
 
 // Models are all that there are, the commonest first.
