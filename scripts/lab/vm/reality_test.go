@@ -44,13 +44,15 @@ done`
 // reads, loses its chip, its bus and its line, gets them back, and in the end the battery
 // runs out.
 func TestReality(t *testing.T) {
-	gauge, gen6 := batterytest.MAX17048(), batterytest.UPSGen6()
-	b := &board{Bus: gauge.On().Add(gen6.Addr, gen6.Chip)}
+	gauge, gen6, hat := batterytest.MAX17048(), batterytest.UPSGen6(), batterytest.WaveshareE()
+	b := &board{Bus: gauge.On().Add(gen6.Addr, gen6.Chip).Add(hat.Addr, hat.Chip)}
 	show := func(p batterytest.Pack) {
 		b.Do(func() {
 			gauge.Show(p)
 			p.Volts *= 2 // of two cells
 			gen6.Show(p)
+			p.Volts *= 2 // of four
+			hat.Show(p)
 		})
 	}
 	full := batterytest.Pack{Mains: true, Volts: 4.1, Charge: 0.9, Amps: 0.1, Out: 1}
@@ -60,11 +62,20 @@ func TestReality(t *testing.T) {
 	s.lines.Set(0, true)
 	cable, line := s.plugBoard(), s.plugLines()
 
-	if got := s.sh("prime-spark-agent detect --json --config /tmp/x120x.yaml"); !strings.Contains(got, `"x120x"`) || !strings.Contains(got, `"upsgen6"`) {
-		t.Errorf("detect finds on a bus with both boards: %s", got)
-	}
+	s.until("detect finds the boards on the bus", func() error {
+		got := s.sh("prime-spark-agent detect --json --config /tmp/x120x.yaml")
+		for _, source := range []string{"x120x", "upsgen6", "waveshare-e"} {
+			if !strings.Contains(got, `"source": "`+source+`"`) { // which takes its time where the machine is busy
+				return fmt.Errorf("no %s: %s", source, got)
+			}
+		}
+		return nil
+	})
 	t.Log(s.sh("PRIME_SPARK_TEST_I2C=" + bus + " inside.test -test.v -test.run TestParallelReads"))
 	s.lap("400 parallel reads")
+
+	hooks(s, b)
+	cuts := len(b.Writes())
 
 	s.start("x120x")
 	well := func(p power.Status) bool {
@@ -112,7 +123,7 @@ func TestReality(t *testing.T) {
 
 	s.start("upsgen6")
 	s.says("on mains", well)
-	if w := b.Writes(); len(w) > 0 {
+	if w := b.Writes()[cuts:]; len(w) > 0 {
 		t.Errorf("drivers wrote to chips: %x", w)
 	}
 	s.lines.Set(0, false)
@@ -120,10 +131,41 @@ func TestReality(t *testing.T) {
 	must(t, cable.Unplug())
 	must(t, line.Unplug())
 	// The 5 s that the host has to go down, and a minute.
-	if w := b.Writes(); len(w) != 1 || w[0].Addr != 0x17 || !bytes.Equal(w[0].Bytes, []byte{0x23, 65}) {
+	if w := b.Writes()[cuts:]; len(w) != 1 || w[0].Addr != 0x17 || !bytes.Equal(w[0].Bytes, []byte{0x23, 65}) {
 		t.Errorf("written to the board: %x, want its countdown of 65 s and nothing after it", w)
 	}
 	evidence(s, "/agent/power.json")
+}
+
+// leaveWord is what an agent leaves for the hook of a shutdown by its battery: that the
+// board is to cut the power.
+const leaveWord = `
+printf '{"boot":"%s","bus":"` + bus + `","address":45,"writes":["AVU="]}' "$(cat /proc/sys/kernel/random/boot_id)" >$state/power-cut.json
+`
+
+// hooks has the hook of systemd-shutdown(8) run as systemd runs it: the board is told before
+// the power goes off and never before a reboot, though an agent left word that it shall.
+func hooks(s *stage, b *board) {
+	s.t.Helper()
+	s.sh(`state=/state/cut; mkdir -p $state /etc/prime-spark /usr/bin
+cat >/etc/prime-spark/agent.yaml <<CONFIG
+name: reality
+state_dir: $state
+i2c: {bus: ` + bus + `}
+battery: {source: waveshare-e}
+CONFIG
+ln -sf /bin/prime-spark-agent /usr/bin/prime-spark-agent` + leaveWord)
+	for _, next := range []string{"reboot", "kexec", "halt", ""} {
+		s.sh("prime-spark-agent.shutdown " + next)
+		if w := b.Writes(); len(w) > 0 {
+			s.t.Fatalf("before %q the board was told: %x", next, w)
+		}
+	}
+	s.sh("prime-spark-agent.shutdown poweroff")
+	if w := b.Writes(); len(w) != 1 || w[0].Addr != 0x2d || !bytes.Equal(w[0].Bytes, []byte{0x01, 0x55}) {
+		s.t.Errorf("before a poweroff the board was told: %x", w)
+	}
+	s.lap("the hook has the board cut the power before a poweroff, and never before a reboot")
 }
 
 // steady wants 40 messages to go over the bus, and the agent to say what the chip shows each

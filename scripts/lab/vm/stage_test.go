@@ -30,8 +30,8 @@ var suites = map[string]string{"amd64": "bookworm", "arm64": "trixie"}
 // limit is for all of it, and step for each thing that is waited for: much more than they
 // take, since the machine may have other things to do.
 const (
-	limit = 15 * time.Minute
-	step  = 3 * time.Minute
+	limit = 18 * time.Minute
+	step  = 5 * time.Minute
 )
 
 // A stage is a guest with a board plugged in, and an agent on it.
@@ -96,7 +96,7 @@ func begin(t *testing.T, board *board) *stage {
 	debian, err := vm.Fetch(ctx, suites[arch], arch)
 	must(t, err)
 	dir := t.TempDir()
-	programs := map[string]string{"prime-spark-agent": filepath.Join(dir, "agent"), "inside.test": filepath.Join(dir, "inside.test")}
+	programs := map[string]string{"prime-spark-agent": filepath.Join(dir, "agent"), "inside.test": filepath.Join(dir, "inside.test"), "prime-spark-agent.shutdown": "../../../systemd/prime-spark-agent.shutdown"}
 	compile(t, arch, "build", "-trimpath", "-ldflags", "-s -w", "-o", programs["prime-spark-agent"], "primespark/agent/cmd/prime-spark-agent")
 	compile(t, arch, "test", "-c", "-o", programs["inside.test"], "primespark/scripts/lab/vm/inside")
 	s := &stage{t: t, ctx: ctx, begun: time.Now(), board: board, lines: &usbip.Lines{}}
