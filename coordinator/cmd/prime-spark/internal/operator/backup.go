@@ -3,7 +3,6 @@ package operator
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -28,7 +27,7 @@ age-keygen -o backup.key, and keep that file away from the cluster.`,
 		Example: "  prime-spark backup home.psb\n  prime-spark backup home.psb --recipient age1...",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if _, err := os.Lstat(args[0]); !errors.Is(err, fs.ErrNotExist) {
-				return cli.Misuse(cmd, "There is a file %s already.", args[0])
+				return cli.Misuse(cmd, "There is a file %s already; give another name.", args[0])
 			}
 			h, err := ask(cmd, s, "waiting for the backup", func(ctx context.Context, c *wire.Client) (envelope.Header, error) {
 				return fetch(ctx, c, recipient, args[0])
@@ -52,7 +51,7 @@ age-keygen -o backup.key, and keep that file away from the cluster.`,
 func fetch(ctx context.Context, c *wire.Client, recipient, path string) (h envelope.Header, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".prime-spark-backup-*") // mode 0600
 	if err != nil {
-		return h, cli.Exit(cli.Misused, fmt.Errorf("make the backup's file: %w", err))
+		return h, badFile(err, "A backup cannot be written to "+filepath.Dir(path)+".", "Give a folder that is there, that you may write to and that has room.")
 	}
 	defer os.Remove(f.Name()) // gone already when all went well
 	if err = c.Backup(ctx, recipient, f); err == nil {
@@ -77,7 +76,7 @@ cluster is changed by it.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f, err := os.Open(filepath.Clean(args[0]))
 			if err != nil {
-				return cli.Exit(cli.Misused, fmt.Errorf("open the backup: %w", err))
+				return badFile(err, "The backup "+args[0]+" cannot be read.", "Give the path of a file that prime-spark backup wrote.")
 			}
 			defer f.Close()
 			h, _, err := envelope.Open(f)

@@ -145,7 +145,7 @@ func readAll(cmd *cobra.Command, in io.Reader, path string, most int64) ([]byte,
 	body, err := io.ReadAll(io.LimitReader(in, most+1))
 	switch {
 	case err != nil:
-		return nil, cli.Exit(cli.Misused, fmt.Errorf("read %s: %w", path, err))
+		return nil, badFile(err, path+" cannot be read.", "Give the path of a file, or - for standard input.")
 	case int64(len(body)) > most:
 		return nil, cli.Misuse(cmd, "%s is larger than %d KiB.", path, most>>10)
 	case len(body) == 0:

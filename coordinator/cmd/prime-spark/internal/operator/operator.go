@@ -157,16 +157,18 @@ func late(cmd *cobra.Command, ctx context.Context, s *session, err error) error 
 	}
 }
 
+// badFile is an error of whoever named a file that is of no use.
+func badFile(err error, detail, remedy string) error {
+	return cli.Exit(cli.Misused, &problem.Error{Code: problem.Invalid, Err: err, Detail: detail, Remedy: remedy})
+}
+
 // readInput reads a file that an argument names, or standard input for "-".
 func readInput(cmd *cobra.Command, path string, most int64) ([]byte, error) {
 	in := cmd.InOrStdin()
 	if path != "-" {
 		f, err := os.Open(filepath.Clean(path))
 		if err != nil {
-			return nil, cli.Exit(cli.Misused, &problem.Error{
-				Code: problem.Invalid, Err: err,
-				Detail: "The file " + path + " cannot be read.", Remedy: "Give the path of a file, or - for standard input.",
-			})
+			return nil, badFile(err, "The file "+path+" cannot be read.", "Give the path of a file, or - for standard input.")
 		}
 		defer f.Close()
 		in = f
