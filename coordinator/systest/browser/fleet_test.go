@@ -197,15 +197,15 @@ func (b *tab) takePictures(r *rig.Rig, at *rig.Node) {
 		}
 	}
 	b.navigate("https://" + at.API + "/")
-	b.until(`document.querySelector("#lead .age").textContent !== ""`)
+	b.until(`document.querySelector("#lead .age").textContent !== "" && document.querySelector("#node-pi-1 .word").textContent.includes("healthy")`)
 	take("page.png", 1200, 1000, "light", 1)
 	take("page-dark.png", 1200, 1000, "dark", 1)
 	take("page-phone.png", 390, 844, "light", 1)
-	b.do(chromedp.EmulateViewport(1200, 1000))
+	b.do(chromedp.EmulateViewport(1100, 720))
 	b.file(testphoto.Astronaut())
 	b.until(`document.getElementById("said").textContent.includes("found by")`)
 	eval[bool](b, `document.getElementById("tryit").scrollIntoView(); true`)
-	take("try-it.png", 1100, 640, "light", 0.6)
+	take("try-it.png", 1100, 720, "light", 0.6)
 	b.navigate("https://" + at.API + "/nodes/pi-2")
 	take("node.png", 1200, 1000, "light", 1)
 	b.do(chromedp.EmulateViewport(1280, 900))
