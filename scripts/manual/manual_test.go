@@ -27,7 +27,7 @@ var foreign = map[string]string{
 	"smartctl": "smartmontools", "findmnt": "util-linux", "dmesg": "util-linux", "df": "coreutils", "du": "coreutils", "psql": "postgresql-client", "vcgencmd": "raspi-utils-core",
 	"sensors": "lm-sensors", "grep": "grep", "apt": "apt", "curl": "curl", "mosquitto_sub": "mosquitto-clients", "promtool": "prometheus", "reboot": "systemd", "lspci": "pciutils", "age-keygen": "age",
 	"systemd-analyze": "systemd", "sudo": "sudo", "install": "coreutils", "modprobe": "kmod", "ss": "iproute2", "rpi-eeprom-config": "rpi-eeprom", "raspi-config": "raspi-config", "mkdir": "coreutils",
-	"echo": "coreutils", "tee": "coreutils", "dpkg": "dpkg",
+	"echo": "coreutils", "tee": "coreutils", "dpkg": "dpkg", "make": "make",
 }
 
 // ours are the programs, once they are built, by name.
@@ -87,12 +87,21 @@ func commands(page string) (all []string) {
 	return all
 }
 
+// quoted is one word for a shell, whatever stands in it.
+var quoted = regexp.MustCompile(`"[^"]*"`)
+
 // TestCommands runs each command of ours with --help, which checks its words and its
 // flags and does nothing, and sees that a shell understands the others and that they
 // are known.
 func TestCommands(t *testing.T) {
 	seen := map[string]bool{}
-	for name, page := range pages(t) {
+	manual := pages(t)
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	manual["../README.md"] = string(readme)
+	for name, page := range manual {
 		all := commands(page)
 		if out, err := exec.CommandContext(t.Context(), "bash", "-n", "-c", strings.Join(all, "\n")).CombinedOutput(); err != nil {
 			t.Errorf("%s: a shell does not understand all commands: %s", name, out)
@@ -103,7 +112,7 @@ func TestCommands(t *testing.T) {
 			}
 			seen[line] = true
 			for part := range strings.SplitSeq(strings.ReplaceAll(line, "&&", "|"), "|") {
-				words := strings.Fields(strings.TrimPrefix(strings.TrimSpace(part), "sudo "))
+				words := strings.Fields(strings.TrimPrefix(strings.TrimSpace(quoted.ReplaceAllString(part, "quoted")), "sudo "))
 				program, known := ours[words[0]]
 				switch {
 				case !known && foreign[words[0]] == "":
