@@ -93,7 +93,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		return err
 	}
 	registry, err := models.New(models.Config{
-		Backends: backends, Prefer: cfg.Infer.Engines, Stock: stock.models(), Results: results.models(), Hold: held.cold, Shelf: shelf, Load: load, Dir: cfg.Models.Dir, Memory: int64(cfg.Models.Memory), Queue: cfg.Infer.Queue,
+		Backends: backends, Prefer: cfg.Infer.Engines, Stock: stock.models(), Results: results.models(), Hold: held.cold, Free: out.Free, Shelf: shelf, Load: load, Dir: cfg.Models.Dir, Memory: int64(cfg.Models.Memory), Queue: cfg.Infer.Queue,
 		Log: part(log, "models"), Metrics: metrics,
 	})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"primespark/agent/infer"
 	"primespark/agent/power"
 	"primespark/shared/gossip"
+	"primespark/shared/hostmetrics"
 	"primespark/shared/logs"
 	"primespark/shared/notify"
 )
@@ -30,6 +31,9 @@ type Outside struct {
 	Gossip func(*gossip.Config)
 	// Machine switches the host off; the host's logind, if nil.
 	Machine power.Machine
+	// Free is how many bytes the host has before it swaps; nil: models are loaded without a
+	// look at it.
+	Free func() (int64, error)
 	// Service is told how the node fares; nil for nobody.
 	Service *notify.Notifier
 }
@@ -63,5 +67,6 @@ func Real(cfg config.Config, stderr io.Writer) Outside {
 		Log:    logs.New(stderr, logs.Options{Format: logs.Format(cfg.Log.Format), Level: level}),
 		Listen: listen.Listen,
 		Dial:   new(net.Dialer).DialContext,
+		Free:   func() (int64, error) { return hostmetrics.MemoryLeft("") },
 	}
 }

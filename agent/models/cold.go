@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"primespark/shared/model"
@@ -22,7 +23,7 @@ const wakeful = 64
 func (r *Registry) loadRoom(ctx context.Context, name string, idle time.Duration) error {
 	for {
 		err := r.loadOnce(ctx, name)
-		if !problem.Is(err, problem.NoCapacity) || errors.Is(err, errNever) || !r.makeRoom(ctx, name, idle) {
+		if !problem.Is(err, problem.NoCapacity) || errors.Is(err, errNever) || r.hopeless(name, err, idle) || !r.makeRoom(ctx, name, idle) {
 			return err
 		}
 	}
@@ -55,6 +56,9 @@ func (r *Registry) makeRoom(ctx context.Context, name string, idle time.Duration
 	r.mu.Unlock()
 	select {
 	case err := <-oldest.retire():
+		if r.cfg.Free != nil {
+			debug.FreeOSMemory() // what the host is asked for next is to be seen there
+		}
 		r.cfg.Log.Info("model unloaded to make room", "model", oldest.Name, "for", name, "err", err)
 	case <-ctx.Done(): // it goes on by itself
 	}
@@ -67,6 +71,7 @@ func (l *live) lastUse() time.Time { return time.Unix(0, l.used.Load()) }
 // wake has a model loaded that is on the disk, and says when to come back. It returns
 // nil for a model that is not cold.
 func (r *Registry) wake(name string) error {
+	free, known := r.free()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e := r.models[name]
@@ -76,6 +81,11 @@ func (r *Registry) wake(name string) error {
 	if e.cold {
 		if r.cfg.Hold != nil {
 			if err := r.cfg.Hold(); err != nil {
+				return err
+			}
+		}
+		if known {
+			if err := r.swaps(name, free, quiet); err != nil {
 				return err
 			}
 		}

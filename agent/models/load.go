@@ -208,7 +208,7 @@ func (r *Registry) refuse(name string, err error) {
 	next.down = next.down || errors.Is(err, infer.ErrDown)
 	if e.live == nil {
 		next.status.State = model.Unavailable
-		next.cold = problem.Is(err, problem.NoCapacity) && !errors.Is(err, errNever) && r.crowded()
+		next.cold = problem.Is(err, problem.NoCapacity) && !errors.Is(err, errNever) && (r.crowded() || errors.Is(err, errHost))
 	} else {
 		next.status.Reason = "a newer package was refused: " + err.Error()
 	}
@@ -335,6 +335,9 @@ func (r *Registry) variant(ctx context.Context, p *pack, v model.Variant, old *l
 	if err := r.room(p.Name, int64(p.Resources.Memory), left); err != nil {
 		return nil, err
 	}
+	if err := r.hostRoom(p.Name, max(int64(p.Resources.Memory), n.size)); err != nil {
+		return nil, err
+	}
 	backend := r.cfg.Backends[i]
 	if s, ok := backend.(infer.Shaper); ok {
 		backend = s.Shaped(shapes(p.Inputs))
@@ -351,6 +354,7 @@ func (r *Registry) variant(ctx context.Context, p *pack, v model.Variant, old *l
 		err = fmt.Errorf("it takes %v with its inputs and outputs, and may take %v; declare resources.memory in its manifest", whole(need), whole(allowed))
 	}
 	if need = max(need, int64(p.Resources.Memory)); err == nil {
+		r.need(p.Name, need)
 		err = r.room(p.Name, need, left)
 	}
 	if err != nil {

@@ -42,6 +42,7 @@ type Config struct {
 	Queue    int                   // requests that wait for an engine; 0: 16
 	Images   image.Limits          // zero: image.Default
 	Hold     func() error          // why no model is loaded for a request now; nil: go ahead
+	Free     func() (int64, error) // bytes that the host has before it swaps; nil: nobody looks
 	Results  Results               // that were computed before; nil: none are kept
 	Log      *slog.Logger          // nil: none
 	Metrics  prometheus.Registerer // nil: none
@@ -63,6 +64,7 @@ type Registry struct {
 	mu     sync.RWMutex
 	models map[string]*entry
 	took   map[string]time.Duration // to load a model, the last time
+	needs  map[string]int64         // bytes that a model took or wanted, the last time
 }
 
 // An entry is what is known of one model.
@@ -104,6 +106,7 @@ func New(cfg Config) (*Registry, error) {
 		waking:   make(chan string, wakeful),
 		models:   map[string]*entry{},
 		took:     map[string]time.Duration{},
+		needs:    map[string]int64{},
 	}
 	for _, b := range cfg.Backends {
 		slots := 1
