@@ -274,8 +274,8 @@ func TestRotation(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		got := f.tally(t)
 		t.Logf("key of generation %d: %+v", keys[1].Generation, got)
-		if got.Lost > 0 {
-			t.Errorf("a new key lost %d of %d packets\n%s", got.Lost, got.Sent, l.words())
+		if got.gone() > 0 {
+			t.Errorf("a new key lost %d of %d packets\n%s", got.gone(), got.Sent, l.words())
 		}
 	}
 }

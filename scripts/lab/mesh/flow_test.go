@@ -22,16 +22,21 @@ import (
 const (
 	flowEnv   = "PRIME_SPARK_MESH_FLOW"
 	flowEvery = 20 * time.Millisecond
-	flowLate  = 1500 * time.Millisecond // an answer after that is none
+	flowLate  = 1500 * time.Millisecond // an answer after that comes too late
+	flowAfter = 75                      // packets that are sent after those of a tally, before it is told
 	flowPort  = 7482                    // gossip's, which members may send to
 )
 
 // A tally is what became of the packets of a flow since it was asked last.
 type tally struct {
 	Sent   int   `json:"sent"`
-	Lost   int   `json:"lost"`
+	Lost   int   `json:"lost"`      // not back in time
+	Late   int   `json:"late"`      // of these, back all the same: the host stood still meanwhile
 	Outage int64 `json:"outage_ms"` // the longest time in which no packet that was sent came back
 }
+
+// gone is how many packets never came back.
+func (t tally) gone() int { return t.Lost - t.Late }
 
 func (t tally) outage() time.Duration { return time.Duration(t.Outage) * time.Millisecond }
 
@@ -92,7 +97,7 @@ func flowSend(to string) error {
 		return err
 	}
 	var mu sync.Mutex
-	back := map[uint32]bool{}
+	back := map[uint32]bool{} // and whether in time
 	go func() {
 		b := make([]byte, 1500)
 		for {
@@ -100,9 +105,9 @@ func flowSend(to string) error {
 			if err != nil {
 				continue // an error that an earlier packet brought
 			}
-			if n >= 12 && time.Since(time.UnixMicro(int64(binary.BigEndian.Uint64(b[4:])))) < flowLate {
+			if n >= 12 {
 				mu.Lock()
-				back[binary.BigEndian.Uint32(b)] = true
+				back[binary.BigEndian.Uint32(b)] = time.Since(time.UnixMicro(int64(binary.BigEndian.Uint64(b[4:])))) < flowLate
 				mu.Unlock()
 			}
 		}
@@ -133,18 +138,22 @@ func flowSend(to string) error {
 			binary.BigEndian.PutUint64(b[4:], uint64(time.Now().UnixMicro()))
 			_, _ = c.WriteToUDP(b, addr)
 		}
-		if len(due) == 0 || time.Now().Before(due[0].at) {
-			continue
+		if len(due) == 0 || time.Now().Before(due[0].at) || seq < due[0].upto+flowAfter {
+			continue // on a host that stands still, time passes and nothing is sent
 		}
 		var t tally
 		run := int64(0)
 		mu.Lock()
 		for i := from + 1; i <= due[0].upto; i++ {
 			t.Sent++
-			if back[i] {
+			intime, came := back[i]
+			if intime {
 				run = 0
 			} else {
 				t.Lost++
+				if came {
+					t.Late++
+				}
 				run += flowEvery.Milliseconds()
 			}
 			t.Outage = max(t.Outage, run)
