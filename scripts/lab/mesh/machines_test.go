@@ -148,20 +148,24 @@ func (s *site) until(name string, limit time.Duration, ok func(meshnet.Facts) bo
 // stall is what a machine that waits for its processor may lose of a flow.
 const stall = 100 * time.Millisecond
 
-// hub waits until both edges are at a hub and see both hubs up.
-func (s *site) hub(hub string) {
+// together waits until both edges are at one hub and see both hubs up, and returns it.
+// Each goes back to the preferred one in its own time.
+func (s *site) together() (hub string) {
 	s.t.Helper()
-	for _, name := range []string{"pi-1", "pi-2"} {
-		s.until(name, 2*time.Minute, func(f meshnet.Facts) bool {
-			up := 0
-			for _, l := range f.Report.Links {
-				if l.Up && strings.HasPrefix(l.Peer, "c") {
-					up++
-				}
+	well := func(f meshnet.Facts) bool {
+		up := 0
+		for _, l := range f.Report.Links {
+			if l.Up && strings.HasPrefix(l.Peer, "c") {
+				up++
 			}
-			return f.Report.Hub == hub && up == 2
-		})
+		}
+		return f.Report.Hub != "" && up == 2
 	}
+	s.until("pi-1", 5*time.Minute, func(f meshnet.Facts) bool {
+		hub = f.Report.Hub
+		return well(f) && s.sees("pi-2", func(other meshnet.Facts) bool { return well(other) && other.Report.Hub == hub })
+	})
+	return hub
 }
 
 // flow begins a flow from pi-1 to pi-2.
@@ -207,7 +211,7 @@ func TestMachines(t *testing.T) {
 		s.boxes[name].node.Site, s.boxes[name].node.Endpoints = "", nil
 	}
 	s.tell(nil)
-	s.hub("c1")
+	s.together()
 	s.flow()
 	s.tally()
 	time.Sleep(5 * time.Second)
@@ -248,8 +252,7 @@ func (s *site) hubsFail() {
 	} {
 		var outages []time.Duration
 		for range either(1, 5) {
-			hub := s.until("pi-1", 20*time.Second, func(f meshnet.Facts) bool { return f.Report.Hub != "" }).Report.Hub
-			s.hub(hub)
+			hub := s.together()
 			s.tally()
 			must(s.t, fault.begin(s.boxes[hub].Machine))
 			time.Sleep(fault.limit + 2*time.Second)
@@ -308,8 +311,7 @@ func (s *site) rotation() {
 	time.Sleep(5 * time.Second)
 	same := s.tally()
 	s.t.Logf("T12, with the same key: %+v", same)
-	hub := s.until("pi-1", 20*time.Second, func(f meshnet.Facts) bool { return f.Report.Hub != "" }).Report.Hub
-	s.hub(hub)
+	s.together()
 	edge := s.boxes["pi-1"]
 	for range 2 {
 		s.tally()
