@@ -20,6 +20,7 @@ import (
 	"primespark/agent/record"
 	"primespark/agent/sensors"
 	"primespark/agent/upload"
+	"primespark/shared/clock"
 	"primespark/shared/fleet"
 	"primespark/shared/health"
 	"primespark/shared/identity"
@@ -67,7 +68,8 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 	}
 	sensed := &latest{} // of the battery, once there is one
 	held := newBrakes()
-	box, wear, err := openOutbox(cfg, id, thrift{sensed.battery, held.sync}, conditions, part(log, "outbox"), metrics)
+	since := life{time.Now(), out.Clock}
+	box, wear, err := openOutbox(cfg, id, thrift{sensed.battery, held.sync}, since, conditions, part(log, "outbox"), metrics)
 	if err != nil {
 		return err
 	}
@@ -76,7 +78,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		defer func() { _ = box.Close() }() // its Run has committed all there was
 		keeper = box
 	}
-	recorder := record.New(time.Now(), keeper)
+	recorder := record.ByClock(since.boot, keeper, since.clock)
 	chip, err := newAccelerator(cfg, part(log, "hailo"), metrics)
 	if err != nil {
 		return err
@@ -100,7 +102,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		return err
 	}
 	host := sensors.New(sensors.Config{Every: cfg.Telemetry.Every.D(), Path: cfg.StateDir, Supplied: cfg.Battery.Source != "none"}, recorder, part(log, "sensors"))
-	parts := append([]run.Part{conditions}, chip.parts(cfg.Telemetry.Every.D(), held.chip, recorder, conditions, part(log, "hailo"))...)
+	parts := append([]run.Part{conditions, clock.Watch(out.Clock, conditions, part(log, "clock"))}, chip.parts(cfg.Telemetry.Every.D(), held.chip, recorder, conditions, part(log, "hailo"))...)
 	parts = append(parts, onnx.parts()...)
 	parts = append(parts, results.parts(out.Log)...)
 	parts = append(parts,

@@ -11,6 +11,7 @@ import (
 
 	"primespark/agent/config"
 	"primespark/agent/outbox"
+	"primespark/shared/clock"
 	"primespark/shared/fleet"
 	"primespark/shared/health"
 	"primespark/shared/identity"
@@ -31,10 +32,16 @@ type thrift struct {
 	hold      *watch.Value[bool] // samples wait here
 }
 
+// A life is when this process began, and by which clock.
+type life struct {
+	boot  time.Time
+	clock *clock.Clock
+}
+
 // openOutbox opens the file of samples that wait; there is none on a node that
 // belongs to no cluster, where nobody would ever acknowledge any. A disk that is
 // read-only does not keep the node from serving.
-func openOutbox(cfg config.Config, id *identity.Identity, spare thrift, conditions *health.Registry, log *slog.Logger, metrics prometheus.Registerer) (*outbox.Box, *outbox.Wear, error) {
+func openOutbox(cfg config.Config, id *identity.Identity, spare thrift, since life, conditions *health.Registry, log *slog.Logger, metrics prometheus.Registerer) (*outbox.Box, *outbox.Wear, error) {
 	if id == nil {
 		return nil, nil, nil
 	}
@@ -54,7 +61,7 @@ func openOutbox(cfg config.Config, id *identity.Identity, spare thrift, conditio
 				}
 				return commitEvery
 			},
-			Hold: spare.hold, Conditions: conditions, Log: log, Metrics: metrics,
+			Hold: spare.hold, Clock: since.clock, Boot: since.boot.UnixMilli(), Conditions: conditions, Log: log, Metrics: metrics,
 		})
 	}
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"primespark/agent/config"
 	"primespark/agent/infer"
 	"primespark/agent/power"
+	"primespark/shared/clock"
 	"primespark/shared/gossip"
 	"primespark/shared/hostmetrics"
 	"primespark/shared/logs"
@@ -36,6 +37,8 @@ type Outside struct {
 	Free func() (int64, error)
 	// Service is told how the node fares; nil for nobody.
 	Service *notify.Notifier
+	// Clock tells how far the host's times can be believed; nil: all are.
+	Clock *clock.Clock
 }
 
 // early lets a listener have an address that the host does not have yet: a Pi
@@ -64,6 +67,7 @@ func Real(cfg config.Config, stderr io.Writer) Outside {
 	}
 	listen := net.ListenConfig{Control: early}
 	return Outside{
+		Clock:  clock.Host(),
 		Log:    logs.New(stderr, logs.Options{Format: logs.Format(cfg.Log.Format), Level: level}),
 		Listen: listen.Listen,
 		Dial:   new(net.Dialer).DialContext,

@@ -175,6 +175,9 @@ func (b *Box) removable(now time.Time) (yes bool) {
 }
 
 func (b *Box) tooOld(s telemetry.Sample, now time.Time) bool {
+	if s = b.mend(s); s.Unsynced != 0 && s.Boot != b.cfg.Boot {
+		return false // nobody knows; the bound on the size is left
+	}
 	return s.At.After(plausible) && now.Sub(s.At) > b.cfg.MaxAge
 }
 

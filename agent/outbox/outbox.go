@@ -25,6 +25,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"primespark/shared/boltfile"
+	"primespark/shared/clock"
 	"primespark/shared/health"
 	"primespark/shared/run"
 	"primespark/shared/telemetry"
@@ -40,8 +41,14 @@ type Config struct {
 	Memory     int                  // samples that wait in memory for a disk with room; 0: half an hour of ten a second
 	Hold       *watch.Value[bool]   // whether all but the urgent samples stay here for now; nil: never
 	Conditions *health.Registry     // told of a full disk and of damage
-	Log        *slog.Logger
-	Metrics    prometheus.Registerer // nil: none
+
+	// Clock mends the times of samples of this process, which began at Boot (Unix ms),
+	// that were taken before the clock was set; nil: none.
+	Clock *clock.Clock
+	Boot  int64
+
+	Log     *slog.Logger
+	Metrics prometheus.Registerer // nil: none
 }
 
 const (
@@ -233,7 +240,7 @@ func (b *Box) Read(n uint64, most int) (all []Entry, err error) {
 			if err != nil {
 				return fmt.Errorf("sample %x of the outbox: %w", k, err)
 			}
-			all = append(all, Entry{binary.BigEndian.Uint64(k), s})
+			all = append(all, Entry{binary.BigEndian.Uint64(k), b.mend(s)})
 		}
 		return nil
 	})
@@ -244,6 +251,15 @@ func (b *Box) Read(n uint64, most int) (all []Entry, err error) {
 		}
 	}
 	return all, err
+}
+
+// mend has the time of a sample by the clock as it goes now. One of an earlier process
+// stays as it is: nobody knows by how much that clock was wrong.
+func (b *Box) mend(s telemetry.Sample) telemetry.Sample {
+	if s.Unsynced != 0 && s.Boot == b.cfg.Boot {
+		s.At, s.Unsynced = b.cfg.Clock.Mend(s.At, s.Unsynced)
+	}
+	return s
 }
 
 // Lead returns what the receiver has to know of a stream before its samples: up to

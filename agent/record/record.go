@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"primespark/shared/clock"
 	"primespark/shared/telemetry"
 	"primespark/shared/watch"
 )
@@ -23,6 +24,7 @@ const streamsMost = 64
 type Recorder struct {
 	boot   int64
 	into   Keeper
+	clock  *clock.Clock
 	newest *watch.Value[telemetry.Newest]
 
 	mu   sync.Mutex
@@ -32,9 +34,13 @@ type Recorder struct {
 // A Keeper keeps samples until they are stored elsewhere. It never waits.
 type Keeper interface{ Keep(telemetry.Sample) }
 
-// New returns a recorder of a process that started at boot. Keeper may be nil.
-func New(boot time.Time, into Keeper) *Recorder {
-	return &Recorder{boot: boot.UnixMilli(), into: into, newest: watch.New(telemetry.Newest{}), seqs: map[telemetry.Stream]uint64{}}
+// New returns a recorder of a process that started at boot and believes its clock.
+// Keeper may be nil.
+func New(boot time.Time, into Keeper) *Recorder { return ByClock(boot, into, nil) }
+
+// ByClock returns one that marks what is measured while the clock is not set.
+func ByClock(boot time.Time, into Keeper, c *clock.Clock) *Recorder {
+	return &Recorder{boot: boot.UnixMilli(), into: into, clock: c, newest: watch.New(telemetry.Newest{}), seqs: map[telemetry.Stream]uint64{}}
 }
 
 // Record takes a value measured now. It fails, and keeps nothing, when the
@@ -49,7 +55,8 @@ func (r *Recorder) Record(stream telemetry.Stream, v telemetry.Value) error {
 		return fmt.Errorf("record %q: no valid name, or more than %d streams", stream, streamsMost)
 	}
 	r.seqs[stream]++
-	s := telemetry.Sample{Boot: r.boot, Stream: stream, Seq: r.seqs[stream], At: time.Now().UTC().Truncate(time.Millisecond), Value: v}
+	at, unsynced := r.clock.Stamp()
+	s := telemetry.Sample{Boot: r.boot, Stream: stream, Seq: r.seqs[stream], At: at.UTC().Truncate(time.Millisecond), Unsynced: unsynced, Value: v}
 	if r.into != nil {
 		r.into.Keep(s)
 	}

@@ -113,7 +113,7 @@ func (a *API) rows(ctx context.Context, q history.Query) (any, bool, error) {
 	rows, more, err := a.cfg.History.Rows(ctx, q)
 	all := make([]wire.TelemetryRow, len(rows))
 	for i, r := range rows {
-		all[i] = wire.TelemetryRow{Node: r.Node, Boot: r.Boot, Stream: r.Stream, Seq: r.Seq, At: r.At.UTC()}
+		all[i] = wire.TelemetryRow{Node: r.Node, Boot: r.Boot, Stream: r.Stream, Seq: r.Seq, At: r.At.UTC(), Unsynced: r.Unsynced}
 		if r.Gap != nil {
 			all[i].Gap = &wire.TelemetryGap{From: r.Gap.From, Reason: r.Gap.Reason}
 			continue

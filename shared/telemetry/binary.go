@@ -15,13 +15,15 @@ const (
 	kindNumber = 1
 	kindFields = 2
 	kindGap    = 3
+
+	kindUnsynced = 0x10 // added to one of these: by a clock that was not set
 )
 
 var errBinary = errors.New("no sample")
 
 // AppendBinary appends a sample as it lies on disks, without a checksum:
 //
-//	kind u8, boot varint, seq uvarint, at varint (Unix ns), stream text
+//	kind u8, boot varint, seq uvarint, at varint (Unix ns), unsynced uvarint if the kind says so, stream text
 //	number: the number f64, unit text; fields: their count uvarint, then of each name text, f64
 //	gap:    from uvarint, reason text
 //
@@ -34,10 +36,17 @@ func AppendBinary(b []byte, s Sample) []byte {
 	case s.Value.fields != nil:
 		kind = kindFields
 	}
-	b = append(b, kind)
+	unsynced := byte(0)
+	if s.Unsynced != 0 {
+		unsynced = kindUnsynced
+	}
+	b = append(b, kind|unsynced)
 	b = binary.AppendVarint(b, s.Boot)
 	b = binary.AppendUvarint(b, s.Seq)
 	b = binary.AppendVarint(b, s.At.UnixNano())
+	if s.Unsynced != 0 {
+		b = binary.AppendUvarint(b, uint64(s.Unsynced))
+	}
 	b = appendText(b, string(s.Stream))
 	switch kind {
 	case kindNumber:
@@ -66,6 +75,12 @@ func ReadBinary(b []byte) (s Sample, rest []byte, err error) {
 	kind := r.byte()
 	s.Boot, s.Seq = r.varint(), r.uvarint()
 	s.At = time.Unix(0, r.varint()).UTC()
+	if kind&kindUnsynced != 0 {
+		n := r.uvarint()
+		r.bad = r.bad || n == 0 || n > math.MaxUint32
+		s.Unsynced = uint32(n)
+		kind &^= kindUnsynced
+	}
 	s.Stream = Stream(r.text())
 	switch kind {
 	case kindNumber:

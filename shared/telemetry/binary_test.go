@@ -17,6 +17,8 @@ var kinds = []telemetry.Sample{
 	{Boot: 1, Stream: "cpu", Seq: 1, At: time.Unix(0, 0).UTC(), Value: telemetry.Fields(map[string]float64{"used": 0.25, "load_1m": 1})},
 	{Boot: 1, Stream: "cpu", Seq: 9, At: at, Value: telemetry.Fields(map[string]float64{})},
 	{Boot: 1, Stream: "cpu", Seq: 12, At: at, Gap: &telemetry.Gap{From: 10, Reason: "full"}},
+	{Boot: 1, Stream: "cpu", Seq: 13, At: at, Unsynced: 300, Value: telemetry.Number(1, "")},
+	{Boot: 1, Stream: "cpu", Seq: 14, At: at, Unsynced: 1, Value: telemetry.Fields(map[string]float64{"used": 0.25})},
 }
 
 func same(a, b telemetry.Sample) string {
@@ -32,6 +34,10 @@ func TestSamplesOnDisk(t *testing.T) {
 	const want = "0180c09edbc068ac0280dcc5ceb9b9c3ea310b74656d70657261747572650000000000c0494003c2b043"
 	if got := hex.EncodeToString(telemetry.AppendBinary(nil, kinds[0])); got != want {
 		t.Errorf("%s, want %s", got, want)
+	}
+	const unsynced = "11020d80dcc5ceb9b9c3ea31ac0203637075000000000000f03f00"
+	if got := hex.EncodeToString(telemetry.AppendBinary(nil, kinds[4])); got != unsynced {
+		t.Errorf("%s, want %s", got, unsynced)
 	}
 	for _, s := range kinds {
 		var got telemetry.Sample

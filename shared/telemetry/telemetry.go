@@ -133,8 +133,11 @@ type Sample struct {
 	Stream Stream
 	Seq    uint64    // from 1 within boot and stream
 	At     time.Time // by the node's own clock
-	Value  Value
-	Gap    *Gap // not nil: this is no sample but tells of some that are gone
+	// Unsynced is not 0 if nothing had set that clock, as after the boot of a Pi without
+	// a battery for it. Times of one boot with the same number go by each other.
+	Unsynced uint32
+	Value    Value
+	Gap      *Gap // not nil: this is no sample but tells of some that are gone
 }
 
 // A Gap stands in the place of samples that their node had to give up: those
@@ -174,6 +177,7 @@ type wire struct {
 	Stream Stream    `json:"stream,omitempty"`
 	Seq    uint64    `json:"seq"`
 	At     time.Time `json:"at"`
+	Unsync uint32    `json:"unsynced,omitempty"`
 	Value  *Value    `json:"value,omitempty"`
 	Unit   string    `json:"unit,omitempty"`
 	Gap    *wireGap  `json:"gap,omitempty"` // instead of a value
@@ -188,7 +192,7 @@ type wireGap struct {
 func (s Sample) MarshalJSON() ([]byte, error) { return json.Marshal(s.wire()) }
 
 func (s Sample) wire() wire {
-	w := wire{Boot: s.Boot, Stream: s.Stream, Seq: s.Seq, At: s.At.UTC()}
+	w := wire{Boot: s.Boot, Stream: s.Stream, Seq: s.Seq, At: s.At.UTC(), Unsync: s.Unsynced}
 	if s.Gap != nil {
 		w.Gap = &wireGap{s.Gap.From, s.Gap.Reason}
 		return w
@@ -206,7 +210,7 @@ func (s *Sample) UnmarshalJSON(b []byte) error {
 	if (w.Value == nil) == (w.Gap == nil) {
 		return fmt.Errorf("%w: boot %d, seq %d", ErrBad, w.Boot, w.Seq)
 	}
-	*s = Sample{Boot: w.Boot, Stream: w.Stream, Seq: w.Seq, At: w.At}
+	*s = Sample{Boot: w.Boot, Stream: w.Stream, Seq: w.Seq, At: w.At, Unsynced: w.Unsync}
 	if w.Gap != nil {
 		s.Gap = &Gap{w.Gap.From, w.Gap.Reason}
 		return s.check()

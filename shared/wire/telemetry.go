@@ -48,9 +48,12 @@ type TelemetryRow struct {
 	Stream telemetry.Stream `json:"stream"`
 	Seq    uint64           `json:"seq"`
 	At     time.Time        `json:"at"`
-	Value  *telemetry.Value `json:"value,omitempty"` // a number, or an object of numbers
-	Unit   string           `json:"unit,omitempty"`  // of a value that is one number
-	Gap    *TelemetryGap    `json:"gap,omitempty"`
+	// Unsynced is not 0 if nothing had set the node's clock; times of one boot with the
+	// same number go by each other.
+	Unsynced uint32           `json:"unsynced,omitempty"`
+	Value    *telemetry.Value `json:"value,omitempty"` // a number, or an object of numbers
+	Unit     string           `json:"unit,omitempty"`  // of a value that is one number
+	Gap      *TelemetryGap    `json:"gap,omitempty"`
 }
 
 // A TelemetryGap stands for the samples from a sequence up to its row's.

@@ -84,7 +84,7 @@ func (s *Sink) Close() error {
 }
 
 // columns in the order of source.Values.
-var columns = []string{"node", "boot", "stream", "seq", "at", "value", "unit", "fields", "gap_from", "gap_reason"}
+var columns = []string{"node", "boot", "stream", "seq", "at", "value", "unit", "fields", "gap_from", "gap_reason", "unsynced"}
 
 var table = pgx.Identifier{"primespark", "samples"}
 

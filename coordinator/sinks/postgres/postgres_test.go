@@ -80,11 +80,20 @@ func TestPostgres(t *testing.T) {
 		if n := query[int](s, `SELECT count(*) FROM primespark.samples WHERE node = 'pi-0'`); n != 10 {
 			t.Errorf("%d rows, want the 10 once", n)
 		}
-		if n := query[int](s, `SELECT max(version) FROM primespark.schema_version`); n != 1 {
+		if n := query[int](s, `SELECT max(version) FROM primespark.schema_version`); n != 2 {
 			t.Errorf("version %d", n)
 		}
 	})
 	sink := open(t, config(s))
+	t.Run("a clock that was not set is told of", func(t *testing.T) {
+		all := rows("pi-9", now, 1, 2)
+		all[1].Unsynced = 3
+		write(t, sink, all)
+		write(t, sink, all) // the longer way
+		if got, want := query[string](s, `SELECT string_agg(coalesce(unsynced::text, 'set'), ' ' ORDER BY seq) FROM primespark.samples WHERE node = 'pi-9'`), "set 3"; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	})
 	t.Run("what is written is what is read", func(t *testing.T) {
 		write(t, sink, rows("pi-1", now, 1, 3))
 		got := query[string](s, `SELECT string_agg(concat_ws('|', boot, stream, seq, value, unit, fields->>'load_1m'), ' ' ORDER BY seq) FROM primespark.samples WHERE node = 'pi-1'`)

@@ -15,7 +15,7 @@ const lockSchema = `SELECT pg_advisory_xact_lock(7480748174827490)`
 
 // steps bring the schema from one version to the next. They are run once and in
 // order; one that was released is never changed.
-var steps = []func(ctx context.Context, tx pgx.Tx, timescale bool) error{first}
+var steps = []func(ctx context.Context, tx pgx.Tx, timescale bool) error{first, second}
 
 // migrate makes the schema, or brings it up to date.
 func (s *Sink) migrate(ctx context.Context) error {
@@ -84,6 +84,11 @@ func first(ctx context.Context, tx pgx.Tx, timescale bool) error {
 			`CREATE INDEX samples_at ON primespark.samples USING brin (at)`)
 	}
 	return execute(ctx, tx, all...)
+}
+
+// second is version 2: whether the clock was set that a row's time is by.
+func second(ctx context.Context, tx pgx.Tx, _ bool) error {
+	return execute(ctx, tx, `ALTER TABLE primespark.samples ADD COLUMN unsynced bigint -- null if it was`)
 }
 
 // hypertable makes one of the table (docs.timescale.com: create_hypertable,

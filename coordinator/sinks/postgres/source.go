@@ -13,7 +13,7 @@ import (
 type source struct {
 	rows   []history.Row
 	next   int
-	values [10]any
+	values [11]any
 }
 
 func (s *source) Next() bool { s.next++; return s.next <= len(s.rows) }
@@ -22,7 +22,10 @@ func (s *source) Err() error { return nil }
 // Values returns one row as its columns.
 func (s *source) Values() ([]any, error) {
 	r := &s.rows[s.next-1]
-	s.values = [10]any{r.Node, r.Boot, string(r.Stream), int64(r.Seq), r.At}
+	s.values = [11]any{r.Node, r.Boot, string(r.Stream), int64(r.Seq), r.At}
+	if r.Unsynced != 0 {
+		s.values[10] = int64(r.Unsynced)
+	}
 	switch {
 	case r.Gap != nil:
 		s.values[8], s.values[9] = int64(r.Gap.From), text(r.Gap.Reason)
