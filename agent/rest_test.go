@@ -111,11 +111,13 @@ func TestPausedSync(t *testing.T) {
 			u.mains(false)
 			b.until(http.MethodGet, "/v1/node", nil, `"mode":"on_battery"`, `"actions":["pause_sync"]`)
 			seen.until("a sample that tells of the battery", func() bool { return seen.mains(0) })
-			held, states := seen.count(telemetry.CPU), seen.count("state")
+			// What was on its way then is here when the next but one has come.
+			seen.more("state", 2)
+			held := seen.count(telemetry.CPU)
 			if dry {
 				seen.until("other samples, too", func() bool { return seen.count(telemetry.CPU) > held })
 			} else {
-				seen.until("the newest values, again and again", func() bool { return seen.count("state") > states+1 })
+				seen.more("state", 1)
 				if more := seen.count(telemetry.CPU) - held; more > 0 {
 					t.Errorf("%d samples of the processor came meanwhile", more)
 				}
@@ -174,6 +176,13 @@ func (e *eavesdropper) count(of telemetry.Stream) int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return max(len(e.got[string(of)]), e.times[string(of)])
+}
+
+// more waits until so many more samples, or messages, have come.
+func (e *eavesdropper) more(of telemetry.Stream, n int) {
+	e.t.Helper()
+	n += e.count(of)
+	e.until(string(of), func() bool { return e.count(of) >= n })
 }
 
 // mains reports whether the newest sample of the power has the mains there (1) or gone (0).
