@@ -46,10 +46,10 @@ func linear(ctx context.Context, b build, calls, faults int) (n, done int, err e
 			return w.count(), done, err
 		}
 	}
+	w.end()
 	if err := l.agree(ctx, 30*time.Second); err != nil {
 		return w.count(), done, err
 	}
-	w.end()
 	return w.count(), done, w.check()
 }
 
