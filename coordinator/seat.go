@@ -120,6 +120,7 @@ func enter(ctx context.Context, cfg config.Config, out Outside) (s *seat, err er
 	if err != nil {
 		return s, err
 	}
+	watchdog.Also(s.node.Flush) // a disk may take the probe, and not the log
 	s.watchdog = guarded(watchdog, out.Abort, part(s.log, "disk"))
 	s.beat = beat(cfg.Name, id, s.node, s.talk, s.living, s.report, out, part(s.log, "heartbeat"))
 	s.pulse = pulse{

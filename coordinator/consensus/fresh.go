@@ -102,8 +102,9 @@ func Reset(dir string) (aside string, err error) {
 	if err := os.Mkdir(aside, 0o700); err != nil {
 		return "", fmt.Errorf("reset: %w", err)
 	}
-	// The log goes first: snapshots without a log are complete by themselves.
-	for _, name := range []string{logFile, "snapshots"} {
+	// The log goes first: snapshots without a log are complete by themselves, and a
+	// journal without one is none.
+	for _, name := range []string{logFile, journalFile, "snapshots"} {
 		err := os.Rename(filepath.Join(dir, name), filepath.Join(aside, name))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return aside, fmt.Errorf("reset: %w", err)

@@ -99,7 +99,7 @@ func (g *group) start(name string) *member {
 	if g.net == nil {
 		m.addr = l.Addr().String()
 	}
-	m.Node, err = Open(Config{Dir: m.dir, Advertise: m.addr, Profile: profiles["lan"], Identity: m.id, Log: testLog(), Witness: name == g.witness, logs: m.disk.before},
+	m.Node, err = Open(Config{Dir: m.dir, Advertise: m.addr, Profile: profiles["lan"], Identity: m.id, Log: testLog(), Witness: name == g.witness, disk: m.disk.before},
 		m.fsm, Outside{Listener: l, Dial: g.dial(name)})
 	if err != nil {
 		g.t.Fatal(err)

@@ -34,7 +34,7 @@ import (
 
 // Config is what a Node has to know.
 type Config struct {
-	Dir       string                // data directory; raft.db and snapshots/ are made in it
+	Dir       string                // data directory; raft.db, raft.journal and snapshots/ are made in it
 	Advertise string                // host:port where the other coordinators reach the raft port; that of the listener if empty
 	Profile   Profile               // zero: that of "wan"
 	Identity  *identity.Identity    // of a coordinator; its name is the raft server's ID
@@ -42,7 +42,7 @@ type Config struct {
 	Metrics   prometheus.Registerer // nil: none
 	Witness   bool                  // vote and keep the log, and do nothing else; the FSM is a light one
 
-	logs func(raft.LogStore) raft.LogStore // what tests put between raft and the disk; nil for nothing
+	disk func() error // what tests have happen before entries are written; nil for nothing
 }
 
 // Outside is what a Node touches of the world besides its directory.
@@ -139,6 +139,7 @@ func Open(cfg Config, f *fsm.FSM, out Outside) (*Node, error) {
 		leader: watch.New(leadership{since: time.Now()}), leading: watch.New(false),
 		stance: watch.New(Willing), stop: make(chan struct{}),
 	}
+	st.before = cfg.disk
 	n.end, n.halt = context.WithCancel(context.Background())
 	n.vouchers = newVouchers(n)
 	n.port = newPort(out.Listener, out.Dial, cfg.Identity, n.admit, cfg.Log)
@@ -165,9 +166,6 @@ func (n *Node) start(cfg Config) error {
 		return err
 	}
 	var logs raft.LogStore = n.store
-	if cfg.logs != nil {
-		logs = cfg.logs(logs)
-	}
 	var machine raft.FSM = n.fsm
 	if n.witness {
 		machine = witness{n.fsm, n}
@@ -311,6 +309,10 @@ func (n *Node) Run(ctx context.Context) error {
 }
 
 func (n *Node) String() string { return "raft node" }
+
+// Flush returns when all that the log was given is on the disk, or why it is not. It
+// takes as long as the disk does.
+func (n *Node) Flush() error { return n.store.Flush() }
 
 // Close ends the node: it hands the leadership over if it can, and gives the
 // port and the log back. Further calls return what the first one did.

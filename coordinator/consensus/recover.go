@@ -75,7 +75,8 @@ func plant(dir, name, address string, s fsm.State) (err error) {
 // ReadState returns the state of a coordinator that does not run, from its files
 // in dir: its newest snapshot and all of its log. Entries at the very end of that
 // may be ones that the others have not acknowledged; to whom these were proposed
-// was told neither that they are done nor that they are not. It changes nothing.
+// was told neither that they are done nor that they are not. What the files hold
+// does not change.
 //
 // The error is ErrCorrupt if the files are damaged.
 func ReadState(dir string) (state fsm.State, err error) {

@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/hashicorp/raft"
 	"golang.org/x/sys/unix"
 
 	"primespark/coordinator/fsm"
@@ -23,28 +22,16 @@ type gate struct {
 	err  error
 }
 
-type gated struct {
-	*store
-	gate *gate
-}
-
-func (g *gate) before(s raft.LogStore) raft.LogStore { return gated{s.(*store), g} }
-
-// StoreLogs writes once the gate lets it.
-func (g gated) StoreLogs(logs []*raft.Log) error {
-	g.gate.mu.Lock()
-	hung, err := g.gate.hung, g.gate.err
-	g.gate.mu.Unlock()
+// before is what comes before entries are written: it waits, or fails.
+func (g *gate) before() error {
+	g.mu.Lock()
+	hung, err := g.hung, g.err
+	g.mu.Unlock()
 	if hung != nil {
 		<-hung
 	}
-	if err != nil {
-		return err
-	}
-	return g.store.StoreLogs(logs)
+	return err
 }
-
-func (g gated) StoreLog(l *raft.Log) error { return g.StoreLogs([]*raft.Log{l}) }
 
 // hang makes the gate hang until release is called.
 func (g *gate) hang() (release func()) {

@@ -133,6 +133,7 @@ func TestLatency(t *testing.T) {
 
 // A fake disk answers after a while, or not until it is released, or with an error.
 type fake struct {
+	also  func() error // what else has to be on it; nil: nothing
 	mu    sync.Mutex
 	took  time.Duration
 	hang  chan struct{} // nil: none
@@ -220,6 +221,9 @@ func watch(t *testing.T, f *fake) (state func() State, ended <-chan error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if f.also != nil {
+		w.Also(f.also)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	end, done := make(chan error, 1), make(chan struct{})
 	go func() { defer close(done); end <- w.Run(ctx) }()
@@ -260,6 +264,33 @@ func TestHangs(t *testing.T) {
 		within{lostAfter - time.Second, lostAfter + time.Second}.check(t, time.Since(start))
 		close(hang)
 	})
+}
+
+// TestLogHangs: a disk that takes the probe, and not what else has to be on it.
+func TestLogHangs(t *testing.T) {
+	release := make(chan struct{})
+	for name, test := range map[string]struct {
+		also       func() error
+		hung, full bool
+	}{
+		"takes it": {func() error { return nil }, false, false},
+		"is slow":  {func() error { time.Sleep(900 * time.Millisecond); return nil }, false, false},
+		"hangs":    {func() error { <-release; return nil }, true, false},
+		"fails":    {func() error { return unix.EIO }, true, false},
+		"is full":  {func() error { return unix.ENOSPC }, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				release = make(chan struct{})
+				defer close(release)
+				state, _ := watch(t, &fake{took: time.Millisecond, also: test.also})
+				time.Sleep(hungAfter + time.Second + 2*look)
+				if s := state(); s.Hung() != test.hung || s.Full != test.full || s.Slow || s.Typical() > time.Millisecond {
+					t.Errorf("hung %t, full %t, slow %t, typically %v; want %t, %t and the probe's millisecond", s.Hung(), s.Full, s.Slow, s.Typical(), test.hung, test.full)
+				}
+			})
+		})
+	}
 }
 
 func TestMetrics(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 // A Watchdog writes to a disk each second and tells what that says of it.
 type Watchdog struct {
 	disk Disk
+	also func() error
 	act  func(State)
 	log  *slog.Logger
 	sync prometheus.Histogram
@@ -45,6 +46,10 @@ func Watch(d Disk, act func(State), log *slog.Logger, r prometheus.Registerer) (
 	}
 	return w, nil
 }
+
+// Also has each probe wait for what else has to be on the disk. Its error, or that
+// it does not return, is the disk's; how long it takes says nothing of the speed.
+func (w *Watchdog) Also(flush func() error) { w.also = flush }
 
 func (w *Watchdog) String() string { return "disk watchdog" }
 
@@ -106,6 +111,9 @@ func (w *Watchdog) probe() (r reading) {
 	start := time.Now()
 	r.err = w.disk.Sync()
 	r.took = time.Since(start)
+	if r.err == nil && w.also != nil {
+		r.err = w.also()
+	}
 	r.free, r.size, r.spaceErr = w.disk.Space()
 	return r
 }

@@ -14,8 +14,8 @@ import (
 	"primespark/shared/task"
 )
 
-// TestDamage: one byte of a log, or of a snapshot, is not as it was written. The
-// coordinator refuses to run on it, says which command helps, and that one does.
+// TestDamage: one byte of a log, of the journal before it, or of a snapshot, is not as
+// it was written. The coordinator refuses to run on it, says which command helps, and that one does.
 func TestDamage(t *testing.T) {
 	if err := damage(begin(t, 5*time.Minute)); err != nil {
 		t.Fatal(err)
@@ -38,16 +38,42 @@ func damage(ctx context.Context) (err error) {
 	}
 	// The task's id lies in the log entry that made it.
 	one := l.follower(leader)
-	if err := l.damaged(ctx, one, filepath.Join(one.StateDir(), "raft", "raft.db"), []byte(made.ID)); err != nil {
+	one.Stop()
+	file := filepath.Join(one.StateDir(), "raft", "raft.db")
+	if raw, err := os.ReadFile(file); err != nil {
+		return err
+	} else if !bytes.Contains(raw, []byte(made.ID)) {
+		file = journalOf(one) // the machine was so busy that it had to be killed
+	}
+	if err := l.damaged(ctx, one, file, []byte(made.ID)); err != nil {
 		return fmt.Errorf("a byte of the log: %w", err)
+	}
+	// One that is killed leaves it in the journal, and this one is what it wrote last
+	// or close to that.
+	last, err := l.Client(l.Coordinators...).SubmitTask(ctx, task.Spec{Kind: task.Noop}, "")
+	if err != nil {
+		return err
+	}
+	if leader, err = l.leader(ctx); err != nil {
+		return err
+	}
+	if err := l.agree(ctx, time.Minute); err != nil {
+		return err
+	}
+	one = l.follower(leader)
+	one.MayEnd()
+	one.Kill()
+	if err := l.damaged(ctx, one, journalOf(one), []byte(last.ID)); err != nil {
+		return fmt.Errorf("a byte of the journal: %w", err)
 	}
 	return l.snapshots(ctx, made.ID)
 }
 
+func journalOf(n *rig.Node) string { return filepath.Join(n.StateDir(), "raft", "raft.journal") }
+
 // damaged flips a byte of a stopped coordinator's file, and sees the coordinator
 // refuse, be reset and come back.
 func (l *lab) damaged(ctx context.Context, n *rig.Node, file string, at []byte) error {
-	n.Stop()
 	raw, err := os.ReadFile(file)
 	if err != nil {
 		return err
@@ -121,6 +147,7 @@ func (l *lab) snapshots(ctx context.Context, id string) error {
 	if err != nil || len(files) != 1 {
 		return fmt.Errorf("%s has the snapshots %q (%w), want one", rest[0].Name, files, err)
 	}
+	rest[0].Stop()
 	if err := l.damaged(ctx, rest[0], files[0], []byte(id)); err != nil {
 		return fmt.Errorf("a byte of the only snapshot: %w", err)
 	}
