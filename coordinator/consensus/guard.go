@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"errors"
 	"io"
 	"time"
 
@@ -89,11 +90,19 @@ func (g *guard) RequestPreVote(id raft.ServerID, to raft.ServerAddress, args *ra
 
 // AppendEntries sends entries and heartbeats, unless this node is silent: the
 // others then elect another leader. There is no pipeline besides (start).
+// Meanwhile this node writes what it sends to its own disk, if it has not yet, and
+// the other's yes counts when that is done (soon).
 func (g *guard) AppendEntries(id raft.ServerID, to raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	if g.node.stance.Get() == Silent {
 		return errSilent
 	}
-	return g.NetworkTransport.AppendEntries(id, to, args, resp)
+	if len(args.Entries) == 0 {
+		return g.NetworkTransport.AppendEntries(id, to, args, resp)
+	}
+	flushed := make(chan error, 1)
+	go func() { flushed <- g.node.store.Flush() }() // waited for below
+	err := g.NetworkTransport.AppendEntries(id, to, args, resp)
+	return errors.Join(err, <-flushed)
 }
 
 // InstallSnapshot sends a snapshot, unless this node is silent.

@@ -165,7 +165,8 @@ func (n *Node) start(cfg Config) error {
 	if n.fresh, err = readFreshness(n.store); err != nil {
 		return err
 	}
-	var logs raft.LogStore = n.store
+	early := &soon{store: n.store, name: raft.ServerID(n.name)}
+	var logs raft.LogStore = early
 	var machine raft.FSM = n.fsm
 	if n.witness {
 		machine = witness{n.fsm, n}
@@ -200,6 +201,7 @@ func (n *Node) start(cfg Config) error {
 		}
 		return fmt.Errorf("start raft: %w", err)
 	}
+	early.raft.Store(n.raft)
 	n.serveControl()
 	n.done.Go(n.port.accept)
 	n.done.Go(n.follow)
