@@ -11,8 +11,8 @@ import (
 	"primespark/shared/meshnet"
 )
 
-// crowdEnv is how many edges TestCrowd has; 98 take 3 GB of memory and some minutes to
-// come up on two cores.
+// crowdEnv is how many edges TestCrowd has, 88 at most; these want more than two cores to
+// come up.
 const crowdEnv = "PRIME_SPARK_MESH_CROWD"
 
 // TestCrowd has two hubs and nine edges, or more, each with tunnels of its own, take a

@@ -115,6 +115,7 @@ func buildAt(t *testing.T, hubs, edges int, at func(name string, h *machine.Host
 		h.address = n.Address
 		l.now.Nodes = append(l.now.Nodes, n)
 	}
+	slices.SortFunc(l.now.Nodes, func(a, b mesh.Node) int { return strings.Compare(a.Name, b.Name) }) // pi-10 before pi-2
 	l.tell(t, func(*mesh.Map) {})
 	for _, name := range l.names {
 		l.hosts[name].facts(t, func(f meshnet.Facts) bool { return f.Report.Version == l.now.Version })
