@@ -35,9 +35,19 @@ import (
 	"primespark/shared/version"
 )
 
-// Run runs a coordinator until ctx ends. It is straight-line wiring: what is
-// opened first is used by what comes later and closed last.
+// Run runs a coordinator until ctx ends, and begins it anew when its host is reached at
+// another address.
 func Run(ctx context.Context, cfg config.Config, out Outside) error {
+	for {
+		if err := sit(ctx, cfg, out); ctx.Err() != nil || !errors.Is(err, errMoved) {
+			return err
+		}
+	}
+}
+
+// sit runs a coordinator at one address. It is straight-line wiring: what is opened first
+// is used by what comes later and closed last.
+func sit(ctx context.Context, cfg config.Config, out Outside) error {
 	s, err := enter(ctx, cfg, out)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil // asked to stop before it had begun

@@ -72,6 +72,7 @@ type pulse struct {
 	mode       *watch.Value[fleet.Mode]
 	bearing    *bearing
 	service    *notify.Notifier // is told that the coordinator is alive, and how it fares
+	moving     func() bool      // it ends to begin anew
 	log        *slog.Logger
 }
 
@@ -96,6 +97,9 @@ func (p pulse) Run(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
+			if p.moving() {
+				return nil // the service goes on
+			}
 			if err := p.service.Stopping(); err != nil {
 				p.log.Debug("the service manager was not told that this coordinator stops", "err", err)
 			}
@@ -142,12 +146,15 @@ func sentence(self string, group events.Standing, wrong []string) string {
 
 // announce keeps the agreed state's picture of this coordinator right: where it
 // is reached, which version it runs, and whether it is a witness.
-func announce(node *consensus.Node, self fsm.NodeAnnounce, log *slog.Logger) run.Part {
+func announce(node *consensus.Node, self fsm.NodeAnnounce, lone bool, log *slog.Logger) run.Part {
 	return run.Func("announcement", func(ctx context.Context) error {
 		refused := false
 		for {
 			state, changed := node.State()
 			was, known := state.Nodes[self.Name]
+			if lone && known {
+				self.Addresses = was.Addresses
+			}
 			if known && was.State != fsm.Revoked && (fsm.NodeAnnounce{Name: was.Name, Addresses: was.Addresses, Version: was.Version, Witness: was.Witness}) != self {
 				err := node.Announce(ctx, self)
 				if err != nil && ctx.Err() == nil && !refused && !electing(err) {

@@ -18,7 +18,6 @@ import (
 	"primespark/coordinator/fsm"
 	"primespark/shared/identity"
 	"primespark/shared/logs"
-	"primespark/shared/netaddr"
 	"primespark/shared/netlimit"
 	"primespark/shared/problem"
 )
@@ -35,6 +34,7 @@ var brokerCrowd = netlimit.Limits{All: 4096, Host: 256}
 type ports struct {
 	raft, api, loopback, mqtt net.Listener
 	reached                   identity.Addresses // where the others reach them
+	lone                      bool               // that is on this host only: it has no address yet
 }
 
 // listen opens all ports, or none.
@@ -62,19 +62,12 @@ func listen(ctx context.Context, cfg config.Config, out Outside) (p *ports, err 
 			return p, inUse(one.key, one.at, err)
 		}
 	}
-	own, err := netaddr.Own()
+	own, err := out.own()
 	if err != nil {
 		return p, err
 	}
-	if p.api != nil {
-		if p.reached.API, err = netaddr.Advertise(cfg.HTTP.Advertise, p.api.Addr(), own); err != nil {
-			return p, err
-		}
-	}
-	if p.reached.Raft, err = netaddr.Advertise(cfg.Raft.Advertise, p.raft.Addr(), own); err != nil {
-		return p, err
-	}
-	return p, nil
+	p.reached, p.lone, err = p.where(addresses{cfg.HTTP.Advertise, cfg.Raft.Advertise}, own)
+	return p, err
 }
 
 // Close closes what no part has closed yet.

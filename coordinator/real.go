@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"primespark/coordinator/dispatch"
 	"primespark/shared/gossip"
 	"primespark/shared/logs"
+	"primespark/shared/netaddr"
 	"primespark/shared/notify"
 )
 
@@ -37,6 +39,15 @@ type Outside struct {
 	Abort func()
 	// Service is told how the coordinator fares; nil for nobody.
 	Service *notify.Notifier
+	// Own finds the host's addresses; nil for the real ones.
+	Own func() ([]netip.Addr, error)
+}
+
+func (o Outside) own() ([]netip.Addr, error) {
+	if o.Own != nil {
+		return o.Own()
+	}
+	return netaddr.Own()
 }
 
 // disk is the disk under a directory, and what gives it back.

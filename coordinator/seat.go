@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -51,6 +53,8 @@ type seat struct {
 	mesh       *overlay.Member // nil if this coordinator takes no part in it
 	tunnels    *meshnet.Tunnels
 	pulse      pulse
+	own        func() ([]netip.Addr, error)
+	moving     atomic.Bool // it ends to begin anew at another address
 	release    []func()
 }
 
@@ -65,7 +69,7 @@ func enter(ctx context.Context, cfg config.Config, out Outside) (s *seat, err er
 		return nil, err
 	}
 	cfg.Name = id.ID().Name // a node is who its certificate says
-	s = &seat{cfg: cfg, id: id, log: out.Log.With("node", cfg.Name), metrics: prometheus.NewRegistry(), mode: watch.New(fleet.Isolated)}
+	s = &seat{cfg: cfg, id: id, log: out.Log.With("node", cfg.Name), metrics: prometheus.NewRegistry(), mode: watch.New(fleet.Isolated), own: out.own}
 	for _, m := range cfg.Moved {
 		s.log.Warn("the configuration has a key of an earlier release", "key", m.Key, "now", m.Now, "remedy", "prime-spark-coordinator check --migrate")
 	}
@@ -126,7 +130,7 @@ func enter(ctx context.Context, cfg config.Config, out Outside) (s *seat, err er
 	s.pulse = pulse{
 		name: cfg.Name, status: s.node.Status, view: s.living.View().Get, met: func() bool { return met(s.node, s.living.View().Get()) },
 		conditions: s.conditions, announce: func(v fleet.Vital) error { return s.talk.Announce(s.lend(v)) }, mode: s.mode,
-		bearing: &bearing{status: s.node.Status, disk: reaction.newest}, service: out.Service, log: part(s.log, "pulse"),
+		bearing: &bearing{status: s.node.Status, disk: reaction.newest}, service: out.Service, moving: s.moving.Load, log: part(s.log, "pulse"),
 	}
 	return s, nil
 }
@@ -157,10 +161,14 @@ func (s *seat) join(profile string, out Outside) (*consensus.Node, error) {
 func (s *seat) gossip(out Outside) (*gossip.Gossip, error) {
 	keys := s.id.Keyring().Get().All()
 	known, _ := s.node.State() // of the newest snapshot, if there is one
+	told := s.ports.reached
+	if was := known.Nodes[s.cfg.Name].Addresses; s.ports.lone && was.API != "" {
+		told = was
+	}
 	chatter := gossip.Config{
 		Size: known.Active(),
 		Self: fleet.Member{
-			Name: s.cfg.Name, Role: fleet.Coordinator, API: s.ports.reached.API, Raft: s.ports.reached.Raft, Version: version.Number,
+			Name: s.cfg.Name, Role: fleet.Coordinator, API: told.API, Raft: told.Raft, Version: version.Number,
 		},
 		Cluster: s.id.ID().Cluster, Key: keys[0], Also: keys[1:], Bind: s.cfg.Gossip.Listen, Advertise: s.cfg.Gossip.Advertise,
 		Seeds: func() []string { return seeds(s.cfg, s.id, s.node) },
@@ -187,7 +195,8 @@ func (s *seat) parts() []run.Part {
 		s.beat,
 		announce(s.node, fsm.NodeAnnounce{
 			Name: s.cfg.Name, Addresses: s.ports.reached, Version: version.Number, Witness: s.cfg.Role == config.Witness,
-		}, part(s.log, "announce")),
+		}, s.ports.lone, part(s.log, "announce")),
+		s.rove(),
 		farewell(s.node, s.cfg.Name, s.conditions, part(s.log, "farewell")),
 		&identity.Renewal{
 			Identity: s.id, Dir: identityDir(s.cfg), Ask: s.enroller.RenewOwn(s.id), Conditions: s.conditions, Log: part(s.log, "identity"),

@@ -70,7 +70,8 @@ type process struct {
 	companion string        // the agent on a coordinator's host; from the next start on
 	battery   bool          // an agent has one and no mains; from the next start on
 
-	tune      func(*config.Config)      // of a coordinator, from the next start on
+	tune      func(*config.Config) // of a coordinator, from the next start on
+	outside   func(*coordinator.Outside)
 	tuneAgent func(*agentconfig.Config) // of an agent
 }
 
@@ -196,7 +197,11 @@ func (f *Fleet) Start(name string) {
 		defer close(p.done)
 		var err error
 		if p.role == fleet.Coordinator {
-			err = coordinator.Run(ctx, p.coordinator(), coordinator.Outside{Log: log, CertificateLife: f.life, Listen: p.host.Listen, Dial: p.host.Dial, Gossip: talk, Disk: &p.disk})
+			out := coordinator.Outside{Log: log, CertificateLife: f.life, Listen: p.host.Listen, Dial: p.host.Dial, Gossip: talk, Disk: &p.disk}
+			if p.outside != nil {
+				p.outside(&out)
+			}
+			err = coordinator.Run(ctx, p.coordinator(), out)
 		} else {
 			err = agent.Run(ctx, p.agent(), agent.Outside{Log: log, Listen: p.host.Listen, Dial: p.host.Dial, Gossip: talk})
 		}
