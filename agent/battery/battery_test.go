@@ -8,6 +8,7 @@ import (
 	"math"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -366,12 +367,12 @@ func TestEvery(t *testing.T) {
 // A hanging gauge does not end with its time.
 type hanging struct {
 	gauge
-	over chan struct{} // closed: it answers
+	over atomic.Pointer[chan struct{}] // closed: it answers
 }
 
 func (h *hanging) Read(ctx context.Context) (battery.Reading, error) {
-	if ch := h.over; ch != nil {
-		<-ch
+	if over := h.over.Load(); over != nil {
+		<-*over
 	}
 	return h.gauge.Read(ctx)
 }
@@ -385,7 +386,7 @@ func TestAlive(t *testing.T) {
 			t.Errorf("with a gauge that fails: %v", err)
 		}
 		over := make(chan struct{})
-		g.over = over // the monitor sleeps, until the next second
+		g.over.Store(&over) // the monitor sleeps, until the next second
 		pass(2 * time.Minute)
 		if m.Alive() == nil {
 			t.Error("a loop that hangs passes for alive")
