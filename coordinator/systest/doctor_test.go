@@ -7,6 +7,7 @@ import (
 
 	"primespark/coordinator/systest"
 	"primespark/shared/doctor"
+	"primespark/shared/wire"
 )
 
 // TestDoctor: the doctor asks the group and knocks at the others' doors, whether the
@@ -20,6 +21,9 @@ func TestDoctor(t *testing.T) {
 				t.Errorf("%s, %s says of %s %+v; want %s and %q", when, name, check, got, severity, words)
 			}
 		}
+		own := f.Via("c1")
+		defer own.Close()
+		own.Wait("all three are alive", time.Minute, func(s wire.StatusBody) bool { return s.Summary.QuorumHave == 3 })
 		expect("all well", "c1", "quorum", doctor.OK, "alive are 3 of 3 voters")
 		expect("all well", "c1", "this one", doctor.OK, "It votes")
 		expect("all well", "c1", "others", doctor.OK, "Answered: c2")
