@@ -40,8 +40,9 @@ type lab struct {
 type plan struct {
 	build  build
 	agents int
-	disks  bool // a disk of its own for each coordinator
-	broker bool // mosquitto, in a process of its own
+	disks  bool     // a disk of its own for each coordinator
+	broker bool     // mosquitto, in a process of its own
+	under  []string // a command that each daemon is run by
 }
 
 var founded atomic.Int64
@@ -78,7 +79,7 @@ func found(ctx context.Context, p plan) (l *lab, err error) {
 			return rig.Place{}, err
 		}
 		l.hosts[node] = host
-		place := rig.Place{Host: host.Address, Under: host.Under()}
+		place := rig.Place{Host: host.Address, Under: host.Under(p.under...)}
 		if p.disks && role == fleet.Coordinator {
 			if l.disks[node], err = run.Disk(name + "-" + node); err != nil {
 				return place, err
