@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 
 	"primespark/shared/identity"
@@ -40,8 +41,16 @@ func (p *ports) where(cfg addresses, own []netip.Addr) (reached identity.Address
 // addresses are those that the configuration names, if it does.
 type addresses struct{ api, raft string }
 
-// rove ends with errMoved when the host is reached at another address than the one that
-// the others are told. A host that has lost its network keeps the one that it had.
+// stays reports whether what is told at an address is the same now, or reaches one of the
+// host's own all the same.
+func stays(told, now string, own []netip.Addr) bool {
+	at, err := netip.ParseAddrPort(told)
+	return told == now || err == nil && slices.ContainsFunc(own, func(a netip.Addr) bool { return a.Unmap() == at.Addr() })
+}
+
+// rove ends with errMoved when the host has no more the address that the others are told.
+// One that has lost its network keeps what it had, and so does one that got a second
+// address, be it a better one.
 func (s *seat) rove() run.Part {
 	return run.Func("addresses", func(ctx context.Context) error {
 		told, lone := s.ports.reached, s.ports.lone
@@ -49,7 +58,7 @@ func (s *seat) rove() run.Part {
 		var since time.Time // of another address; zero: there is none
 		failing := false
 		for run.Sleep(ctx, roving) {
-			now, nowhere, err := told, false, error(nil)
+			now, nowhere := told, false
 			own, err := s.own()
 			if err == nil {
 				now, nowhere, err = s.ports.where(s.named(), own)
@@ -59,7 +68,7 @@ func (s *seat) rove() run.Part {
 				if !failing {
 					s.log.Warn("cannot look at the host's addresses", "err", err)
 				}
-			case now == told || nowhere:
+			case nowhere, !lone && stays(told.API, now.API, own) && stays(told.Raft, now.Raft, own):
 				since = time.Time{}
 			case since.IsZero() && !lone:
 				since = time.Now()

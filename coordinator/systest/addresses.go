@@ -11,12 +11,15 @@ import (
 )
 
 // An Address is a host's own, which may change.
-type Address struct{ now atomic.Pointer[netip.Addr] }
+type Address struct{ now atomic.Pointer[[]netip.Addr] }
 
-// Set gives the host another address, as DHCP does; its loopback's is none.
-func (a *Address) Set(ip string) {
-	addr := netip.MustParseAddr(ip)
-	a.now.Store(&addr)
+// Set gives the host other addresses, as DHCP does; its loopback's is none.
+func (a *Address) Set(ips ...string) {
+	var all []netip.Addr
+	for _, ip := range ips {
+		all = append(all, netip.MustParseAddr(ip))
+	}
+	a.now.Store(&all)
 }
 
 // Roam stops a coordinator and starts it on a host that has only its loopback's address,
@@ -29,7 +32,7 @@ func (f *Fleet) Roam(name string) *Address {
 	p := f.nodes[name]
 	p.tune = func(c *config.Config) { c.HTTP.Advertise, c.Raft.Advertise = "", "" }
 	p.outside = func(o *coordinator.Outside) {
-		o.Own = func() ([]netip.Addr, error) { return []netip.Addr{*at.now.Load()}, nil }
+		o.Own = func() ([]netip.Addr, error) { return *at.now.Load(), nil }
 		listen := o.Listen
 		o.Listen = func(ctx context.Context, network, address string) (net.Listener, error) {
 			l, err := listen(ctx, network, address)

@@ -49,10 +49,12 @@ func TestAddressChanges(t *testing.T) {
 		f.WaitHealthy(3, 0)
 		c := f.Via(s.Leader)
 		defer c.Close()
-		for _, flicker := range []string{"127.0.0.1", "10.77.9.9", host} {
+		for _, flicker := range []string{"127.0.0.1", "10.77.9.9"} {
 			at.Set(flicker)
 			time.Sleep(7 * time.Second)
 		}
+		at.Set("10.77.8.8", host) // a second one, which would be taken first
+		time.Sleep(30 * time.Second)
 		api := func() string {
 			node, err := c.Node(t.Context(), mover)
 			if err != nil {
