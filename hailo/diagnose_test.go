@@ -2,11 +2,9 @@ package hailo_test
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -14,28 +12,9 @@ import (
 
 	"primespark/hailo"
 	. "primespark/hailo/hosttest"
+	"primespark/shared/goldentest"
 	"primespark/shared/worker/frame"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
-
-// golden compares text with a file of testdata.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := "testdata/" + name
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs; run with -update and review\n%s", path, got)
-	}
-}
 
 // TestDiagnose goes through the faults of the field (the rows of what boards'
 // owners complain of), each as a host has it.
@@ -105,7 +84,7 @@ func TestDiagnose(t *testing.T) {
 			fmt.Fprintf(&b, "%s %s\n  %s\n  > %s\n", f.Severity, f.Code, f.Detail, f.Remedy)
 		}
 	}
-	golden(t, "diagnose.txt", b.String())
+	goldentest.Compare(t, "diagnose.txt", b.String())
 }
 
 // TestExplain goes through what the library's numbers mean.
@@ -137,7 +116,7 @@ func TestExplain(t *testing.T) {
 	say(" without a chip", bare, frame.Failure{Status: 74, Call: "hailo_create_vdevice"})
 	say(" with another driver", old, frame.Failure{Status: 76, Call: "hailo_create_vdevice"})
 	say(" with a weak supply", weak, frame.Failure{Status: 36, Call: "hailo_vstream_read_raw_buffer"})
-	golden(t, "explain.txt", b.String())
+	goldentest.Compare(t, "explain.txt", b.String())
 }
 
 func TestProbe(t *testing.T) {

@@ -1,10 +1,7 @@
 package checkup_test
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -12,9 +9,8 @@ import (
 	"primespark/hailo"
 	"primespark/hailo/hosttest"
 	"primespark/shared/doctor"
+	"primespark/shared/goldentest"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 func told(results []doctor.Result) string {
 	var b strings.Builder
@@ -25,23 +21,6 @@ func told(results []doctor.Result) string {
 		}
 	}
 	return b.String()
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs; run with -update and review\n%s", path, got)
-	}
 }
 
 // TestHailo puts the versions side by side, and what the agent knows beside what
@@ -65,5 +44,5 @@ func TestHailo(t *testing.T) {
 		r := doctor.Run(t.Context(), "pi-1", row.h.Checks())
 		fmt.Fprintf(&b, "## %s: %s\n%s", row.name, r.Verdict, told(r.Results))
 	}
-	golden(t, "hailo.txt", b.String())
+	goldentest.Compare(t, "hailo.txt", b.String())
 }

@@ -8,6 +8,7 @@ import (
 	"primespark/agent/checkup"
 	"primespark/agent/onnxruntime"
 	"primespark/shared/doctor"
+	"primespark/shared/goldentest"
 )
 
 func TestONNX(t *testing.T) {
@@ -30,5 +31,5 @@ func TestONNX(t *testing.T) {
 		r := doctor.Run(t.Context(), "pi-1", row.onnx.Checks())
 		fmt.Fprintf(&b, "## %s: %s\n%s", row.name, r.Verdict, told(r.Results))
 	}
-	golden(t, "onnx.txt", b.String())
+	goldentest.Compare(t, "onnx.txt", b.String())
 }

@@ -4,13 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 	"maps"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -19,12 +17,11 @@ import (
 
 	"primespark/shared/doctor"
 	"primespark/shared/fleet"
+	"primespark/shared/goldentest"
 	"primespark/shared/gossip"
 	"primespark/shared/identity/identitytest"
 	"primespark/shared/treetest"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 func told(results []doctor.Result) string {
 	var b strings.Builder
@@ -115,24 +112,7 @@ func TestHost(t *testing.T) {
 		r := doctor.Run(t.Context(), "pi-1", doctor.Host{Root: row.tree.Make(t), PageSize: 4096, Synced: row.clock, Smart: row.smart}.Checks())
 		fmt.Fprintf(&b, "## %s: %s\n%s", name, r.Verdict, told(r.Results))
 	}
-	golden(t, "host.txt", b.String())
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs; run with -update and review\n%s", path, got)
-	}
+	goldentest.Compare(t, "host.txt", b.String())
 }
 
 func TestState(t *testing.T) {

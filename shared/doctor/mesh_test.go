@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"primespark/shared/doctor"
+	"primespark/shared/goldentest"
 	"primespark/shared/mesh"
 )
 
@@ -47,5 +48,5 @@ func TestMesh(t *testing.T) {
 			fmt.Fprintf(&b, "%s %s %s %s\n\t%s\n", r.Severity, r.Check, r.Code, r.Detail, r.Remedy)
 		}
 	}
-	golden(t, "mesh.txt", b.String())
+	goldentest.Compare(t, "mesh.txt", b.String())
 }
