@@ -5,14 +5,18 @@ import readline from 'node:readline';
 import { spawn } from 'node:child_process';
 import ort from 'onnxruntime-node';
 
-const [engine, dir, work, ...chosen] = process.argv.slice(2);
+const [engine, dirs, work, ...chosen] = process.argv.slice(2);
 const rounds = Number(process.env.BENCH_ROUNDS ?? 7);
 const kernels = process.env.BENCH_KERNELS ?? 'best';
 const roundMs = 300;
 
-const files = fs.readdirSync(dir).filter((f) => f.endsWith('.onnx') && (!chosen.length || chosen.includes(f.slice(0, -5))));
+const held = fs.existsSync(path.join(work, 'narrow.so')); // ONNX Runtime, to AVX2
+
+const files = dirs.split(':').filter((dir) => fs.existsSync(dir))
+  .flatMap((dir) => fs.readdirSync(dir).map((f) => path.join(dir, f)))
+  .filter((f) => f.endsWith('.onnx') && (!chosen.length || chosen.includes(path.basename(f, '.onnx'))));
 if (!files.length) {
-  console.error(`bench-engine: no models in ${dir}`);
+  console.error(`bench-engine: no models in ${dirs}`);
   process.exit(3);
 }
 
@@ -32,11 +36,11 @@ const scale = (name) => (/yolox|mnist|squeezenet/.test(name) ? [127.5, 127.5] : 
 const references = {}; // as testdata/references.json of the engine has them
 
 async function measure(file) {
-  const name = file.slice(0, -5);
+  const name = path.basename(file, '.onnx');
   const input = path.join(work, 'in.bin');
   const output = path.join(work, 'out.bin');
   const closed = Object.entries(shapes(name)).map(([input, shape]) => `${input}=${shape.join('x')}`);
-  const child = spawn(engine, [path.join(dir, file), input, output, kernels, ...closed], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(engine, [file, input, output, kernels, ...closed], { stdio: ['pipe', 'pipe', 'inherit'] });
   const ended = new Promise((done) => child.on('exit', done));
   const lines = readline.createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const line = async () => {
@@ -55,7 +59,7 @@ async function measure(file) {
   }
   fs.writeFileSync(input, Buffer.concat(Object.values(feeds).map((t) => Buffer.from(t.data.buffer))));
 
-  const session = await ort.InferenceSession.create(path.join(dir, file), { intraOpNumThreads: 1, interOpNumThreads: 1, logSeverityLevel: 3 });
+  const session = await ort.InferenceSession.create(file, { intraOpNumThreads: 1, interOpNumThreads: 1, logSeverityLevel: 3 });
   const theirs = async (n) => {
     const before = process.cpuUsage();
     for (let i = 0; i < n; i++) await session.run(feeds);
@@ -105,11 +109,11 @@ let head = false;
 for (const file of files) {
   const m = await measure(file);
   if (!head) {
-    console.log(`CPU time of one inference on one thread, best of ${rounds} interleaved rounds; engine with ${m.about.kernels}`);
-    console.log('model'.padEnd(24) + cell('GMAC', 8) + cell('ORT ms', 9) + cell('ours ms', 9) + cell('ratio', 7) + cell('median', 8) + cell('max abs diff', 14) + cell('arena MB', 10));
+    console.log(`CPU time of one inference on one thread, best of ${rounds} interleaved rounds; engine with ${m.about.kernels}, ONNX Runtime ${held ? 'held to AVX2' : 'with the widest instructions there are'}`);
+    console.log('model'.padEnd(31) + cell('GMAC', 8) + cell('ORT ms', 9) + cell('ours ms', 9) + cell('ratio', 7) + cell('median', 8) + cell('max abs diff', 14) + cell('arena MB', 10));
     head = true;
   }
-  console.log(m.name.padEnd(24) + cell((m.about.macs / 1e9).toFixed(3), 8) + cell(m.a.toFixed(2), 9) + cell(m.b.toFixed(2), 9) +
+  console.log(m.name.padEnd(31) + cell((m.about.macs / 1e9).toFixed(3), 8) + cell(m.a.toFixed(2), 9) + cell(m.b.toFixed(2), 9) +
     cell(m.ratio.toFixed(2), 7) + cell(m.median.toFixed(2), 8) + cell(m.worst.toExponential(1), 14) + cell((m.about.arena / 1e6).toFixed(1), 10));
 }
 if (process.env.BENCH_REFERENCES) {
