@@ -25,7 +25,7 @@ func lanOf(t *testing.T, ctx context.Context) (*machine.Run, *guest.LAN) {
 	if os.Getenv("PRIME_SPARK_MACHINES") == "" {
 		t.Skip("machines are booted by make mesh-kernel")
 	}
-	if missing := append(machine.Missing(), guest.Missing()...); len(missing) > 0 {
+	if missing := append(machine.Missing(), guest.MissingWireGuard()...); len(missing) > 0 {
 		t.Skipf("not here: %s", strings.Join(missing, "; "))
 	}
 	run, err := theRun()

@@ -32,7 +32,7 @@ const enabled = "PRIME_SPARK_MACHINES"
 func TestLifeOfThePackages(t *testing.T) {
 	r := begin(t)
 	old, fresh := build(t, "0.0.1", "amd64"), build(t, "0.0.2", "amd64")
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 35*time.Minute)
 	defer cancel()
 	lan, err := guest.NewLAN(ctx, r, "bookworm")
 	if err != nil {
@@ -61,7 +61,7 @@ func TestLifeOfThePackages(t *testing.T) {
 	if got := s.sh(m1, "systemctl is-active prime-spark-coordinator || true; systemctl is-failed prime-spark-coordinator || true"); got != "inactive\ninactive" {
 		t.Errorf("a coordinator without a cluster is %q, want inactive and not failed", got)
 	}
-	s.within(m2, time.Minute, infer)
+	s.within(m2, patience, infer)
 	t.Logf("installed and serving %.1f s after dpkg began", time.Since(begun).Seconds())
 	if got := s.sh(m2, "systemctl show -p StatusText --value prime-spark-agent"); !strings.Contains(got, "prime-spark-agent join CODE") {
 		t.Errorf("systemctl status does not say how to join: %q", got)
@@ -77,7 +77,7 @@ id=$(systemctl show -p MainPID --value prime-spark-agent)
 nsenter -t "$id" -m -S "$(id -u prime-spark-agent)" -G "$(id -g prime-spark-agent)" grep -qx s3cret /run/credentials/prime-spark-agent.service/mqtt-password
 ! nsenter -t "$id" -m -S "$(id -u nobody)" -G "$(id -g nobody)" cat /run/credentials/prime-spark-agent.service/mqtt-password 2>/dev/null
 rm /etc/credstore/prime-spark-agent.mqtt-password`)
-	s.within(m2, time.Minute, infer)
+	s.within(m2, patience, infer)
 
 	// Join.
 	s.found(m1)
@@ -85,7 +85,7 @@ rm /etc/credstore/prime-spark-agent.mqtt-password`)
 		code := s.code(m1, "agent")
 		begun = time.Now()
 		s.sh(m, "echo '"+code+"' | prime-spark-agent join --code-file - && systemctl restart prime-spark-agent")
-		s.alive(m1, time.Minute, m.Name)
+		s.alive(m1, patience, m.Name)
 		t.Logf("%s joined and was seen alive after %.1f s", m.Name, time.Since(begun).Seconds())
 	}
 	if got := s.sh(m2, "stat -c %U /var/lib/prime-spark/agent/identity/node.key"); got != "prime-spark-agent" {
@@ -96,26 +96,26 @@ rm /etc/credstore/prime-spark-agent.mqtt-password`)
 		t.Fatal(err)
 	}
 	look := "prime-spark infer /lab/photo.jpg --model blazeface | grep -q face"
-	s.within(m1, time.Minute, look)
+	s.within(m1, patience, look)
 
 	// Power cut of one, partition of the other, back again.
 	if err := m2.CutPower(); err != nil {
 		t.Fatal(err)
 	}
-	s.within(m1, time.Minute, look)
+	s.within(m1, patience, look)
 	if err := m2.Boot(ctx); err != nil {
 		t.Fatal(err)
 	}
-	s.alive(m1, time.Minute, "m2")
+	s.alive(m1, patience, "m2")
 	if err := m3.Unplug(); err != nil {
 		t.Fatal(err)
 	}
-	s.within(m3, time.Minute, infer) // its own host is served on
-	s.within(m1, time.Minute, "! prime-spark node m3 --json | grep -q '\"liveness\": \"alive\"'")
+	s.within(m3, patience, infer) // its own host is served on
+	s.within(m1, patience, "! prime-spark node m3 --json | grep -q '\"liveness\": \"alive\"'")
 	if err := m3.Plug(); err != nil {
 		t.Fatal(err)
 	}
-	s.alive(m1, time.Minute, "m3")
+	s.alive(m1, patience, "m3")
 
 	// A power cut in the middle of an upgrade: it boots and serves as it is, and the
 	// upgrade below, done once more, mends what is half done.
@@ -136,9 +136,9 @@ rm /etc/credstore/prime-spark-agent.mqtt-password`)
 	if err := m3.Boot(ctx); err != nil {
 		t.Fatal(err)
 	}
-	s.within(m3, time.Minute, infer)
+	s.within(m3, patience, infer)
 	t.Logf("after a power cut in the upgrade dpkg says %q", s.sh(m3, "dpkg-query -W -f '${db:Status-Abbrev}${Version}' prime-spark-agent"))
-	s.alive(m1, time.Minute, "m3")
+	s.alive(m1, patience, "m3")
 
 	// Upgrade, reboot: state and membership stay. Downgrade: refused.
 	s.each(func(m guest.Box) error {
@@ -147,7 +147,7 @@ rm /etc/credstore/prime-spark-agent.mqtt-password`)
 		}
 		return install(ctx, m, fresh, "prime-spark-agent")
 	})
-	s.within(m1, time.Minute, look)
+	s.within(m1, patience, look)
 	if err := install(ctx, m2, old, "prime-spark-agent"); err == nil || !strings.Contains(err.Error(), "Nothing has been changed") {
 		t.Errorf("a downgrade: %v, want it refused with words", err)
 	}
@@ -161,13 +161,13 @@ rm /etc/credstore/prime-spark-agent.mqtt-password`)
 	if err := m1.Boot(ctx); err != nil {
 		t.Fatal(err)
 	}
-	s.within(m1, time.Minute, look)
+	s.within(m1, patience, look)
 
 	// Remove keeps the state, installing again goes on with it, purge leaves nothing.
 	s.sh(m2, "dpkg -r prime-spark-agent && test -e /var/lib/prime-spark/agent/identity/node.key")
 	if err := install(ctx, m2, fresh, "prime-spark-agent"); err != nil {
 		t.Fatal(err)
 	}
-	s.alive(m1, time.Minute, "m2")
+	s.alive(m1, patience, "m2")
 	s.each(func(m guest.Box) error { return purge(ctx, m) })
 }
