@@ -221,20 +221,22 @@ func (l *live) misfit(want tensor.Spec, err error) error {
 }
 
 // largeImage is from how many bytes of decoding on an image is decoded alone, and its
-// memory given back at once: a photo of 4 megapixels as PNG, or 10 as baseline JPEG.
+// memory given back at once: a photo of 4 megapixels as PNG, or of 10 as a JPEG that is
+// decoded at its full size.
 const largeImage = 16e6
 
 // decode makes the input of a photo.
 func (l *live) decode(ctx context.Context, priority int, photo []byte, in tensor.Tensor, t *infer.Timing) (fit image.Fit, err error) {
-	turn, large := l.decoders.Do, l.limits.Cost(photo) > largeImage
+	turn, large := l.decoders.Do, l.limits.Cost(photo, l.converter) > largeImage
 	if large {
 		turn = l.decoders.DoAlone
 	}
 	waited, err := turn(ctx, priority, func() error {
 		start := time.Now()
-		img, err := l.limits.Decode(photo)
+		img, err := l.limits.Decode(photo, l.converter)
 		if err == nil {
 			fit, err = l.converter.Convert(img, in)
+			img.Release()
 		}
 		t.Decode = time.Since(start)
 		if large {

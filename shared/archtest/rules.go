@@ -52,7 +52,7 @@ var PrimeSpark = Rules{
 		"agent/infer/native":      {"agent/infer"},
 		"agent/infer/hailo":       {"agent/infer", "agent/infer/native"},
 		"agent/infer/onnxruntime": {"agent/infer", "agent/infer/native", "agent/onnxruntime"},
-		"agent/infer/image":       {"agent/infer"},
+		"agent/infer/image":       {"agent/infer", "agent/infer/image/baseline"},
 		"agent/infer/infertest":   {"agent/infer"},
 		"agent/models":            {"agent/infer", "agent/infer/image"},
 		"agent/api":               {"agent/infer"},

@@ -27,13 +27,21 @@ type axis struct {
 func (a *axis) make(size int, start, length float64, n int) {
 	scale := length / float64(n)
 	support := max(1, scale)
-	a.taps = min(size, int(math.Ceil(2*support))+1)
+	// reach is which samples an output is made of: those with any weight at all.
+	reach := func(i int) (center float64, lo, hi int) {
+		center = start + (float64(i)+0.5)*scale - 0.5
+		return center, max(0, int(math.Floor(center-support))+1), min(size-1, int(math.Ceil(center+support))-1)
+	}
+	a.taps = 1
+	for i := range n {
+		_, lo, hi := reach(i)
+		a.taps = max(a.taps, hi-lo+1)
+	}
 	a.first = grow(a.first, n)
 	a.weights = grow(a.weights, n*a.taps)
 	a.lo, a.hi = size, 0
 	for i := range n {
-		center := start + (float64(i)+0.5)*scale - 0.5
-		lo, hi := max(0, int(math.Ceil(center-support))), min(size-1, int(math.Floor(center+support)))
+		center, lo, hi := reach(i)
 		first := min(lo, size-a.taps)
 		w := a.weights[i*a.taps : (i+1)*a.taps]
 		clear(w)
@@ -41,7 +49,7 @@ func (a *axis) make(size int, start, length float64, n int) {
 		for s := lo; s <= hi; s++ {
 			total += triangle(float64(s)-center, support)
 		}
-		sum, largest := int32(0), 0
+		sum, largest := int32(0), lo-first
 		for s := lo; s <= hi; s++ {
 			v := int32(math.Round(triangle(float64(s)-center, support) / total * (1 << weightBits)))
 			w[s-first] = v
@@ -116,17 +124,42 @@ func addTwo(acc []int32, a, b []byte, wa, wb int32) {
 	}
 }
 
-// columns makes a row of outputs from acc, of samples that stand alone.
+// columns makes a row of outputs from acc, of samples that stand alone. What a photo
+// mostly needs has a loop of its own: as it is, twice as large, and up to half as large.
 func (a *axis) columns(out, acc []int32) {
-	for i := range out {
-		first := int(a.first[i])
-		w := a.weights[i*a.taps:][:a.taps]
-		in := acc[first:][:len(w)]
-		sum := int32(0)
-		for t, v := range w {
-			sum += v * in[t]
+	const shift = 2*weightBits - fracBits
+	first, w := a.first[:len(out)], a.weights
+	switch a.taps {
+	case 1:
+		for i, at := range first {
+			out[i] = acc[at] >> (weightBits - fracBits)
 		}
-		out[i] = sum >> (2*weightBits - fracBits)
+	case 2:
+		w = w[:2*len(first)]
+		for i, at := range first {
+			in, w := acc[at:at+2:at+2], w[2*i:2*i+2:2*i+2]
+			out[i] = (w[0]*in[0] + w[1]*in[1]) >> shift
+		}
+	case 3:
+		for i, at := range first {
+			in, w := acc[at:at+3:at+3], w[3*i:3*i+3:3*i+3]
+			out[i] = (w[0]*in[0] + w[1]*in[1] + w[2]*in[2]) >> shift
+		}
+	case 4:
+		for i, at := range first {
+			in, w := acc[at:at+4:at+4], w[4*i:4*i+4:4*i+4]
+			out[i] = (w[0]*in[0] + w[1]*in[1] + w[2]*in[2] + w[3]*in[3]) >> shift
+		}
+	default:
+		for i, at := range first {
+			w := w[i*a.taps:][:a.taps]
+			in := acc[at:][:len(w)]
+			sum := int32(0)
+			for t, v := range w {
+				sum += v * in[t]
+			}
+			out[i] = sum >> shift
+		}
 	}
 }
 

@@ -2,7 +2,6 @@ package image
 
 import (
 	"fmt"
-	"math"
 	"sync"
 
 	"primespark/shared/model"
@@ -104,14 +103,14 @@ type scratch struct {
 type scratchKey struct {
 	frame
 	Orientation
-	planes [3][2]int
+	planes [3][4]int
 }
 
 // prepare makes the tables, unless the last image had the same measures.
 func (s *scratch) prepare(img *Image, f frame) {
 	key := scratchKey{frame: f, Orientation: img.orientation}
 	for i, p := range img.planes {
-		key.planes[i] = [2]int{p.width, p.height}
+		key.planes[i] = [4]int{p.width, p.height, p.subX, p.subY}
 	}
 	if s.key == key {
 		return
@@ -133,8 +132,7 @@ func (s *scratch) prepare(img *Image, f frame) {
 	s.x, s.y = grow(s.x, len(img.planes)), grow(s.y, len(img.planes))
 	widest := 0
 	for i, p := range img.planes {
-		// Colour planes are smaller; a sample of theirs covers several pixels.
-		subX, subY := sub(img.width, p.width), sub(img.height, p.height)
+		subX, subY := float64(p.subX), float64(p.subY)
 		s.x[i].make(p.width, x/subX, w/subX, s.width)
 		s.y[i].make(p.height, y/subY, h/subY, s.high)
 		widest = max(widest, p.width*p.step)
@@ -143,11 +141,6 @@ func (s *scratch) prepare(img *Image, f frame) {
 	for i := range s.rows {
 		s.rows[i] = grow(s.rows[i], s.width)
 	}
-}
-
-// sub is by how much a plane of samples is smaller than its image: 1, 2 or 4.
-func sub(pixels, samples int) float64 {
-	return math.Ceil(float64(pixels) / float64(samples))
 }
 
 // convert is the loop over the rows of the stored image. Number makes an element

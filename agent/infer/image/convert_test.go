@@ -5,6 +5,7 @@ import (
 	stdimage "image"
 	"image/color"
 	"math"
+	"slices"
 	"testing"
 
 	"golang.org/x/image/draw"
@@ -12,6 +13,7 @@ import (
 	"primespark/agent/infer/image"
 	"primespark/shared/model"
 	"primespark/shared/tensor"
+	"primespark/shared/testphoto"
 )
 
 // converter returns a converter to an input of w × h, after edit.
@@ -40,7 +42,7 @@ func converter(w, h int, edit func(*model.Manifest)) (*image.Converter, tensor.T
 
 func decode(t testing.TB, data []byte) *image.Image {
 	t.Helper()
-	img, err := image.Default().Decode(data)
+	img, err := image.Default().Decode(data, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,6 +111,46 @@ func corners(w, h int) *stdimage.RGBA {
 		}
 	}
 	return m
+}
+
+// TestSmallerLooksTheSame: a JPEG that is decoded no larger than it is wanted gives about
+// the numbers that it gives at its full size, and its boxes are still those of the photo.
+func TestSmallerLooksTheSame(t *testing.T) {
+	for name, data := range map[string][]byte{
+		"photo":       testphoto.Astronaut(),
+		"odd":         jpegOf(t, smooth(401, 277)),
+		"turned":      withHead(jpegOf(t, smooth(300, 201)), 0xe1, exifOf(6)),
+		"upside down": withHead(jpegOf(t, smooth(300, 201)), 0xe1, exifOf(3)),
+		"gray":        jpegOf(t, stdimage.NewGray(stdimage.Rect(0, 0, 400, 400))),
+	} {
+		for _, resize := range []model.Resize{model.Stretch, model.Letterbox, model.Crop} {
+			for _, size := range []int{32, 100} {
+				c, out := converter(size, size, func(m *model.Manifest) { m.Preprocess.Resize = resize })
+				full, err := c.Convert(decode(t, data), out)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := slices.Clone(out.Float32s())
+				img, err := image.Default().Decode(data, c)
+				if err != nil {
+					t.Fatal(err)
+				}
+				fit, err := c.Convert(img, out)
+				img.Release()
+				if err != nil || fit != full {
+					t.Errorf("%s, %s to %d: %+v, %v, want %+v", name, resize, size, fit, err, full)
+				}
+				sum := 0.0
+				for i, v := range out.Float32s() {
+					sum += math.Abs(float64(v - want[i]))
+				}
+				// A mean of squares is a little sharper than one weighted by triangles.
+				if off := sum / float64(len(want)); off > 6 {
+					t.Errorf("%s, %s to %d: off by %.2f of 255 as a rule", name, resize, size, off)
+				}
+			}
+		}
+	}
 }
 
 // quarters names the colours of the four quarters of an NCHW tensor, row by row.

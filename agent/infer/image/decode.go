@@ -32,8 +32,10 @@ func Default() Limits {
 
 // Decode reads a JPEG, PNG, WebP, BMP or TIFF within the limits. What it returns for any
 // other bytes is a *problem.Error: BadMedia if they are no such image, TooLarge if
-// it breaks a limit, Invalid if it is broken. The image may share data's memory.
-func (l Limits) Decode(data []byte) (img *Image, err error) {
+// it breaks a limit, Invalid if it is broken. The image may share data's memory. If c is
+// not nil the image is for c alone, and a JPEG is decoded no larger than c wants it; its
+// memory is for the next one after Release.
+func (l Limits) Decode(data []byte, c *Converter) (img *Image, err error) {
 	if len(data) > l.Bytes {
 		return nil, problem.New(problem.TooLarge, "Send it smaller, or compressed more.",
 			"The image has %d bytes; at most %d are taken.", len(data), l.Bytes)
@@ -50,23 +52,30 @@ func (l Limits) Decode(data []byte) (img *Image, err error) {
 			img, err = nil, broken(f.name, fmt.Errorf("the decoder panicked: %v", p))
 		}
 	}()
-	config, err := f.config(bytes.NewReader(data))
+	config, err := f.config(data)
 	if err != nil {
 		return nil, broken(f.name, err)
 	}
 	if err := l.check(f, config, data); err != nil {
 		return nil, err
 	}
+	o := orientation(f.exif(data))
+	if d := readBaseline(data); d != nil {
+		if img, err = d.image(c, o); err != nil {
+			return nil, broken(f.name, err)
+		}
+		return img, nil
+	}
 	m, err := f.decode(bytes.NewReader(data))
 	if err != nil {
 		return nil, broken(f.name, err)
 	}
-	return newImage(m, orientation(f.exif(data))), nil
+	return newImage(m, o), nil
 }
 
 // Cost estimates what Decode takes of memory for data, in bytes, by its header alone: 0
 // for what it refuses.
-func (l Limits) Cost(data []byte) (cost int) {
+func (l Limits) Cost(data []byte, c *Converter) (cost int) {
 	f, ok := sniff(data)
 	if !ok || len(data) > l.Bytes {
 		return 0
@@ -76,17 +85,30 @@ func (l Limits) Cost(data []byte) (cost int) {
 			cost = 0
 		}
 	}()
-	c, err := f.config(bytes.NewReader(data))
-	if err != nil || l.check(f, c, data) != nil {
+	config, err := f.config(data)
+	if err != nil || l.check(f, config, data) != nil {
 		return 0
 	}
-	return int(f.need(c, data))
+	cost = int(f.need(config, data))
+	if cost < worthAsking || c == nil {
+		return cost
+	}
+	if d := readBaseline(data); d != nil {
+		defer d.release()
+		scale := c.scale(blankImage(config.Width, config.Height, orientation(f.exif(data))))
+		return cost/(scale*scale) + len(data)
+	}
+	return cost
 }
+
+// worthAsking is from how many bytes on it is looked up by how much less a JPEG takes
+// that is decoded at a part of its size: 4 MB is less than anybody asks for.
+const worthAsking = 4e6
 
 // A format is one of the kinds of file that are taken.
 type format struct {
 	name   string
-	config func(*bytes.Reader) (image.Config, error)
+	config func(data []byte) (image.Config, error)
 	decode func(*bytes.Reader) (image.Image, error)
 	exif   func([]byte) []byte
 	cost   func(image.Config, []byte) float64 // bytes of memory for a pixel
@@ -105,7 +127,7 @@ var formats = []struct {
 	{
 		format{
 			"JPEG",
-			func(r *bytes.Reader) (image.Config, error) { return jpeg.DecodeConfig(r) },
+			jpegConfig,
 			func(r *bytes.Reader) (image.Image, error) { return jpeg.Decode(r) },
 			jpegEXIF, jpegCost,
 		},
@@ -114,7 +136,7 @@ var formats = []struct {
 	{
 		format{
 			"PNG",
-			func(r *bytes.Reader) (image.Config, error) { return png.DecodeConfig(r) },
+			func(data []byte) (image.Config, error) { return png.DecodeConfig(bytes.NewReader(data)) },
 			func(r *bytes.Reader) (image.Image, error) { return png.Decode(r) },
 			pngEXIF, pngCost,
 		},
@@ -123,7 +145,7 @@ var formats = []struct {
 	{
 		format{
 			"WebP",
-			func(r *bytes.Reader) (image.Config, error) { return webp.DecodeConfig(r) },
+			func(data []byte) (image.Config, error) { return webp.DecodeConfig(bytes.NewReader(data)) },
 			func(r *bytes.Reader) (image.Image, error) { return webp.Decode(r) },
 			webpEXIF, webpCost,
 		},
@@ -134,7 +156,7 @@ var formats = []struct {
 	{
 		format{
 			"BMP",
-			func(r *bytes.Reader) (image.Config, error) { return bmp.DecodeConfig(r) },
+			func(data []byte) (image.Config, error) { return bmp.DecodeConfig(bytes.NewReader(data)) },
 			func(r *bytes.Reader) (image.Image, error) { return bmp.Decode(r) },
 			func([]byte) []byte { return nil }, bmpCost,
 		},
@@ -146,7 +168,7 @@ var formats = []struct {
 	{
 		format{
 			"TIFF",
-			func(r *bytes.Reader) (image.Config, error) { return tiff.DecodeConfig(r) },
+			func(data []byte) (image.Config, error) { return tiff.DecodeConfig(bytes.NewReader(data)) },
 			func(r *bytes.Reader) (image.Image, error) { return tiff.Decode(r) },
 			func(data []byte) []byte { return data }, tiffCost,
 		},

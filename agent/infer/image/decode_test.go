@@ -140,7 +140,7 @@ func tiffOf(width, height uint32, more ...uint32) []byte {
 
 // A TIFF has its orientation in the directory that it begins with.
 func TestTurnedTIFF(t *testing.T) {
-	img, err := image.Default().Decode(tiffOf(33, 17, 274, 6))
+	img, err := image.Default().Decode(tiffOf(33, 17, 274, 6), nil)
 	if err != nil || img.Width != 17 || img.Height != 33 {
 		t.Errorf("a TIFF that is to be turned: error %v, or not 17 × 33 pixels", err)
 	}
@@ -180,7 +180,7 @@ func TestDecodeRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			_, err := image.Default().Decode(test.data)
+			_, err := image.Default().Decode(test.data, nil)
 			runtime.ReadMemStats(&after)
 			p, ok := errors.AsType[*problem.Error](err)
 			if !ok || p.Code != test.code || !strings.Contains(p.Detail, test.want) || p.Remedy == "" {
@@ -221,7 +221,7 @@ func TestDecodeTakes(t *testing.T) {
 		"palette TIFF":   deflated(t, stdimage.NewPaletted(r, color.Palette{color.Black, color.White})),
 	} {
 		t.Run(name, func(t *testing.T) {
-			img, err := image.Default().Decode(data)
+			img, err := image.Default().Decode(data, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -256,8 +256,15 @@ func FuzzDecode(f *testing.F) {
 	f.Add(bomb(20000, 20000, 6))
 	f.Add(frameOf(0xc2, 100, 100))
 	limits := image.Limits{Bytes: 1 << 16, Pixels: 1 << 14, Side: 1 << 10, Memory: 1 << 18}
+	c, out := converter(16, 16, nil)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		img, err := limits.Decode(data)
+		if img, err := limits.Decode(data, c); err == nil {
+			if _, err := c.Convert(img, out); err != nil {
+				t.Error(err)
+			}
+			img.Release()
+		}
+		img, err := limits.Decode(data, nil)
 		if err == nil && (img.Width < 1 || img.Height < 1 || img.Width*img.Height > limits.Pixels) {
 			t.Errorf("%d × %d pixels passed the limits", img.Width, img.Height)
 		}
@@ -281,8 +288,13 @@ func TestCost(t *testing.T) {
 		"a TIFF of one strip": {tiffOf(1000, 1000), 25e6},
 		"a TIFF of rows":      {tiffOf(1000, 1000, 278, 1), 1.024e6},
 	} {
-		if got := image.Default().Cost(test.data); got != test.want {
+		if got := image.Default().Cost(test.data, nil); got != test.want {
 			t.Errorf("%s costs %d, want %d", name, got, test.want)
 		}
+	}
+	large := jpegOf(t, stdimage.NewGray(stdimage.Rect(0, 0, 2500, 1700)))
+	c, _ := converter(416, 416, nil)
+	if got := image.Default().Cost(large, c); got != 2500*1700/16+len(large) {
+		t.Errorf("a photo that is wanted small costs %d, want %d", got, 2500*1700/16+len(large))
 	}
 }

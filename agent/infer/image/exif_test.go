@@ -52,7 +52,7 @@ func FuzzEXIF(f *testing.F) {
 		if len(body) > 0xfff0 {
 			return
 		}
-		img, err := image.Default().Decode(withHead(photo, 0xe1, string(body)))
+		img, err := image.Default().Decode(withHead(photo, 0xe1, string(body)), nil)
 		if err != nil || img.Width != 8 || img.Height != 8 {
 			t.Errorf("EXIF spoilt the photo: %v", err)
 		}

@@ -10,9 +10,9 @@ import (
 type Image struct {
 	Width, Height int // as displayed
 
-	orientation   Orientation
-	width, height int // as stored
-	planes        []plane
+	orientation Orientation
+	planes      []plane
+	decoder     *decoder // that has the planes' memory; nil: they have their own
 }
 
 // A plane is a rectangle of interleaved samples: one for gray, Y, Cb or Cr,
@@ -22,16 +22,22 @@ type plane struct {
 	stride        int
 	width, height int
 	step          int // bytes from one sample to the next
+	subX, subY    int // pixels from one sample to the next, in the stored orientation
+}
+
+// blankImage is an image of so many pixels as stored, which has none yet.
+func blankImage(width, height int, o Orientation) *Image {
+	if o.Turned() {
+		width, height = height, width
+	}
+	return &Image{Width: width, Height: height, orientation: o}
 }
 
 // newImage takes over m's memory. What has no layout of ours is painted onto
 // white.
 func newImage(m image.Image, o Orientation) *Image {
 	b := m.Bounds()
-	img := &Image{Width: b.Dx(), Height: b.Dy(), orientation: o, width: b.Dx(), height: b.Dy()}
-	if o.Turned() {
-		img.Width, img.Height = img.Height, img.Width
-	}
+	img := blankImage(b.Dx(), b.Dy(), o)
 	switch m := m.(type) {
 	case *image.YCbCr:
 		img.planes = ycbcr(m)
@@ -42,10 +48,10 @@ func newImage(m image.Image, o Orientation) *Image {
 		}
 		img.planes = []plane{rgba(onWhite(m))}
 	case *image.Gray:
-		img.planes = []plane{{m.Pix, m.Stride, b.Dx(), b.Dy(), 1}}
+		img.planes = []plane{{m.Pix, m.Stride, b.Dx(), b.Dy(), 1, 1, 1}}
 	case *image.NRGBA:
 		blend(m)
-		img.planes = []plane{{m.Pix, m.Stride, b.Dx(), b.Dy(), 4}}
+		img.planes = []plane{{m.Pix, m.Stride, b.Dx(), b.Dy(), 4, 1, 1}}
 	case *image.RGBA:
 		if m.Opaque() {
 			img.planes = []plane{rgba(m)}
@@ -59,29 +65,30 @@ func newImage(m image.Image, o Orientation) *Image {
 }
 
 func rgba(m *image.RGBA) plane {
-	return plane{m.Pix, m.Stride, m.Rect.Dx(), m.Rect.Dy(), 4}
+	return plane{m.Pix, m.Stride, m.Rect.Dx(), m.Rect.Dy(), 4, 1, 1}
 }
 
 // ycbcr returns the planes of m, whose colour planes may be smaller.
 func ycbcr(m *image.YCbCr) []plane {
 	w, h := m.Rect.Dx(), m.Rect.Dy()
-	cw, ch := w, h
+	x, y := 1, 1 // pixels that a sample of colour covers
 	switch m.SubsampleRatio {
 	case image.YCbCrSubsampleRatio422:
-		cw = (w + 1) / 2
+		x = 2
 	case image.YCbCrSubsampleRatio420:
-		cw, ch = (w+1)/2, (h+1)/2
+		x, y = 2, 2
 	case image.YCbCrSubsampleRatio440:
-		ch = (h + 1) / 2
+		y = 2
 	case image.YCbCrSubsampleRatio411:
-		cw = (w + 3) / 4
+		x = 4
 	case image.YCbCrSubsampleRatio410:
-		cw, ch = (w+3)/4, (h+1)/2
+		x, y = 4, 2
 	}
+	cw, ch := (w+x-1)/x, (h+y-1)/y
 	return []plane{
-		{m.Y, m.YStride, w, h, 1},
-		{m.Cb, m.CStride, cw, ch, 1},
-		{m.Cr, m.CStride, cw, ch, 1},
+		{m.Y, m.YStride, w, h, 1, 1, 1},
+		{m.Cb, m.CStride, cw, ch, 1, x, y},
+		{m.Cr, m.CStride, cw, ch, 1, x, y},
 	}
 }
 
