@@ -8,7 +8,17 @@ type activation struct {
 	kind   actKind
 	lo, hi float32 // -inf and +inf where there is no clamp
 	alpha  float32 // slope of actLeaky
+	gate   gate    // of actGate
 }
+
+// A gate is what actGate multiplies a number by, itself a line of the number, and then adds.
+type gate struct {
+	line  kernel.Line
+	shift float32
+}
+
+// hardSwish is x times min(max(x/6 + 1/2, 0), 1).
+var hardSwish = activation{kind: actGate, lo: -inf, hi: inf, gate: gate{line: kernel.Line{Slope: 1.0 / 6, Offset: 0.5, Hi: 1}}}
 
 type actKind uint8
 
@@ -18,7 +28,7 @@ const (
 	actLeaky
 	actSigmoid
 	actSiLU
-	actHardSwish
+	actGate
 )
 
 var noActivation = activation{lo: -inf, hi: inf}
@@ -37,18 +47,7 @@ func (a activation) apply(s kernel.Set, dst, src []float32) {
 		s.Sigmoid(dst, src)
 	case actSiLU:
 		s.SiLU(dst, src)
-	case actHardSwish:
-		hardSwish(s, dst, src)
-	}
-}
-
-// hardSwish is x times min(max(x/6 + 1/2, 0), 1).
-func hardSwish(s kernel.Set, dst, src []float32) {
-	var gate [256]float32
-	for len(src) > 0 {
-		n := min(len(src), len(gate))
-		s.Affine(gate[:n], src[:n], 1.0/6, 0.5, 0, 1)
-		s.Zip(kernel.Mul, dst[:n], src[:n], gate[:n])
-		dst, src = dst[n:], src[n:]
+	case actGate:
+		s.Gate(dst, src, a.gate.line, a.gate.shift)
 	}
 }

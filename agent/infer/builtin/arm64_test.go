@@ -27,7 +27,7 @@ func TestARM64(t *testing.T) {
 	}
 	for _, part := range []struct{ dir, run string }{
 		{"kernel", "TestGemm|TestDepth|TestPack|TestRows|TestMaps|TestExtremes|TestNaN"},
-		{".", "TestModels|TestSharing|TestConformance|TestHostile|TestStops|TestFold|TestIf|TestBatch|TestSpread"},
+		{".", "TestModels|TestSharing|TestConformance|TestHostile|TestStops|TestFold|TestIf|TestBatch|TestSpread|TestGates"},
 	} {
 		t.Run(part.dir, func(t *testing.T) {
 			t.Parallel()

@@ -39,7 +39,7 @@ func (c *call) takeOver(v *value) {
 // fuseActivation puts an activation into the node that gives the input.
 func (c *call) fuseActivation(a activation) bool {
 	n := c.last(c.in[0], 1)
-	if n == nil || a.kind == actHardSwish && n.fuse.shortcut != nil {
+	if n == nil {
 		return false
 	}
 	n.fuse.act = a
@@ -112,29 +112,6 @@ func (c *call) before(v *value, n *node) bool {
 		return true
 	}
 	return root.producer.index < n.index
-}
-
-// fuseSiLU makes x*sigmoid(x) one activation, if c is such a product, and puts
-// it into the node that gives x if that can be.
-func (c *call) fuseSiLU() (bool, error) {
-	x, s := c.in[0], c.in[1]
-	if s.producer == nil || s.producer.op != "Sigmoid" {
-		x, s = s, x
-	}
-	g := s.producer
-	if g == nil || g.op != "Sigmoid" || g.dropped || len(g.in) != 1 || g.in[0] != x || s.uses != 1 || s.output {
-		return false, nil
-	}
-	act := activation{kind: actSiLU, lo: -inf, hi: inf}
-	g.dropped = true
-	if n := c.last(x, 2); n != nil {
-		n.fuse.act = act
-		c.takeOver(x)
-		return true, nil
-	}
-	c.in = []*value{x}
-	set := c.kernels()
-	return true, c.elementwise(func(dst, src []float32) { act.apply(set, dst, src) })
 }
 
 func opBatchNorm(c *call) error {

@@ -17,18 +17,46 @@ func arithmetic(op kernel.Binary) opFunc {
 			return err
 		}
 		a, b := c.in[0], c.in[1]
-		if a.isFloat() && b.isFloat() {
-			switch {
-			case op == kernel.Add && (c.fuseAdd(a, b) || c.fuseAdd(b, a)):
-				return nil
-			case op == kernel.Mul:
-				if ok, err := c.fuseSiLU(); ok {
-					return err
-				}
+		if a.isFloat() && a.typ == b.typ {
+			if done, err := c.fuseArithmetic(op, a, b); done {
+				return err
 			}
 		}
 		return c.zip(op, a, b)
 	}
+}
+
+// fuseArithmetic puts an operation on floats into the nodes before it, and reports whether it could.
+func (c *call) fuseArithmetic(op kernel.Binary, a, b *value) (bool, error) {
+	switch op {
+	case kernel.Add:
+		if c.fuseAdd(a, b) || c.fuseAdd(b, a) {
+			return true, nil
+		}
+	case kernel.Mul:
+		if c.fuseFactor(op, a, b) || c.fuseFactor(op, b, a) {
+			return true, nil
+		}
+		if ok, err := c.fuseSiLU(); ok {
+			return true, err
+		}
+		if ok, err := c.fuseGate(); ok {
+			return true, err
+		}
+	case kernel.Div:
+		if c.fuseFactor(op, a, b) {
+			return true, nil
+		}
+	}
+	l := straight(op, a, b)
+	if l == nil {
+		return false, nil
+	}
+	if c.fuseLine(a, *l) || c.fuseLine(b, *l) {
+		return true, nil
+	}
+	c.node.line = l
+	return false, nil
 }
 
 // zip emits a binary operation with broadcasting.
@@ -84,9 +112,19 @@ func zipRight(set kernel.Set, op kernel.Binary, dst, a []float32, s float32) {
 	case kernel.Min:
 		set.Affine(dst, a, 1, 0, -inf, s)
 	case kernel.Div:
-		for i := range dst {
-			dst[i] = a[i] / s
+		var many [256]float32
+		fill(many[:], s)
+		for len(dst) > 0 {
+			n := min(len(dst), len(many))
+			set.Zip(op, dst[:n], a[:n], many[:n])
+			dst, a = dst[n:], a[n:]
 		}
+	}
+}
+
+func fill(v []float32, x float32) {
+	for i := range v {
+		v[i] = x
 	}
 }
 
@@ -96,8 +134,12 @@ func zipLeft(set kernel.Set, op kernel.Binary, dst []float32, s float32, b []flo
 	case kernel.Sub:
 		set.Affine(dst, b, -1, s, -inf, inf)
 	case kernel.Div:
-		for i := range dst {
-			dst[i] = s / b[i]
+		var many [256]float32
+		fill(many[:], s)
+		for len(dst) > 0 {
+			n := min(len(dst), len(many))
+			set.Zip(op, dst[:n], many[:n], b[:n])
+			dst, b = dst[n:], b[n:]
 		}
 	default: // the others commute
 		zipRight(set, op, dst, b, s)

@@ -51,10 +51,7 @@ func opSoftmax(c *call) error {
 // softRows works on rows of n that lie one behind the other.
 func softRows(set kernel.Set, y, x []float32, n int, log bool) {
 	for at := 0; at < len(x); at += n {
-		top := largest(x[at : at+n])
-		for i, v := range x[at : at+n] {
-			y[at+i] = v - top
-		}
+		set.Affine(y[at:at+n], x[at:at+n], 1, -top(set, x[at:at+n]), -inf, inf)
 	}
 	if log {
 		for at := 0; at < len(y); at += n {
@@ -69,15 +66,23 @@ func softRows(set kernel.Set, y, x []float32, n int, log bool) {
 	set.Exp(y, y)
 	for at := 0; at < len(y); at += n {
 		row := y[at : at+n]
-		var sum float32
-		for _, v := range row {
-			sum += v
-		}
-		scale := 1 / sum
-		for i := range row {
-			row[i] *= scale
-		}
+		set.Affine(row, row, 1/set.Sum(row), 0, -inf, inf)
 	}
+}
+
+// top is the largest element of v.
+func top(set kernel.Set, v []float32) float32 {
+	var heads [64]float32
+	if len(v) < 2*len(heads) {
+		return largest(v)
+	}
+	n := copy(heads[:], v)
+	for v = v[n:]; len(v) >= n; v = v[n:] {
+		set.Zip(kernel.Max, heads[:], heads[:], v[:n])
+	}
+	n = len(v)
+	set.Zip(kernel.Max, heads[:n], heads[:n], v)
+	return largest(heads[:])
 }
 
 // softColumn works on n elements that stand step apart.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"primespark/agent/infer/builtin/kernel"
 	"primespark/agent/infer/builtin/onnx"
 )
 
@@ -113,8 +114,17 @@ func (c *call) activate(a activation) error {
 	if c.fuseActivation(a) {
 		return nil
 	}
-	set := c.kernels()
-	return c.elementwise(func(dst, src []float32) { a.apply(set, dst, src) })
+	if a.kind == actClamp {
+		c.node.line = &kernel.Line{Slope: 1, Lo: a.lo, Hi: a.hi}
+	}
+	return c.elementwiseActivation(a)
+}
+
+// elementwiseActivation emits an activation as a node of its own.
+func (c *call) elementwiseActivation(a activation) error {
+	set, n := c.kernels(), c.node
+	n.fuse.act = a // what follows may change a gate
+	return c.elementwise(func(dst, src []float32) { n.fuse.act.apply(set, dst, src) })
 }
 
 func opRelu(c *call) error {
@@ -130,12 +140,13 @@ func opLeakyRelu(c *call) error {
 func opSigmoid(c *call) error { return c.activate(activation{kind: actSigmoid, lo: -inf, hi: inf}) }
 
 func opHardSigmoid(c *call) error {
-	alpha, beta, set := c.float("alpha", 0.2), c.float("beta", 0.5), c.kernels()
-	return c.unary(func(dst, src []float32) { set.Affine(dst, src, alpha, beta, 0, 1) })
+	set, l := c.kernels(), kernel.Line{Slope: c.float("alpha", 0.2), Offset: c.float("beta", 0.5), Hi: 1}
+	c.node.line = &l
+	return c.unary(func(dst, src []float32) { set.Affine(dst, src, l.Slope, l.Offset, l.Lo, l.Hi) })
 }
 
 func opHardSwish(c *call) error {
-	return c.activate(activation{kind: actHardSwish, lo: -inf, hi: inf})
+	return c.activate(hardSwish)
 }
 
 func opClip(c *call) error {

@@ -3,6 +3,7 @@ package builtin
 import (
 	"context"
 
+	"primespark/agent/infer/builtin/kernel"
 	"primespark/agent/infer/builtin/onnx"
 )
 
@@ -86,6 +87,7 @@ type node struct {
 	macs    int64    // multiplications with addition
 	work    int64    // operations, where they are more than macs and elements read and written
 	fuse    fusable
+	line    *kernel.Line // what becomes of each element of the one input that is no constant, if it is that
 	bind    func() []step
 	call    *call
 	guard   *guard // of the branch that it belongs to; nil for none

@@ -58,6 +58,9 @@ func minAVX2(p *mapArgs)
 func affineAVX2(p *mapArgs)
 
 //go:noescape
+func gateAVX2(p *mapArgs)
+
+//go:noescape
 func leakyAVX2(p *mapArgs)
 
 //go:noescape
@@ -116,6 +119,9 @@ func minAVX512(p *mapArgs)
 
 //go:noescape
 func affineAVX512(p *mapArgs)
+
+//go:noescape
+func gateAVX512(p *mapArgs)
 
 //go:noescape
 func leakyAVX512(p *mapArgs)
@@ -202,6 +208,14 @@ func asmAffine(s Set, p *mapArgs) {
 		return
 	}
 	affineAVX2(p)
+}
+
+func asmGate(s Set, p *mapArgs) {
+	if s == AVX512 {
+		gateAVX512(p)
+		return
+	}
+	gateAVX2(p)
 }
 
 func asmLeaky(s Set, p *mapArgs) {

@@ -48,6 +48,9 @@ func minNEON(p *mapArgs)
 func affineNEON(p *mapArgs)
 
 //go:noescape
+func gateNEON(p *mapArgs)
+
+//go:noescape
 func leakyNEON(p *mapArgs)
 
 //go:noescape
@@ -96,6 +99,10 @@ func asmSplit(_ Set, p *rowsArgs) {
 
 func asmAffine(_ Set, p *mapArgs) {
 	affineNEON(p)
+}
+
+func asmGate(_ Set, p *mapArgs) {
+	gateNEON(p)
 }
 
 func asmLeaky(_ Set, p *mapArgs) {

@@ -12,6 +12,7 @@ func asmPack(_ Set, _ int, _ *packArgs)   {}
 func asmCopy(_ Set, _ *rowsArgs)          {}
 func asmSplit(_ Set, _ *rowsArgs)         {}
 func asmAffine(_ Set, _ *mapArgs)         {}
+func asmGate(_ Set, _ *mapArgs)           {}
 func asmLeaky(_ Set, _ *mapArgs)          {}
 func asmSum(_ Set, _ *mapArgs)            {}
 func asmZip(_ Set, _ Binary, _ *mapArgs)  {}

@@ -173,6 +173,8 @@ func TestMaps(t *testing.T) {
 			}
 			s.Affine(got, a, 2, -1, -inf, 1.5)
 			check("affine", 1e-6, func(x, _ float64) float64 { return min(2*x-1, 1.5) })
+			s.Gate(got, a, Line{Slope: 2, Offset: 0.5, Lo: -0.25, Hi: 1.5}, 3)
+			check("gate", 1e-6, func(x, _ float64) float64 { return x*min(max(2*x+0.5, -0.25), 1.5) + 3 })
 			s.Leaky(got, a, 0.1)
 			check("leaky", 1e-6, func(x, _ float64) float64 { return max(x, 0.1*x) })
 			for i := range a {
@@ -307,6 +309,8 @@ func TestNaN(t *testing.T) {
 				s.Affine(out, bad, 2, 1, bounds[0], bounds[1])
 				check(fmt.Sprint("affine within ", bounds), out, at)
 			}
+			s.Gate(out, bad, Line{Slope: 1.0 / 6, Offset: 0.5, Hi: 1}, 0)
+			check("gate", out, at)
 			s.Leaky(out, bad, 0.1)
 			check("leaky", out, at)
 			for name, f := range map[string]func(dst, a []float32){"exp": s.Exp, "sigmoid": s.Sigmoid, "SiLU": s.SiLU} {

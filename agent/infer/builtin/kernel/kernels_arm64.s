@@ -849,6 +849,38 @@ vector37:
 	CBNZ R0, vector37
 	RET
 
+// func gateNEON(p *args)
+TEXT ·gateNEON(SB), NOSPLIT, $0-8
+	MOVD p+0(FP), R11
+	MOVD 0(R11), R0
+	MOVD 8(R11), R1
+	MOVD 16(R11), R2
+	FMOVS 32(R11), F4
+	WORD $0x4e040484 // dup v4.4s, v4.s[0]
+	FMOVS 36(R11), F5
+	WORD $0x4e0404a5 // dup v5.4s, v5.s[0]
+	FMOVS 40(R11), F6
+	WORD $0x4e0404c6 // dup v6.4s, v6.s[0]
+	FMOVS 44(R11), F7
+	WORD $0x4e0404e7 // dup v7.4s, v7.s[0]
+	FMOVS 56(R11), F8
+	WORD $0x4e040508 // dup v8.4s, v8.s[0]
+vector38:
+	FMOVQ 0(R2), F0
+	ADD $16, R2
+	VMOV V5.B16, V1.B16
+	WORD $0x4e24cc01 // fmla v1.4s, v0.4s, v4.4s
+	WORD $0x4e21f4c1 // fmax v1.4s, v6.4s, v1.4s
+	WORD $0x4ea1f4e1 // fmin v1.4s, v7.4s, v1.4s
+	VMOV V8.B16, V2.B16
+	WORD $0x4e21cc02 // fmla v2.4s, v0.4s, v1.4s
+	VMOV V2.B16, V0.B16
+	FMOVQ F0, 0(R1)
+	ADD $16, R1
+	SUB $1, R0
+	CBNZ R0, vector38
+	RET
+
 // func leakyNEON(p *args)
 TEXT ·leakyNEON(SB), NOSPLIT, $0-8
 	MOVD p+0(FP), R11
@@ -858,7 +890,7 @@ TEXT ·leakyNEON(SB), NOSPLIT, $0-8
 	FMOVS 32(R11), F4
 	WORD $0x4e040484 // dup v4.4s, v4.s[0]
 	VEOR V5.B16, V5.B16, V5.B16
-vector38:
+vector39:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	WORD $0x4ea0f4a1 // fmin v1.4s, v5.4s, v0.4s
@@ -867,7 +899,7 @@ vector38:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector38
+	CBNZ R0, vector39
 	RET
 
 // func expNEON(p *args)
@@ -901,7 +933,7 @@ TEXT ·expNEON(SB), NOSPLIT, $0-8
 	WORD $0x4e04075a // dup v26.4s, v26.s[0]
 	FMOVS 44(R4), F27
 	WORD $0x4e04077b // dup v27.4s, v27.s[0]
-vector39:
+vector40:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	WORD $0x4e20f601 // fmax v1.4s, v16.4s, v0.4s
@@ -930,7 +962,7 @@ vector39:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector39
+	CBNZ R0, vector40
 	RET
 
 // func sigmoidNEON(p *args)
@@ -964,7 +996,7 @@ TEXT ·sigmoidNEON(SB), NOSPLIT, $0-8
 	WORD $0x4e04075a // dup v26.4s, v26.s[0]
 	FMOVS 44(R4), F27
 	WORD $0x4e04077b // dup v27.4s, v27.s[0]
-vector40:
+vector41:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	VEOR V4.B16, V4.B16, V4.B16
@@ -998,7 +1030,7 @@ vector40:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector40
+	CBNZ R0, vector41
 	RET
 
 // func siluNEON(p *args)
@@ -1032,7 +1064,7 @@ TEXT ·siluNEON(SB), NOSPLIT, $0-8
 	WORD $0x4e04075a // dup v26.4s, v26.s[0]
 	FMOVS 44(R4), F27
 	WORD $0x4e04077b // dup v27.4s, v27.s[0]
-vector41:
+vector42:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	VMOV V0.B16, V6.B16
@@ -1067,7 +1099,7 @@ vector41:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector41
+	CBNZ R0, vector42
 	RET
 
 // func sumNEON(p *args)
@@ -1080,9 +1112,9 @@ TEXT ·sumNEON(SB), NOSPLIT, $0-8
 	VEOR V1.B16, V1.B16, V1.B16
 	VEOR V2.B16, V2.B16, V2.B16
 	VEOR V3.B16, V3.B16, V3.B16
-four42:
+four43:
 	CMP $4, R0
-	BLT one43
+	BLT one44
 	FMOVQ 0(R2), F4
 	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
 	FMOVQ 16(R2), F5
@@ -1093,15 +1125,15 @@ four42:
 	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
 	ADD $64, R2
 	SUB $4, R0
-	JMP four42
-one43:
-	CBZ R0, done44
+	JMP four43
+one44:
+	CBZ R0, done45
 	FMOVQ 0(R2), F4
 	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
 	ADD $16, R2
 	SUB $1, R0
-	JMP one43
-done44:
+	JMP one44
+done45:
 	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
 	WORD $0x4e23d442 // fadd v2.4s, v2.4s, v3.4s
 	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s

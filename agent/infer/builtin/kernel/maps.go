@@ -20,6 +20,7 @@ type mapArgs struct {
 	dst, a, b      *float32
 	s0, s1, s2, s3 float32
 	table          *[12]float32
+	s4             float32
 }
 
 // Zip sets dst[i] to a[i] op b[i], for the length of dst. The slices may be the same.
@@ -83,6 +84,22 @@ func (s Set) Affine(dst, a []float32, scale, shift, lo, hi float32) {
 	}
 	for i, v := range a[done:] {
 		dst[done+i] = min(max(v*scale+shift, lo), hi)
+	}
+}
+
+// A Line is a straight line that ends in two clamps: min(max(x*Slope + Offset, Lo), Hi).
+// Neither bound may be NaN.
+type Line struct{ Slope, Offset, Lo, Hi float32 }
+
+// Gate sets dst[i] to a[i]*l(a[i]) + shift: a hard swish, if the line goes from 0 to 1.
+func (s Set) Gate(dst, a []float32, l Line, shift float32) {
+	a = a[:len(dst)]
+	done := s.vectors(len(dst))
+	if done > 0 {
+		asmGate(s, &mapArgs{n: done / s.Tile().Lanes, dst: &dst[0], a: &a[0], s0: l.Slope, s1: l.Offset, s2: l.Lo, s3: l.Hi, s4: shift})
+	}
+	for i, v := range a[done:] {
+		dst[done+i] = v*min(max(v*l.Slope+l.Offset, l.Lo), l.Hi) + shift
 	}
 }
 

@@ -1,7 +1,7 @@
 package main
 
-// Offsets of mapArgs: n vectors from a (and b) to dst; s0 to s2 are floats.
-const mapN, mapDst, mapA, mapB, mapS0, mapS1, mapS2, mapS3, mapTable = 0, 8, 16, 24, 32, 36, 40, 44, 48
+// Offsets of mapArgs: n vectors from a (and b) to dst; s0 to s4 are floats.
+const mapN, mapDst, mapA, mapB, mapS0, mapS1, mapS2, mapS3, mapTable, mapS4 = 0, 8, 16, 24, 32, 36, 40, 44, 48, 56
 
 // each emits a function that applies body to every vector of a: body turns
 // register 0 into its result, register 1 holding the vector of b if there is one.
@@ -53,6 +53,21 @@ func maps(m machine) {
 		m.fma(1, 0, 4)
 		m.arith(opMax, 1, 6, 1)
 		m.arith(opMin, 0, 7, 1)
+	})
+	// gate: x*clamp(x*s0 + s1, s2, s3) + s4
+	each(m, "gate", false, func() {
+		for i := range 4 {
+			m.argAll(vec(4+i), mapS0+4*i)
+		}
+		m.argAll(8, mapS4)
+	}, func() {
+		m.set(1, 5)
+		m.fma(1, 0, 4)
+		m.arith(opMax, 1, 6, 1)
+		m.arith(opMin, 1, 7, 1)
+		m.set(2, 8)
+		m.fma(2, 0, 1)
+		m.set(0, 2)
 	})
 	// leaky: max(x,0) + s0*min(x,0)
 	each(m, "leaky", false, func() {
