@@ -66,3 +66,41 @@ func (f *Fleet) WaitHealthy(coordinators, agents int) wire.StatusBody {
 	})
 	return s
 }
+
+// settle waits until each coordinator has had a heartbeat of every other node and
+// each node beats as it was told to. Gossip may hold a node for healthy before its
+// first, and whoever falls silent so early is judged as one that has yet to
+// connect, or that beats at its own slower pace.
+func (f *Fleet) settle() {
+	f.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	for name, p := range f.nodes {
+		if p.role != fleet.Coordinator || p.witness {
+			continue
+		}
+		c := f.Via(name)
+		c.Stale = true
+		for missing := f.unheard(ctx, c, name); missing != ""; missing = f.unheard(ctx, c, name) {
+			if !run.Sleep(ctx, 20*time.Millisecond) {
+				f.t.Fatalf("%s has not had a heartbeat of %s", name, missing)
+			}
+		}
+		c.Close()
+	}
+	time.Sleep(time.Second) // the answer to the first beat tells how often to beat
+}
+
+// unheard is a node whose heartbeat the coordinator has not had, or "".
+func (f *Fleet) unheard(ctx context.Context, c *Client, coordinator string) string {
+	nodes, err := c.Nodes(ctx)
+	if err != nil || len(nodes) < len(f.nodes) {
+		return "somebody: it does not know all yet"
+	}
+	for _, n := range nodes {
+		if n.Name != coordinator && !f.nodes[n.Name].witness && n.LastSeen.IsZero() {
+			return n.Name
+		}
+	}
+	return ""
+}

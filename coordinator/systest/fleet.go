@@ -76,7 +76,7 @@ type process struct {
 }
 
 // Test runs a story in a bubble with a fleet that has come up: all agents are
-// alive and ready, and all coordinators vote. At its end the fleet stops; a node
+// alive and ready, and all coordinators vote and hear everybody. At its end the fleet stops; a node
 // that failed, or a goroutine that stays, fails the test.
 func Test(t *testing.T, coordinators, agents int, story func(t *testing.T, f *Fleet)) {
 	t.Helper()
@@ -103,6 +103,7 @@ func TestLife(t *testing.T, life time.Duration, coordinators, agents int, story 
 			f.join(fmt.Sprintf("pi-%d", i), fleet.Agent)
 		}
 		f.WaitHealthy(coordinators, agents)
+		f.settle()
 		story(t, f)
 	})
 }
