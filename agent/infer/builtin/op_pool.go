@@ -1,11 +1,6 @@
 package builtin
 
-import (
-	"fmt"
-	"math/bits"
-
-	"primespark/agent/infer/builtin/kernel"
-)
+import "fmt"
 
 func (c *call) pool() (*value, *window, *value, error) {
 	if err := c.needFloats(1, 1); err != nil {
@@ -31,70 +26,6 @@ func (c *call) pool() (*value, *window, *value, error) {
 
 // reach is the number of elements from the first to the last of a dilated window.
 func reach(k, dilation int) int { return (k-1)*dilation + 1 }
-
-func opMaxPool(c *call) error {
-	x, g, y, err := c.pool()
-	if err != nil {
-		return err
-	}
-	// A plane with all that the windows reach.
-	h, w := g.padded()
-	h, w = max(h, (g.oh-1)*g.sh+reach(g.kh, g.dh)), max(w, (g.ow-1)*g.sw+reach(g.kw, g.dw))
-	if err := checked([]int{h, w}); err != nil {
-		return err
-	}
-	c.node.scratch = h*w + 2*g.ow + slack
-	passes := 2 + bits.Len(uint(g.kh)) + bits.Len(uint(g.kw))
-	c.node.work = int64(g.batch*g.channels) * int64(h*w) * int64(passes)
-	set := c.kernels()
-	c.emit(func() []step {
-		return []step{{g.batch * g.channels, func(i int, k *worker) {
-			plane := k.scratch[:h*w]
-			for j := range plane {
-				plane[j] = -inf
-			}
-			set.Copy(&kernel.Rows{
-				Count: g.h, N: g.w, Src: x.f[i*g.h*g.w : (i+1)*g.h*g.w], SrcStep: g.w,
-				Dst: plane[g.top*w+g.left:], DstStep: w,
-			})
-			spreadMax(set, k, plane, g.kw, g.dw)
-			spreadMax(set, k, plane, g.kh, g.dh*w)
-			pick(set, g, y.f[i*g.oh*g.ow:(i+1)*g.oh*g.ow], plane, w, k.scratch[h*w:])
-		}}}
-	})
-	return nil
-}
-
-// spreadMax sets each element to the largest of the k that stand step apart from it on,
-// doubling the span each time. Those near the end, which lack some, are of no use after.
-func spreadMax(set kernel.Set, w *worker, v []float32, k, step int) {
-	size := 1
-	for size < k && !w.stopped() {
-		more := min(size, k-size)
-		n := max(len(v)-more*step, 0)
-		set.Zip(kernel.Max, v[:n], v[:n], v[min(more*step, len(v)):])
-		size += more
-	}
-}
-
-// pick takes the elements at the strides out of a plane with rows of w.
-func pick(set kernel.Set, g *window, y, plane []float32, w int, aside []float32) {
-	for oy := range g.oh {
-		dst, src := y[oy*g.ow:(oy+1)*g.ow], plane[oy*g.sh*w:]
-		switch g.sw {
-		case 1:
-			copy(dst, src)
-		case 2:
-			pairs := g.ow - 1
-			set.Split(&kernel.Rows{Count: 1, N: pairs, Src: src, Dst: dst, Odd: aside})
-			dst[pairs] = src[2*pairs]
-		default:
-			for ox := range dst {
-				dst[ox] = src[ox*g.sw]
-			}
-		}
-	}
-}
 
 func opAveragePool(c *call) error {
 	x, g, y, err := c.pool()

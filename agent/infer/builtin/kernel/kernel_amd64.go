@@ -25,6 +25,9 @@ func depthwise0AVX2(p *depthArgs)
 func depthwise9AVX2(p *depthArgs)
 
 //go:noescape
+func peakAVX2(p *depthArgs)
+
+//go:noescape
 func pack1AVX2(p *packArgs)
 
 //go:noescape
@@ -86,6 +89,9 @@ func depthwise0AVX512(p *depthArgs)
 
 //go:noescape
 func depthwise9AVX512(p *depthArgs)
+
+//go:noescape
+func peakAVX512(p *depthArgs)
 
 //go:noescape
 func pack1AVX512(p *packArgs)
@@ -168,6 +174,14 @@ func asmDepth(s Set, p *depthArgs) {
 	} else {
 		depthwise0AVX2(p)
 	}
+}
+
+func asmPeak(s Set, p *depthArgs) {
+	if s == AVX512 {
+		peakAVX512(p)
+		return
+	}
+	peakAVX2(p)
 }
 
 func asmPack(s Set, stride int, p *packArgs) {

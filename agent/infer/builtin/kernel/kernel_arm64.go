@@ -15,6 +15,9 @@ func depthwise0NEON(p *depthArgs)
 func depthwise9NEON(p *depthArgs)
 
 //go:noescape
+func peakNEON(p *depthArgs)
+
+//go:noescape
 func pack1NEON(p *packArgs)
 
 //go:noescape
@@ -79,6 +82,10 @@ func asmDepth(_ Set, p *depthArgs) {
 	} else {
 		depthwise0NEON(p)
 	}
+}
+
+func asmPeak(_ Set, p *depthArgs) {
+	peakNEON(p)
 }
 
 func asmPack(_ Set, stride int, p *packArgs) {

@@ -100,6 +100,10 @@ func TestDepth(t *testing.T) {
 				plainDepth(&want, width)
 				s.Depth(&d)
 				near(t, fmt.Sprintf("%d taps, %d vectors", taps, vecs), d.Dst, want.Dst, 1e-5)
+				d.Src[r.IntN(len(d.Src))] = float32(math.NaN())
+				plainPeak(&want, width)
+				s.Peak(&d)
+				near(t, fmt.Sprintf("largest of %d taps, %d vectors", taps, vecs), d.Dst, want.Dst, 0)
 			}
 		}
 	})

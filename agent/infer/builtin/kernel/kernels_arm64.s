@@ -533,6 +533,75 @@ done16:
 	CBNZ R0, row13
 	RET
 
+// func peakNEON(p *args)
+TEXT ·peakNEON(SB), NOSPLIT, $0-8
+	MOVD p+0(FP), R11
+	MOVD 40(R11), R0
+	MOVD 24(R11), R1
+	MOVD 32(R11), R2
+row17:
+	MOVD R1, R4
+	MOVD R2, R5
+	MOVD 64(R11), R3
+two18:
+	CMP $2, R3
+	BLT one19
+	MOVD 0(R11), R8
+	MOVD 8(R11), R6
+	MOVD 0(R6), R9
+	ADD R4, R9, R12
+	FMOVQ 0(R12), F0
+	ADD R4, R9, R12
+	FMOVQ 16(R12), F1
+tap21:
+	ADD $8, R6
+	SUB $1, R8
+	CBZ R8, done22
+	MOVD 0(R6), R9
+	ADD R4, R9, R12
+	FMOVQ 0(R12), F4
+	WORD $0x4e24f400 // fmax v0.4s, v0.4s, v4.4s
+	ADD R4, R9, R12
+	FMOVQ 16(R12), F4
+	WORD $0x4e24f421 // fmax v1.4s, v1.4s, v4.4s
+	JMP tap21
+done22:
+	FMOVQ F0, 0(R5)
+	FMOVQ F1, 16(R5)
+	ADD $32, R4
+	ADD $32, R5
+	SUB $2, R3
+	JMP two18
+one19:
+	CBZ R3, done20
+	MOVD 0(R11), R8
+	MOVD 8(R11), R6
+	MOVD 0(R6), R9
+	ADD R4, R9, R12
+	FMOVQ 0(R12), F0
+tap23:
+	ADD $8, R6
+	SUB $1, R8
+	CBZ R8, done24
+	MOVD 0(R6), R9
+	ADD R4, R9, R12
+	FMOVQ 0(R12), F4
+	WORD $0x4e24f400 // fmax v0.4s, v0.4s, v4.4s
+	JMP tap23
+done24:
+	FMOVQ F0, 0(R5)
+	ADD $16, R4
+	ADD $16, R5
+	SUB $1, R3
+done20:
+	MOVD 48(R11), R9
+	ADD R9, R1
+	MOVD 56(R11), R9
+	ADD R9, R2
+	SUB $1, R0
+	CBNZ R0, row17
+	RET
+
 // func pack1NEON(p *args)
 TEXT ·pack1NEON(SB), NOSPLIT, $0-8
 	MOVD p+0(FP), R11
@@ -541,10 +610,10 @@ TEXT ·pack1NEON(SB), NOSPLIT, $0-8
 	MOVD 16(R11), R2
 	MOVD 24(R11), R3
 	MOVD 40(R11), R5
-column17:
+column25:
 	MOVD 32(R11), R4
 	MOVD R3, R6
-segment18:
+segment26:
 	MOVD 0(R2), R7
 	ADD R1, R7
 	MOVD 0(R6), R9
@@ -557,11 +626,11 @@ segment18:
 	FMOVQ F1, 16(R8)
 	ADD $16, R6
 	SUB $1, R4
-	CBNZ R4, segment18
+	CBNZ R4, segment26
 	ADD $8, R2
 	ADD $32, R5
 	SUB $1, R0
-	CBNZ R0, column17
+	CBNZ R0, column25
 	RET
 
 // func pack2NEON(p *args)
@@ -572,10 +641,10 @@ TEXT ·pack2NEON(SB), NOSPLIT, $0-8
 	MOVD 16(R11), R2
 	MOVD 24(R11), R3
 	MOVD 40(R11), R5
-column19:
+column27:
 	MOVD 32(R11), R4
 	MOVD R3, R6
-segment20:
+segment28:
 	MOVD 0(R2), R7
 	ADD R1, R7
 	MOVD 0(R6), R9
@@ -594,11 +663,11 @@ segment20:
 	FMOVQ F0, 16(R8)
 	ADD $16, R6
 	SUB $1, R4
-	CBNZ R4, segment20
+	CBNZ R4, segment28
 	ADD $8, R2
 	ADD $32, R5
 	SUB $1, R0
-	CBNZ R0, column19
+	CBNZ R0, column27
 	RET
 
 // func copyRowsNEON(p *args)
@@ -607,43 +676,43 @@ TEXT ·copyRowsNEON(SB), NOSPLIT, $0-8
 	MOVD 0(R11), R0
 	MOVD 16(R11), R1
 	MOVD 32(R11), R2
-row21:
+row29:
 	MOVD R1, R4
 	MOVD R2, R5
 	MOVD 8(R11), R3
 	CMP $4, R3
-	BLT few24
-many22:
+	BLT few32
+many30:
 	CMP $5, R3
-	BLT last23
+	BLT last31
 	FMOVQ 0(R4), F0
 	FMOVQ F0, 0(R5)
 	ADD $16, R4
 	ADD $16, R5
 	SUB $4, R3
-	JMP many22
-last23:
+	JMP many30
+last31:
 	SUB $4, R3
 	LSL $2, R3
 	ADD R3, R4
 	ADD R3, R5
 	FMOVQ 0(R4), F0
 	FMOVQ F0, 0(R5)
-	JMP done25
-few24:
+	JMP done33
+few32:
 	FMOVS 0(R4), F0
 	FMOVS F0, 0(R5)
 	ADD $4, R4
 	ADD $4, R5
 	SUB $1, R3
-	CBNZ R3, few24
-done25:
+	CBNZ R3, few32
+done33:
 	MOVD 24(R11), R6
 	ADD R6, R1
 	MOVD 48(R11), R6
 	ADD R6, R2
 	SUB $1, R0
-	CBNZ R0, row21
+	CBNZ R0, row29
 	RET
 
 // func splitRowsNEON(p *args)
@@ -653,16 +722,16 @@ TEXT ·splitRowsNEON(SB), NOSPLIT, $0-8
 	MOVD 16(R11), R1
 	MOVD 32(R11), R2
 	MOVD 40(R11), R3
-row26:
+row34:
 	MOVD R1, R5
 	MOVD R2, R6
 	MOVD R3, R7
 	MOVD 8(R11), R4
 	CMP $4, R4
-	BLT few29
-many27:
+	BLT few37
+many35:
 	CMP $5, R4
-	BLT last28
+	BLT last36
 	FMOVQ 0(R5), F2
 	FMOVQ 16(R5), F3
 	WORD $0x4e831840 // uzp1 v0.4s, v2.4s, v3.4s
@@ -673,8 +742,8 @@ many27:
 	ADD $16, R6
 	ADD $16, R7
 	SUB $4, R4
-	JMP many27
-last28:
+	JMP many35
+last36:
 	SUB $4, R4
 	LSL $2, R4
 	ADD R4, R6
@@ -687,8 +756,8 @@ last28:
 	WORD $0x4e835841 // uzp2 v1.4s, v2.4s, v3.4s
 	FMOVQ F0, 0(R6)
 	FMOVQ F1, 0(R7)
-	JMP done30
-few29:
+	JMP done38
+few37:
 	FMOVS 0(R5), F0
 	FMOVS 4(R5), F1
 	FMOVS F0, 0(R6)
@@ -697,15 +766,15 @@ few29:
 	ADD $4, R6
 	ADD $4, R7
 	SUB $1, R4
-	CBNZ R4, few29
-done30:
+	CBNZ R4, few37
+done38:
 	MOVD 24(R11), R8
 	ADD R8, R1
 	MOVD 48(R11), R8
 	ADD R8, R2
 	ADD R8, R3
 	SUB $1, R0
-	CBNZ R0, row26
+	CBNZ R0, row34
 	RET
 
 // func addNEON(p *args)
@@ -715,7 +784,7 @@ TEXT ·addNEON(SB), NOSPLIT, $0-8
 	MOVD 8(R11), R1
 	MOVD 16(R11), R2
 	MOVD 24(R11), R3
-vector31:
+vector39:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	FMOVQ 0(R3), F1
@@ -724,7 +793,7 @@ vector31:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector31
+	CBNZ R0, vector39
 	RET
 
 // func subNEON(p *args)
@@ -734,7 +803,7 @@ TEXT ·subNEON(SB), NOSPLIT, $0-8
 	MOVD 8(R11), R1
 	MOVD 16(R11), R2
 	MOVD 24(R11), R3
-vector32:
+vector40:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	FMOVQ 0(R3), F1
@@ -743,7 +812,7 @@ vector32:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector32
+	CBNZ R0, vector40
 	RET
 
 // func mulNEON(p *args)
@@ -753,7 +822,7 @@ TEXT ·mulNEON(SB), NOSPLIT, $0-8
 	MOVD 8(R11), R1
 	MOVD 16(R11), R2
 	MOVD 24(R11), R3
-vector33:
+vector41:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	FMOVQ 0(R3), F1
@@ -762,7 +831,7 @@ vector33:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector33
+	CBNZ R0, vector41
 	RET
 
 // func divNEON(p *args)
@@ -772,7 +841,7 @@ TEXT ·divNEON(SB), NOSPLIT, $0-8
 	MOVD 8(R11), R1
 	MOVD 16(R11), R2
 	MOVD 24(R11), R3
-vector34:
+vector42:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	FMOVQ 0(R3), F1
@@ -781,7 +850,7 @@ vector34:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector34
+	CBNZ R0, vector42
 	RET
 
 // func maxNEON(p *args)
@@ -791,7 +860,7 @@ TEXT ·maxNEON(SB), NOSPLIT, $0-8
 	MOVD 8(R11), R1
 	MOVD 16(R11), R2
 	MOVD 24(R11), R3
-vector35:
+vector43:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	FMOVQ 0(R3), F1
@@ -800,7 +869,7 @@ vector35:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector35
+	CBNZ R0, vector43
 	RET
 
 // func minNEON(p *args)
@@ -810,7 +879,7 @@ TEXT ·minNEON(SB), NOSPLIT, $0-8
 	MOVD 8(R11), R1
 	MOVD 16(R11), R2
 	MOVD 24(R11), R3
-vector36:
+vector44:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	FMOVQ 0(R3), F1
@@ -819,7 +888,7 @@ vector36:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector36
+	CBNZ R0, vector44
 	RET
 
 // func affineNEON(p *args)
@@ -836,7 +905,7 @@ TEXT ·affineNEON(SB), NOSPLIT, $0-8
 	WORD $0x4e0404c6 // dup v6.4s, v6.s[0]
 	FMOVS 44(R11), F7
 	WORD $0x4e0404e7 // dup v7.4s, v7.s[0]
-vector37:
+vector45:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	VMOV V5.B16, V1.B16
@@ -846,7 +915,7 @@ vector37:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector37
+	CBNZ R0, vector45
 	RET
 
 // func gateNEON(p *args)
@@ -865,7 +934,7 @@ TEXT ·gateNEON(SB), NOSPLIT, $0-8
 	WORD $0x4e0404e7 // dup v7.4s, v7.s[0]
 	FMOVS 56(R11), F8
 	WORD $0x4e040508 // dup v8.4s, v8.s[0]
-vector38:
+vector46:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	VMOV V5.B16, V1.B16
@@ -878,7 +947,7 @@ vector38:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector38
+	CBNZ R0, vector46
 	RET
 
 // func leakyNEON(p *args)
@@ -890,7 +959,7 @@ TEXT ·leakyNEON(SB), NOSPLIT, $0-8
 	FMOVS 32(R11), F4
 	WORD $0x4e040484 // dup v4.4s, v4.s[0]
 	VEOR V5.B16, V5.B16, V5.B16
-vector39:
+vector47:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	WORD $0x4ea0f4a1 // fmin v1.4s, v5.4s, v0.4s
@@ -899,7 +968,7 @@ vector39:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector39
+	CBNZ R0, vector47
 	RET
 
 // func expNEON(p *args)
@@ -933,7 +1002,7 @@ TEXT ·expNEON(SB), NOSPLIT, $0-8
 	WORD $0x4e04075a // dup v26.4s, v26.s[0]
 	FMOVS 44(R4), F27
 	WORD $0x4e04077b // dup v27.4s, v27.s[0]
-vector40:
+vector48:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	WORD $0x4e20f601 // fmax v1.4s, v16.4s, v0.4s
@@ -962,7 +1031,7 @@ vector40:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector40
+	CBNZ R0, vector48
 	RET
 
 // func sigmoidNEON(p *args)
@@ -996,7 +1065,7 @@ TEXT ·sigmoidNEON(SB), NOSPLIT, $0-8
 	WORD $0x4e04075a // dup v26.4s, v26.s[0]
 	FMOVS 44(R4), F27
 	WORD $0x4e04077b // dup v27.4s, v27.s[0]
-vector41:
+vector49:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	VEOR V4.B16, V4.B16, V4.B16
@@ -1030,7 +1099,7 @@ vector41:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector41
+	CBNZ R0, vector49
 	RET
 
 // func siluNEON(p *args)
@@ -1064,7 +1133,7 @@ TEXT ·siluNEON(SB), NOSPLIT, $0-8
 	WORD $0x4e04075a // dup v26.4s, v26.s[0]
 	FMOVS 44(R4), F27
 	WORD $0x4e04077b // dup v27.4s, v27.s[0]
-vector42:
+vector50:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	VMOV V0.B16, V6.B16
@@ -1099,7 +1168,7 @@ vector42:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector42
+	CBNZ R0, vector50
 	RET
 
 // func sumNEON(p *args)
@@ -1112,9 +1181,9 @@ TEXT ·sumNEON(SB), NOSPLIT, $0-8
 	VEOR V1.B16, V1.B16, V1.B16
 	VEOR V2.B16, V2.B16, V2.B16
 	VEOR V3.B16, V3.B16, V3.B16
-four43:
+four51:
 	CMP $4, R0
-	BLT one44
+	BLT one52
 	FMOVQ 0(R2), F4
 	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
 	FMOVQ 16(R2), F5
@@ -1125,15 +1194,15 @@ four43:
 	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
 	ADD $64, R2
 	SUB $4, R0
-	JMP four43
-one44:
-	CBZ R0, done45
+	JMP four51
+one52:
+	CBZ R0, done53
 	FMOVQ 0(R2), F4
 	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
 	ADD $16, R2
 	SUB $1, R0
-	JMP one44
-done45:
+	JMP one52
+done53:
 	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
 	WORD $0x4e23d442 // fadd v2.4s, v2.4s, v3.4s
 	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s

@@ -65,6 +65,49 @@ func depthwise(m machine, taps int) {
 		m.addImm(d, len(acc)*wide)
 		m.addImm(n, -len(acc))
 	}
+	rowByRow(m, rows, src, dst, n, s, d, off, columns)
+}
+
+// peak takes the largest of the elements of src at the taps' offsets from each place.
+func peak(m machine) {
+	const rows, src, dst, n, s, d, offs, count, off gp = 0, 1, 2, 3, 4, 5, 6, 8, 9
+	const tmp, free vec = 4, 5
+	wide := 4 * m.shape().lanes
+	m.text("peak")
+	m.arg(rows, depthRows)
+	m.arg(src, depthSrc)
+	m.arg(dst, depthDst)
+	columns := func(acc ...vec) {
+		m.arg(count, depthTaps)
+		m.arg(offs, depthOffs)
+		m.deref(off, offs, 0)
+		for i, v := range acc {
+			m.loadAt(v, s, off, i*wide)
+		}
+		again, done := m.fresh("tap"), m.fresh("done")
+		m.label(again)
+		m.addImm(offs, 8)
+		m.addImm(count, -1)
+		m.jumpZero(count, done)
+		m.deref(off, offs, 0)
+		for i, v := range acc {
+			m.loadAt(tmp, s, off, i*wide)
+			m.extreme(opMax, v, v, tmp, free)
+		}
+		m.jump(again)
+		m.label(done)
+		for i, v := range acc {
+			m.store(v, d, i*wide)
+		}
+		m.addImm(s, len(acc)*wide)
+		m.addImm(d, len(acc)*wide)
+		m.addImm(n, -len(acc))
+	}
+	rowByRow(m, rows, src, dst, n, s, d, off, columns)
+}
+
+// rowByRow emits what goes through the rows of depthArgs, columns at a time.
+func rowByRow(m machine, rows, src, dst, n, s, d, off gp, columns func(acc ...vec)) {
 	row, two, one, done := m.fresh("row"), m.fresh("two"), m.fresh("one"), m.fresh("done")
 	m.label(row)
 	m.move(s, src)

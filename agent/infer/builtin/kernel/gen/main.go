@@ -61,6 +61,7 @@ func kernels(m machine) {
 	}
 	depthwise(m, 0)
 	depthwise(m, 9)
+	peak(m)
 	pack(m, 1)
 	pack(m, 2)
 	copyRows(m)
