@@ -14,6 +14,7 @@ import (
 const (
 	firstRead = 64 << 10 // a buffer's first size
 	keep      = 4        // buffers that wait for the next request
+	front     = 4        // bytes before a body, by which it becomes an element of a tensor where it is
 )
 
 // bodies reads request bodies into memory, of which there is a bounded amount
@@ -27,10 +28,12 @@ type bodies struct {
 
 // A body is the bytes of one request until they are given back.
 type body struct {
-	bytes []byte
-	most  int64 // bytes that it may have
+	buf   []byte // the bytes, and some to spare in front of them
+	most  int64  // bytes that it may have
 	owner *bodies
 }
+
+func (g *body) bytes() []byte { return g.buf[front:] }
 
 // read returns the whole body of r, of at most so many bytes. The caller gives
 // it back with release.
@@ -48,16 +51,16 @@ func (b *bodies) read(w http.ResponseWriter, r *http.Request, most int64) (*body
 	}
 	from := http.MaxBytesReader(w, r.Body, most)
 	for {
-		n, err := from.Read(got.bytes[len(got.bytes):cap(got.bytes)])
-		got.bytes = got.bytes[:len(got.bytes)+n]
+		n, err := from.Read(got.buf[len(got.buf):cap(got.buf)])
+		got.buf = got.buf[:len(got.buf)+n]
 		switch {
 		case errors.Is(err, io.EOF):
 			return got, nil
 		case err != nil:
 			got.release()
 			return nil, unread(err)
-		case len(got.bytes) == cap(got.bytes):
-			if err := got.grow(2 * cap(got.bytes)); err != nil {
+		case len(got.buf) == cap(got.buf):
+			if err := got.grow(2 * cap(got.buf)); err != nil {
 				got.release()
 				return nil, err
 			}
@@ -86,7 +89,7 @@ func unread(err error) error {
 // more, by which the reader finds out that there are too many.
 func (g *body) grow(size int) error {
 	b := g.owner
-	size = int(min(int64(size), g.most+1))
+	size = int(min(int64(size), front+g.most+1))
 	b.mu.Lock()
 	var next []byte
 	for i, buf := range b.idle {
@@ -116,17 +119,16 @@ func (g *body) grow(size int) error {
 	if next == nil {
 		next = make([]byte, 0, size)
 	}
-	next = append(next, g.bytes...)
-	old := g.bytes
-	g.bytes = next
+	old := g.buf
+	g.buf = append(next[:front], old[min(front, len(old)):]...)
 	b.give(old)
 	return nil
 }
 
 // release gives the buffer back; nothing may look at it afterwards.
 func (g *body) release() {
-	g.owner.give(g.bytes)
-	g.bytes = nil
+	g.owner.give(g.buf)
+	g.buf = nil
 }
 
 func (b *bodies) give(buf []byte) {

@@ -75,9 +75,10 @@ func (c *call) do(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer b.release()
-	if c.request, err = oip.DecodeRequest(r.Header, b.bytes, oip.Limits{Decoded: int(c.api.cfg.MaxBody)}); err != nil {
+	if c.request, err = oip.DecodeRequest(r.Header, b.bytes(), oip.Limits{Decoded: int(c.api.cfg.MaxBody)}); err != nil {
 		return err
 	}
+	c.request.Framed = b.buf
 	if err := c.request.Resolve(c.meta); err != nil {
 		return err
 	}

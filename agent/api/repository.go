@@ -20,7 +20,7 @@ func (a *API) optional(w http.ResponseWriter, r *http.Request, v any) error {
 		return err
 	}
 	defer b.release()
-	return oip.DecodeOptional(b.bytes, v)
+	return oip.DecodeOptional(b.bytes(), v)
 }
 
 func (a *API) index(w http.ResponseWriter, r *http.Request) error {

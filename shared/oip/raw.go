@@ -32,7 +32,7 @@ func IsImage(body []byte) bool {
 // 1", "If the data type is BYTE, the shape must be [1]".
 func (r *Request) Resolve(m model.Metadata) error {
 	if r.Raw != nil && len(r.Inputs) == 0 {
-		in, err := rawInput(m, r.Raw)
+		in, err := rawInput(m, r.Raw, r.Framed)
 		if err != nil {
 			return err
 		}
@@ -58,21 +58,27 @@ func noOutput(name string, have []string) error {
 	return invalid("Ask for one of: "+strings.Join(have, ", ")+".", "There is no output %q.", clip(name))
 }
 
-func rawInput(m model.Metadata, body []byte) (tensor.Tensor, error) {
+func rawInput(m model.Metadata, body, framed []byte) (tensor.Tensor, error) {
 	name := "image"
 	if len(m.Inputs) > 0 {
 		name = m.Inputs[0].Name
 	}
-	image := tensor.FromBytes(name, body)
+	image := func() tensor.Tensor {
+		if len(framed) == 4+len(body) {
+			binary.LittleEndian.PutUint32(framed, uint32(len(body)))
+			return tensor.Tensor{Name: name, Type: tensor.Bytes, Shape: []int{1}, Data: framed}
+		}
+		return tensor.FromBytes(name, body)
+	}
 	if m.Image && IsImage(body) {
-		return image, nil
+		return image(), nil
 	}
 	t, err := rawTensor(m, body)
 	switch {
 	case err == nil:
 		return t, nil
 	case m.Image:
-		return image, nil // the decoder of images has the better words
+		return image(), nil // the decoder of images has the better words
 	}
 	return t, err
 }

@@ -1,6 +1,10 @@
 package oip
 
-import "testing"
+import (
+	"testing"
+
+	"primespark/shared/model"
+)
 
 func TestIsImage(t *testing.T) {
 	for body, want := range map[string]bool{
@@ -19,5 +23,19 @@ func TestIsImage(t *testing.T) {
 		if got := IsImage([]byte(body)); got != want {
 			t.Errorf("IsImage(%q) = %v", body, got)
 		}
+	}
+}
+
+// TestFramed: an image that has room in front becomes a tensor where it is.
+func TestFramed(t *testing.T) {
+	framed := []byte("....\xff\xd8\xffphoto")
+	r := &Request{Raw: framed[4:], Framed: framed}
+	if err := r.Resolve(model.Metadata{Name: "m", Image: true}); err != nil {
+		t.Fatal(err)
+	}
+	in := r.Inputs[0].Tensor
+	elements, err := in.Elements()
+	if err != nil || len(elements) != 1 || &elements[0][0] != &framed[4] || string(elements[0]) != "\xff\xd8\xffphoto" {
+		t.Errorf("%q, %v, want the photo in its place", elements, err)
 	}
 }

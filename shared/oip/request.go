@@ -20,6 +20,9 @@ type Request struct {
 	// Raw is a body that is the only input itself. Then there is nothing else in
 	// the request until Resolve has made an input of it.
 	Raw []byte
+	// Framed, if not nil, is Raw behind four bytes that may be written to. Then the input
+	// is made in its place, and Raw is not copied.
+	Framed []byte
 
 	rawTensor bool // Resolve made a tensor of numbers of Raw, not an image
 }

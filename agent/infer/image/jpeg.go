@@ -89,17 +89,19 @@ func (c *Converter) scale(img *Image) int {
 // plain it leaves that to image/jpeg, which takes kilobytes to do so.
 func jpegConfig(data []byte) (image.Config, error) {
 	var c image.Config
-	jfif := false
+	jfif, plain := false, true
 	segments(data, func(marker byte, body []byte) bool {
 		switch {
 		case marker == 0xe0:
 			jfif = jfif || bytes.HasPrefix(body, []byte("JFIF\x00"))
+		case marker == 0xee: // Adobe's, which tells of other models
+			plain = false
 		case (marker == 0xc0 || marker == 0xc2) && len(body) > 5:
 			c.Height, c.Width = int(binary.BigEndian.Uint16(body[1:])), int(binary.BigEndian.Uint16(body[3:]))
 			switch n := body[5]; {
 			case n == 1:
 				c.ColorModel = color.GrayModel
-			case n == 3 && jfif:
+			case n == 3 && (jfif || plain && len(body) > 6 && body[6] != 'R'):
 				c.ColorModel = color.YCbCrModel
 			}
 			return false
