@@ -5,10 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"hash"
-	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"primespark/agent/infer"
@@ -75,41 +72,41 @@ func (l *live) question(req infer.Request) (q [32]byte, ok bool) {
 		return q, false
 	}
 	h := sha256.New()
-	write(h, "primespark result 1", l.Name, l.Version, l.engine, string(l.manifest))
+	b := texts(make([]byte, 0, 512+len(l.manifest)), "primespark result 1", l.Name, l.Version, l.engine, string(l.manifest))
 	switch {
 	case req.Postprocess == nil:
-		write(h, "default")
+		b = texts(b, "default")
 	case *req.Postprocess:
-		write(h, "processed")
+		b = texts(b, "processed")
 	default:
-		write(h, "raw")
+		b = texts(b, "raw")
 	}
-	inputs := slices.SortedFunc(slices.Values(req.Inputs), func(a, b tensor.Tensor) int { return cmp.Compare(a.Name, b.Name) })
+	inputs := req.Inputs
+	if len(inputs) > 1 {
+		inputs = slices.SortedFunc(slices.Values(inputs), func(a, b tensor.Tensor) int { return cmp.Compare(a.Name, b.Name) })
+	}
 	for _, t := range inputs {
-		write(h, t.Name, string(t.Type))
-		number(h, len(t.Shape))
+		b = number(texts(b, t.Name, string(t.Type)), len(t.Shape))
 		for _, n := range t.Shape {
-			number(h, n)
+			b = number(b, n)
 		}
-		number(h, len(t.Data))
-		h.Write(t.Data) // a hash never fails to be written
+		h.Write(number(b, len(t.Data))) // a hash never fails to be written
+		h.Write(t.Data)
+		b = b[:0]
 	}
-	return [32]byte(h.Sum(nil)), true
+	h.Sum(q[:0])
+	return q, true
 }
 
-// write adds texts to a sum so that no two lists of them are the same.
-func write(h hash.Hash, texts ...string) {
+// texts adds texts to what is summed up so that no two lists of them are the same.
+func texts(b []byte, texts ...string) []byte {
 	for _, s := range texts {
-		number(h, len(s))
-		_, _ = io.Copy(h, strings.NewReader(s)) // as above
+		b = append(number(b, len(s)), s...)
 	}
+	return b
 }
 
-func number(h hash.Hash, n int) {
-	var b [8]byte
-	binary.LittleEndian.PutUint64(b[:], uint64(n))
-	h.Write(b[:])
-}
+func number(b []byte, n int) []byte { return binary.LittleEndian.AppendUint64(b, uint64(n)) }
 
 // encodeAnswer writes tensors: their number, and of each the name, type, shape and
 // bytes, all lengths as varints.
