@@ -72,6 +72,9 @@ func followKeys(dir string, id *identity.Identity, node *consensus.Node, talk *g
 				}
 				failing = err != nil
 			}
+			if !run.Sleep(ctx, calm) {
+				return nil
+			}
 			select {
 			case <-changed:
 			case <-ctx.Done():

@@ -144,6 +144,10 @@ func sentence(self string, group events.Standing, wrong []string) string {
 	return s
 }
 
+// calm is how long those rest who look at every change of the state though few
+// concern them: a busy queue changes it a thousand times a second.
+const calm = 100 * time.Millisecond
+
 // announce keeps the agreed state's picture of this coordinator right: where it
 // is reached, which version it runs, and whether it is a witness.
 func announce(node *consensus.Node, self fsm.NodeAnnounce, lone bool, log *slog.Logger) run.Part {
@@ -165,6 +169,9 @@ func announce(node *consensus.Node, self fsm.NodeAnnounce, lone bool, log *slog.
 					return nil
 				}
 				continue
+			}
+			if !run.Sleep(ctx, calm) {
+				return nil
 			}
 			select {
 			case <-changed:

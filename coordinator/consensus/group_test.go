@@ -196,6 +196,13 @@ func (g *group) wait(what string, ok func() bool) {
 	}
 }
 
+// same tells whether two coordinators have equal states, of the same entry.
+func same(a, b *Node) bool {
+	left, _ := a.State()
+	right, _ := b.State()
+	return left.Index == right.Index && left.Checksum() == right.Checksum()
+}
+
 // leader waits until one of the named nodes leads, and all of them know it.
 func (g *group) leader(names ...string) *member {
 	g.t.Helper()

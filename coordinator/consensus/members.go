@@ -47,6 +47,9 @@ func (n *Node) KeepMembers(ctx context.Context) error {
 		} else if m.kind != stay {
 			continue // there may be more to do
 		}
+		if !run.Sleep(ctx, calm) {
+			return nil
+		}
 		pause := time.NewTimer(run.Jitter(memberEvery))
 		select {
 		case <-changed:

@@ -29,6 +29,7 @@ import (
 
 	"primespark/coordinator/fsm"
 	"primespark/shared/identity"
+	"primespark/shared/run"
 	"primespark/shared/watch"
 )
 
@@ -70,7 +71,6 @@ type Node struct {
 	lasting *http.Client // the same without a limit of its own, for what takes long
 
 	leader   *watch.Value[leadership]
-	sum      atomic.Pointer[statesum]
 	leading  *watch.Value[bool]
 	stance   *watch.Value[Stance]
 	barrier  atomic.Uint64 // term whose barrier has passed
@@ -205,6 +205,7 @@ func (n *Node) start(cfg Config) error {
 	n.serveControl()
 	n.done.Go(n.port.accept)
 	n.done.Go(n.follow)
+	n.done.Go(n.heed)
 	n.done.Go(n.yield)
 	if err := n.register(cfg.Metrics); err != nil {
 		return errors.Join(err, n.Close())
@@ -392,7 +393,6 @@ func (n *Node) follow() {
 	second := time.NewTicker(time.Second) // for changes of the configuration, which nobody tells of
 	defer second.Stop()
 	for {
-		_, changed := n.fsm.State()
 		_, turned := n.stance.Load()
 		n.refresh()
 		n.matured()
@@ -400,13 +400,32 @@ func (n *Node) follow() {
 		select {
 		case <-n.stop:
 			return
-		case <-changed:
 		case <-turned:
 		case <-second.C:
 		case <-changes:
 		case <-n.raft.LeaderCh():
 		case o := <-links:
 			n.link(o, down)
+		}
+	}
+}
+
+// calm is how long those rest who look at every change of the state though few
+// concern them: a busy queue changes it a thousand times a second.
+const calm = 100 * time.Millisecond
+
+// heed keeps the port free of those whom the state shuts out.
+func (n *Node) heed() {
+	for {
+		_, changed := n.fsm.State()
+		n.port.sweep()
+		if !run.Sleep(n.end, calm) {
+			return
+		}
+		select {
+		case <-changed:
+		case <-n.end.Done():
+			return
 		}
 	}
 }

@@ -50,10 +50,8 @@ func checkAll(g *group) {
 		g.t.Errorf("a refusal that was forwarded is %+v, want not_found with its remedy", e)
 	}
 	g.wait("equal checksums", func() bool {
-		first := g.nodes["c1"].Status()
 		return !slices.ContainsFunc(g.others(g.witness), func(name string) bool {
-			s := g.nodes[name].Status()
-			return s.Applied != first.Applied || s.Checksum != first.Checksum
+			return !same(g.nodes[name].Node, g.nodes["c1"].Node)
 		})
 	})
 }

@@ -233,7 +233,7 @@ func TestWitnessTurns(t *testing.T) {
 			}
 		}
 		g.wait("equal states", func() bool {
-			return g.nodes["c1"].Status().Checksum == w.Status().Checksum && g.nodes["c1"].Status().Applied == w.Status().Applied
+			return same(g.nodes["c1"].Node, w.Node)
 		})
 		g.halt(w)
 		g.witness = "w"

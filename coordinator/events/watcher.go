@@ -6,6 +6,7 @@ import (
 
 	"primespark/coordinator/fsm"
 	"primespark/shared/fleet"
+	"primespark/shared/run"
 	"primespark/shared/watch"
 	"primespark/shared/wire"
 )
@@ -19,6 +20,10 @@ type Standing struct {
 // look is how often the standing of the group is read. It is shorter than an
 // election takes (profile lan: 300 ms and up).
 const look = 250 * time.Millisecond
+
+// rest is how long it does not look again: a busy queue changes the state a
+// thousand times a second, and few of the changes are told of.
+const rest = 20 * time.Millisecond
 
 // A Watcher turns what it sees change into events. It is a part.
 type Watcher struct {
@@ -42,15 +47,22 @@ func (w *Watcher) String() string { return "event watcher" }
 func (w *Watcher) Run(ctx context.Context) error {
 	tick := time.NewTicker(look)
 	defer tick.Stop()
+	state, decided := w.State()
+	w.decisions(state)
+	view, moved := w.Views.Load()
+	w.liveness(view)
 	for {
-		state, decided := w.State()
-		w.decisions(state)
-		view, moved := w.Views.Load()
-		w.liveness(view)
 		w.group(w.Group())
+		if !run.Sleep(ctx, rest) {
+			return nil
+		}
 		select {
 		case <-decided:
+			state, decided = w.State()
+			w.decisions(state)
 		case <-moved:
+			view, moved = w.Views.Load()
+			w.liveness(view)
 		case <-tick.C:
 		case <-ctx.Done():
 			return nil

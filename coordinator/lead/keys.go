@@ -55,16 +55,15 @@ func GossipKeys(g Group, self string, own func() heartbeat.Keys, holders func() 
 					log.Debug("gossip key not changed this time", "err", err) // the next look, or the next leader
 				}
 			}
+			if !run.Sleep(ctx, keysLook) { // a busy queue is no reason to look at each change
+				return nil
+			}
 			if s.Gossip.Settled() && !s.GossipDue() {
 				select {
 				case <-changed:
 				case <-ctx.Done():
+					return nil
 				}
-			} else {
-				run.Sleep(ctx, keysLook)
-			}
-			if ctx.Err() != nil {
-				return nil
 			}
 		}
 	})
