@@ -122,8 +122,8 @@ mesh-kernel: need-go ## the mesh on the kernel's WireGuard, in Debian machines (
 	PRIME_SPARK_MACHINES=1 go test -count=1 -v -run 'TestKernel$$|TestUnit$$|TestMachines$$|TestIdle$$' -timeout 80m ./scripts/lab/mesh
 
 .PHONY: machines
-machines: need-go ## the packages on whole Debian machines (user-mode Linux), as root: install, join, cut, reboot, upgrade, purge
-	PRIME_SPARK_MACHINES=1 go test -count=1 -v -run 'TestLifeOfThePackages$$' -timeout 40m ./scripts/lab/packages
+machines: need-go ## the packages on whole Debian machines (user-mode Linux), as root: install, join, cut, reboot, upgrade, purge; workers in units
+	PRIME_SPARK_MACHINES=1 go test -count=1 -v -run 'TestLifeOfThePackages$$|TestWorkerUnits$$' -timeout 40m ./scripts/lab/packages
 
 .PHONY: vm
 vm: need-go ## the agent on Debian's kernel in QEMU: a real I2C bus and GPIO chip fail, a battery runs out; about two minutes

@@ -44,8 +44,12 @@ func newAccelerator(cfg config.Config, log *slog.Logger, metrics prometheus.Regi
 		return nil, fmt.Errorf("make the directory of the Hailo worker: %w", err)
 	}
 	a := &accelerator{cfg: cfg.Hailo}
+	socket := ""
+	if cfg.Hailo.Worker == "" { // a program of the owner's is in no unit
+		socket = worker.UnitSocket(chip.WorkerC)
+	}
 	a.Supervisor = chip.New(chip.Config{
-		Library: cfg.Hailo.Library, Workers: chip.FindWorkers(cfg.Hailo.Worker), Share: cfg.Hailo.Share == config.Service,
+		Library: cfg.Hailo.Library, Socket: socket, Workers: chip.FindWorkers(cfg.Hailo.Worker), Share: cfg.Hailo.Share == config.Service,
 		Dir: dir, Depth: cfg.Hailo.Depth, Warm: cfg.Hailo.Warm, Hot: cfg.Hailo.Hot, Log: log,
 	})
 	a.backend = hailo.New(a.Supervisor, cfg.Hailo.Depth)

@@ -17,6 +17,7 @@ import (
 	backend "primespark/agent/infer/onnxruntime"
 	"primespark/agent/onnxruntime"
 	"primespark/shared/run"
+	"primespark/shared/worker"
 )
 
 // An onnxRuntime is ONNX Runtime in its worker. Nil is one that is switched off.
@@ -47,6 +48,9 @@ func newONNX(cfg config.Config, log *slog.Logger, metrics prometheus.Registerer)
 func onnxConfig(cfg config.Config) onnxruntime.Config {
 	c := onnxruntime.Config{
 		Library: cfg.ONNX.Library, Worker: cfg.ONNX.Worker, Memory: int64(cfg.ONNX.Memory), Wanted: cfg.ONNX.Enabled == config.On, Threads: cfg.ONNX.Threads,
+	}
+	if c.Worker == "" { // a program of the owner's is in no unit
+		c.Socket = worker.UnitSocket(onnxruntime.WorkerName)
 	}
 	if c.Threads == 0 {
 		c.Threads = cfg.Infer.Threads

@@ -77,6 +77,9 @@ func (e *engine) program(w Worker, facts Facts) worker.Program {
 		p.Patience = pythonTime
 		return p
 	}
+	if !e.cfg.Share { // hailort.service wants programs that share its /tmp
+		p.Socket = e.cfg.Socket
+	}
 	if err := e.cfg.Host.monitor(); err != nil {
 		e.cfg.Log.Warn("nobody will know how busy the accelerator is", "err", err)
 	} else {

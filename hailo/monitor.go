@@ -23,6 +23,8 @@ import (
 const (
 	monitorDir = "tmp/hmon_files"
 	numberDir  = "tmp/nnc_utilization"
+	// unitDir is the first of them for a worker in its unit, which has a /tmp of its own.
+	unitDir = "run/prime-spark-worker/hmon_files"
 )
 
 // Bounds of what is read.
@@ -76,28 +78,45 @@ func sweep(dir string) error {
 	return nil
 }
 
-func ours(info os.FileInfo) bool {
+func ours(info os.FileInfo) bool { return of(info, os.Geteuid()) }
+
+// of reports whether a file is a user's.
+func of(info os.FileInfo, user int) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
-	return ok && int(st.Uid) == os.Geteuid()
+	return ok && int(st.Uid) == user
+}
+
+// monitors are the directories that a library may write to, with who owns what it writes.
+// Others cannot make anything where the worker's unit has its own: it is root's.
+func (h Host) monitors() map[string]int {
+	dirs := map[string]int{monitorDir: os.Geteuid()}
+	if info, err := os.Lstat(h.path(unitDir)); err == nil {
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && info.IsDir() {
+			dirs[unitDir] = int(st.Uid)
+		}
+	}
+	return dirs
 }
 
 // utilization is how busy the library in process pid said the chip is, from 0 to 1;
 // nil if it did not lately.
 func (h Host) utilization(pid int) *float64 {
-	for _, path := range h.glob(monitorDir + "/" + strconv.Itoa(pid) + "??????") {
-		data, err := readMonitor(h.path(path))
-		if err != nil {
-			continue // as good as none: one of before, or not the library's
-		}
-		if busy, err := decodeMonitor(data, pid); err == nil {
-			return &busy
+	for dir, owner := range h.monitors() {
+		for _, path := range h.glob(dir + "/" + strconv.Itoa(pid) + "??????") {
+			data, err := readMonitor(h.path(path), owner)
+			if err != nil {
+				continue // as good as none: one of before, or not the library's
+			}
+			if busy, err := decodeMonitor(data, pid); err == nil {
+				return &busy
+			}
 		}
 	}
 	return nil
 }
 
 // readMonitor reads one file, if it may be what the library wrote lately.
-func readMonitor(path string) ([]byte, error) {
+func readMonitor(path string, owner int) ([]byte, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
@@ -108,8 +127,8 @@ func readMonitor(path string) ([]byte, error) {
 		return nil, err
 	}
 	switch age := time.Since(info.ModTime()); {
-	case !info.Mode().IsRegular() || !ours(info):
-		return nil, fmt.Errorf("%s is not a file of ours", path)
+	case !info.Mode().IsRegular() || !of(info, owner):
+		return nil, fmt.Errorf("%s is not a file of the worker's", path)
 	case info.Size() > maxMonitor:
 		return nil, fmt.Errorf("%s has %d bytes, more than %d", path, info.Size(), maxMonitor)
 	case age.Abs() > monitorStale:

@@ -3,6 +3,7 @@ package hailo
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -140,6 +141,28 @@ func TestUtilization(t *testing.T) {
 				t.Errorf("got %v", got)
 			}
 		})
+	}
+}
+
+// TestUnitUtilization reads what a worker in its unit wrote, who is another user.
+func TestUnitUtilization(t *testing.T) {
+	if os.Geteuid() != 0 {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("continuous integration is to run this as root")
+		}
+		t.Skip("only root can give files away")
+	}
+	for owner, want := range map[int]bool{65534: true, 0: false} {
+		h := Host{Root: t.TempDir()}
+		path := h.path(unitDir) + "/123aB3dEf"
+		err := errors.Join(os.MkdirAll(h.path(unitDir), 0o755), os.Chown(h.path(unitDir), 65534, 65534),
+			os.WriteFile(path, monitored(123, 62.5), 0o600), os.Chown(path, owner, owner))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := h.utilization(123); (got != nil) != want || got != nil && *got != .625 {
+			t.Errorf("of user %d: %v", owner, got)
+		}
 	}
 }
 

@@ -28,6 +28,7 @@ type Config struct {
 	Host    Host          // where to look
 	Library string        // path of libhailort; empty: found
 	Workers []Worker      // the programs that can serve, the preferred one first; see FindWorkers
+	Socket  string        // where systemd starts the worker in C, if not this process; see worker.UnitSocket
 	Share   bool          // with other programs, through hailort.service
 	Dir     string        // where the worker lives and logs; must exist
 	Depth   int           // inferences of one model at a time; 4

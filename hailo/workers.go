@@ -53,14 +53,14 @@ func choose(workers []Worker, f Facts, python bool) (Worker, error) {
 		}
 	}
 	if len(workers) == 0 {
-		return Worker{}, errors.New("the worker program " + workerC + " is not here")
+		return Worker{}, errors.New("the worker program " + WorkerC + " is not here")
 	}
 	return Worker{}, fmt.Errorf("the Python worker, which HailoRT %v needs, is not here", library.Version)
 }
 
-// The names of the workers' files.
+// The names of the workers' files; that in C is its unit's, too.
 const (
-	workerC      = "prime-spark-hailo-worker"
+	WorkerC      = "prime-spark-hailo-worker"
 	workerPython = "prime-spark-hailo-worker.py"
 )
 
@@ -71,7 +71,7 @@ func FindWorkers(named string) []Worker {
 		return []Worker{kind(named)}
 	}
 	var all []Worker
-	for _, name := range []string{workerC, workerPython} {
+	for _, name := range []string{WorkerC, workerPython} {
 		if path := worker.FindProgram(name); path != "" {
 			all = append(all, kind(path))
 		}

@@ -95,7 +95,9 @@ package() {
 	local kind=${name#prime-spark-}
 	[ "$kind" != agent ] || put 0644 docs/ups-boards.md "usr/share/doc/$name/ups-boards.md"
 	[ "$kind" != coordinator ] || monitoring "$root/usr/share/doc/$name"
-	for unit in systemd/"$name"*.service; do
+	local units=(systemd/"$name"*.service)
+	[ "$kind" != agent ] || units+=(systemd/prime-spark-{hailo,ort}-worker{@.service,.socket})
+	for unit in "${units[@]}"; do
 		[ ! -e "$unit" ] || put 0644 "$unit" "usr/lib/systemd/system/$(basename "$unit")"
 	done
 	[ ! -e "systemd/$name.sysusers" ] || put 0644 "systemd/$name.sysusers" "usr/lib/sysusers.d/$name.conf"

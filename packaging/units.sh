@@ -22,6 +22,8 @@ exposure() {
 exposure prime-spark-coordinator.service 1.4
 exposure prime-spark-agent.service 1.6
 exposure prime-spark-agent-safe.service 1.6
+exposure prime-spark-hailo-worker@.service 1.0
+exposure prime-spark-ort-worker@.service 1.0
 exposure prime-spark-mesh.service 2.1
 if ! diff <(grep -vE '^(#|Description=|OnFailure=|Conflicts=|\[Install\]|WantedBy=|ExecStart=|$)' systemd/prime-spark-agent.service) \
 	<(grep -vE '^(#|Description=|Conflicts=|ExecStart=|$)' systemd/prime-spark-agent-safe.service); then

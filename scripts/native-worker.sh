@@ -20,7 +20,7 @@ if ! command -v "$compiler" >/dev/null; then
 	exit 0
 fi
 flags=(-std=c11 -O2 -Ishared/worker/native -Wall -Wextra -Werror -Wshadow -Wvla -fstack-protector-strong -pthread)
-native=(shared/worker/native/{serve,place,reply,request,confine}.c)
+native=(shared/worker/native/{serve,unit,place,reply,request,confine}.c)
 case $what in
 hailo | onnxruntime)
 	where=hailo

@@ -64,7 +64,7 @@ func Diagnose(cfg Config) (library, program string, found *worker.Finding) {
 		return "", program, &f
 	case program == "":
 		f := worker.NewFault(WorkerMissing, "Install the package prime-spark-agent anew, or give the worker's path in onnxruntime.worker.",
-			"ONNX Runtime cannot be served: the worker program %s is not here.", workerName)
+			"ONNX Runtime cannot be served: the worker program %s is not here.", WorkerName)
 		return library, "", &f
 	}
 	return library, program, nil
@@ -79,7 +79,7 @@ func (e *engine) Look() (worker.Program, *worker.Down) {
 	const mib = 1 << 20
 	return worker.Program{
 		Argv: []string{program, "--library", library, "--threads", strconv.Itoa(e.cfg.Threads), "--memory", strconv.FormatInt((e.cfg.Memory+mib-1)/mib, 10)},
-		Env:  worker.Environment(e.cfg.Dir),
+		Env:  worker.Environment(e.cfg.Dir), Socket: e.cfg.Socket,
 	}, nil
 }
 

@@ -51,8 +51,8 @@ func version(path string) (numbers []int) {
 	return numbers
 }
 
-// workerName is the program's file.
-const workerName = "prime-spark-ort-worker"
+// WorkerName is the program's file, and its unit.
+const WorkerName = "prime-spark-ort-worker"
 
 // FindWorker finds the worker program: the one that is named, if one is, or where
 // worker.FindProgram finds it. It is empty if there is none.
@@ -60,5 +60,5 @@ func FindWorker(named string) string {
 	if named != "" {
 		return named
 	}
-	return worker.FindProgram(workerName)
+	return worker.FindProgram(WorkerName)
 }

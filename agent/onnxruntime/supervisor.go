@@ -12,6 +12,7 @@ import (
 type Config struct {
 	Library string        // path of libonnxruntime; empty: found
 	Worker  string        // path of the worker; empty: found
+	Socket  string        // where systemd starts the worker, if not this process; see worker.UnitSocket
 	Root    string        // where the host's files are; "/"
 	Dir     string        // where the worker lives; must exist
 	Threads int           // that share the work of one inference; 1

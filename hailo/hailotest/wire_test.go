@@ -18,7 +18,7 @@ var wire = map[string]int64{
 	"VERSION": frame.Version, "MAX_PAYLOAD": frame.MaxPayload, "MAX_MODELS": frame.MaxModels, "MAX_TENSORS": frame.MaxTensors,
 	"MAX_DEPTH": frame.MaxDepth, "MAX_ARENA": frame.MaxArena, "MAX_NAME": frame.MaxName, "MAX_DIMS": frame.MaxDims, "ALIGN": frame.Align,
 	"HELLO": int64(frame.Hello), "DEVICE": int64(frame.Device), "LOAD": int64(frame.Load), "MAP": int64(frame.Map), "INFER": int64(frame.Infer),
-	"PING": int64(frame.Ping), "SENSE": int64(frame.Sense), "UNLOAD": int64(frame.Unload), "BYE": int64(frame.Bye),
+	"PING": int64(frame.Ping), "SENSE": int64(frame.Sense), "UNLOAD": int64(frame.Unload), "BYE": int64(frame.Bye), "START": int64(frame.Start),
 	"OK": int64(frame.OK), "MALFORMED": int64(frame.Malformed), "NO_LIBRARY": int64(frame.NoLibrary), "UNKNOWN": int64(frame.Unknown),
 	"LAYOUT": int64(frame.Layout), "FULL": int64(frame.Full), "BROKEN": int64(frame.Broken), "MEMORY": int64(frame.Memory),
 	"UNSUPPORTED": int64(frame.Unsupported), "NO_DEVICE": int64(frame.NoDevice),

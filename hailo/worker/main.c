@@ -17,6 +17,7 @@
 
 #include "model.h"
 #include "serve.h"
+#include "unit.h"
 
 static struct library lib;
 static bool shared; // through hailort.service, with other programs
@@ -272,10 +273,14 @@ static struct place *place(uint32_t model) { return model < atomic_load(&model_c
 static unsigned loaded(void) { return atomic_load(&model_count); }
 
 static const char usage[] = "usage: prime-spark-hailo-worker [--library FILE] [--shared]\n"
+			    "       prime-spark-hailo-worker --unit: systemd starts it, and the agent tells the rest\n"
 			    "The agent starts this program, with a socket as descriptor 3. It runs models on a\n"
 			    "Hailo accelerator.\n";
 
 int main(int argc, char **argv) {
+	if (argc == 2 && strcmp(argv[1], "--unit") == 0 && !unit_start(&argc, &argv)) {
+		return 1;
+	}
 	const char *path = NULL;
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--shared") == 0) {

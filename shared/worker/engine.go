@@ -51,5 +51,6 @@ type Program struct {
 	Kind     string        // for the engine's own use: "c", "python"
 	Argv     []string      // what is started
 	Env      []string      // all of its environment
+	Socket   string        // where systemd starts it instead, with what is behind Argv[0]; empty: nowhere
 	Patience time.Duration // how long it may take to say hello; 5 s
 }

@@ -51,7 +51,7 @@ func (g *generation) failed() bool {
 // start starts a worker and loads all models that are wanted. It returns the
 // generation with an error, too, if there was something to put away.
 func (s *Supervisor) start(ctx context.Context, program Program) (*generation, error) {
-	proc, err := launch(program, s.cfg.Dir)
+	proc, err := s.launch(ctx, program)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func (s *Supervisor) introduce(ctx context.Context, g *generation, program Progr
 		return &frame.Failure{Type: frame.Hello, Status: hello.Fault, Detail: hello.Why}
 	}
 	s.cfg.Engine.Update(func(st *Status) {
-		st.Worker = ProcessStatus{Kind: hello.Worker, PID: g.proc.PID, Layout: hello.Layout, Confined: hello.Confined}
+		st.Worker = ProcessStatus{Kind: hello.Worker, PID: g.proc.PID, Layout: hello.Layout, Confined: hello.Confined, Unit: g.proc.Unit}
 		st.Library, st.LibraryPath = hello.Library, hello.Path
 	})
 	return s.cfg.Engine.Meet(ctx, g.proc)

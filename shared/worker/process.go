@@ -23,6 +23,7 @@ type Process struct {
 	*frame.Client
 	PID   int
 	Kind  string           // of its Program
+	Unit  string           // of systemd's that it runs in; empty: it is a child
 	Hello frame.HelloReply // what it said of itself
 
 	last  *lastLines    // of its stderr
@@ -50,11 +51,11 @@ func launch(program Program, dir string) (*Process, error) {
 	cmd := exec.Command(program.Argv[0], program.Argv[1:]...)
 	cmd.Dir, cmd.Env, cmd.Stderr, cmd.ExtraFiles = dir, program.Env, write, []*os.File{theirs}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	p := &Process{Client: frame.NewClient(conn), Kind: program.Kind, last: &lastLines{}, ended: make(chan struct{}), grace: grace}
+	p := newProcess(conn, program.Kind)
 	if err := p.start(cmd); err != nil {
 		return nil, errors.Join(fmt.Errorf("start the worker: %w", err), read.Close(), conn.Close())
 	}
-	talk, stop := context.WithCancel(context.Background())
+	stop := p.converse(read)
 	p.kill = func() {
 		select {
 		case <-p.ended: // its number may be another's by now
@@ -64,7 +65,18 @@ func launch(program Program, dir string) (*Process, error) {
 		}
 		stop()
 	}
-	p.work.Go(func() { _ = p.Client.Run(talk) }) // those who wait get its error
+	return p, nil
+}
+
+func newProcess(conn *frame.Conn, kind string) *Process {
+	return &Process{Client: frame.NewClient(conn), Kind: kind, last: &lastLines{}, ended: make(chan struct{}), grace: grace}
+}
+
+// converse listens to the worker, and to what it has to tell people, until stop is called
+// or it ends.
+func (p *Process) converse(read *os.File) (stop func()) {
+	talk, stop := context.WithCancel(context.Background())
+	p.work.Go(func() { _ = p.Run(talk) }) // those who wait get its error
 	p.work.Go(func() {
 		p.last.readFrom(read)
 		_ = read.Close() // nothing was written to it
@@ -73,7 +85,7 @@ func launch(program Program, dir string) (*Process, error) {
 		<-p.ended
 		_ = read.SetReadDeadline(time.Now().Add(time.Second)) // somebody may have inherited the other end
 	})
-	return p, nil
+	return stop
 }
 
 // start starts cmd on a thread of its own, which stays until the process ends:
@@ -132,6 +144,9 @@ func (p *Process) words() string {
 			return fmt.Sprintf("the worker was ended by signal %d (%v)", int(status.Signal()), status.Signal())
 		}
 		return fmt.Sprintf("the worker ended with code %d", exit.ExitCode())
+	}
+	if p.Unit != "" {
+		return fmt.Sprintf("the worker ended; journalctl -u '%s@*' tells how", p.Unit) // systemd is its parent
 	}
 	return "the worker ended"
 }

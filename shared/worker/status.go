@@ -26,6 +26,7 @@ type ProcessStatus struct {
 	RSS      uint64 `json:"rss_bytes,omitempty"`
 	Layout   string `json:"layout,omitempty"`   // the row of its table of library versions
 	Confined bool   `json:"confined,omitempty"` // the kernel keeps it from network, files and programs
+	Unit     string `json:"unit,omitempty"`     // of systemd's that it runs in, apart from the agent
 }
 
 // A ModelStatus is one model in the worker.

@@ -198,6 +198,9 @@ func (s *Supervisor) once(ctx context.Context, p *policy) time.Duration {
 	var proc *Process
 	if gen != nil {
 		proc = gen.proc
+		if words := proc.last.all(); len(words) > 0 {
+			s.cfg.Log.Warn("worker failed", "pid", proc.PID, "its last words", strings.Join(words[max(0, len(words)-wordLines):], "\n"))
+		}
 	}
 	found := s.cfg.Engine.Found(err, proc)
 	if s.interrupted(err) && p.spared() {
@@ -291,6 +294,9 @@ func (s *Supervisor) restarted(why string) {
 		st.LastRestart = why
 	})
 }
+
+// wordLines is how many lines of a worker's standard error the log gets when it fails.
+const wordLines = 10
 
 // jitter is d give or take a tenth, so that nodes that failed together do not
 // come back together.

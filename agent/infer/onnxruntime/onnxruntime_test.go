@@ -106,7 +106,13 @@ func first(ctx context.Context, t testing.TB, s infer.Session, v float32) (float
 // TestFaults has the library crash, hang and fail: the request that met it gets a
 // clear error in time, and the next one an answer.
 func TestFaults(t *testing.T) {
-	b, sup := open(t, orttest.Double(t), func(c *runtime.Config) { c.Cap = time.Second })
+	kit := orttest.Double(t)
+	t.Run("child", func(t *testing.T) { faults(t, kit, "") })
+	t.Run("unit", func(t *testing.T) { faults(t, kit, unit(t, kit).Socket) })
+}
+
+func faults(t *testing.T, kit orttest.Kit, socket string) {
+	b, sup := open(t, kit, func(c *runtime.Config) { c.Cap, c.Socket = time.Second, socket })
 	s := infertest.Load(t, b, orttest.Small())
 	want, err := first(t.Context(), t, s, 1)
 	if err != nil {

@@ -277,3 +277,52 @@ func TestABI(t *testing.T) {
 
 // What gcc's analyzer finds in the sources is a fault.
 func TestAnalyzer(t *testing.T) { nativetest.Analyze(t, "agent/onnxruntime/worker") }
+
+// TestUnit is the worker that systemd starts: it does the same once it is told how, also
+// where the sanitizers look on, and ends at anything else.
+func TestUnit(t *testing.T) {
+	t.Parallel()
+	for name, flags := range map[string][]string{"as it is": nil, "sanitized": nativetest.Sanitize} {
+		kit := orttest.Double(t, flags...)
+		stderr, err := os.CreateTemp(t.TempDir(), "stderr")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := nativetest.Start(t, nil, kit.Worker, "--unit")
+		if pid, err := p.Client.Start(t.Context(), []string{"--library", kit.Library, "--threads", "2"}, stderr); err != nil || pid != p.Cmd.Process.Pid {
+			t.Errorf("%s: process %d, and not %d, %v", name, pid, p.Cmd.Process.Pid, err)
+		}
+		hello, err := p.Hello(t.Context())
+		if err != nil || hello.Library != "1.21.0" || !hello.Confined {
+			t.Errorf("%s: %+v, %v", name, hello, err)
+		}
+		l := load(t, p, orttest.Small())
+		if _, err := l.first(t, 0, 1); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := errors.Join(p.Ask(t.Context(), frame.Bye, nil), p.Wait()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if said, err := os.ReadFile(stderr.Name()); err != nil || !strings.Contains(string(said), "but a double") || strings.Contains(string(said)+p.Stderr.String(), "Sanitizer") {
+			t.Errorf("%s: it said %q and %q, %v", name, said, p.Stderr, err)
+		}
+
+		for what, say := range map[string]func(p *nativetest.Process) error{
+			"hello first": func(p *nativetest.Process) error { _, err := p.Hello(t.Context()); return err },
+			"no file":     func(p *nativetest.Process) error { _, err := p.Client.Start(t.Context(), nil, nil); return err },
+			"not a line": func(p *nativetest.Process) error {
+				_, err := p.Call(t.Context(), frame.Message{Header: frame.Header{Type: frame.Start}, Payload: []byte("library x\n")}, stderr)
+				return err
+			},
+			"too many": func(p *nativetest.Process) error {
+				_, err := p.Call(t.Context(), frame.Message{Header: frame.Header{Type: frame.Start}, Payload: []byte(strings.Repeat("arg x\n", 17))}, stderr)
+				return err
+			},
+		} {
+			p := nativetest.Start(t, nil, kit.Worker, "--unit")
+			if err := say(p); !errors.Is(err, frame.ErrGone) || p.Wait() == nil || p.Cmd.ProcessState.ExitCode() != 1 || strings.Contains(p.Stderr.String(), "Sanitizer") {
+				t.Errorf("%s, %s: %v, %v\n%s", name, what, err, p.Cmd.ProcessState, p.Stderr)
+			}
+		}
+	}
+}

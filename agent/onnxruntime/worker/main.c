@@ -19,6 +19,7 @@
 #include "confine.h"
 #include "model.h"
 #include "serve.h"
+#include "unit.h"
 
 static struct library lib;
 static bool confined;
@@ -132,6 +133,7 @@ static bool perform(struct task *task, struct failure *f) {
 }
 
 static const char usage[] = "usage: prime-spark-ort-worker --library FILE [--threads N] [--memory MIB]\n"
+			    "       prime-spark-ort-worker --unit: systemd starts it, and the agent tells the rest\n"
 			    "The agent starts this program, with a socket as descriptor 3. It runs ONNX models\n"
 			    "with ONNX Runtime, whose library is FILE.\n";
 
@@ -144,6 +146,9 @@ static bool number(const char *text, long most, long *value) {
 }
 
 int main(int argc, char **argv) {
+	if (argc == 2 && strcmp(argv[1], "--unit") == 0 && !unit_start(&argc, &argv)) {
+		return 1;
+	}
 	const char *path = NULL;
 	long n = 1, memory = 0;
 	for (int i = 1; i < argc; i++) {

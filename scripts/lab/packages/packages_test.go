@@ -71,11 +71,12 @@ func TestLifeOfThePackages(t *testing.T) {
 	}
 
 	// A secret that only root can read reaches the daemon, and nobody else.
-	s.sh(m2, `install -D -m 0600 /dev/stdin /etc/credstore/prime-spark-agent.mqtt-password <<<s3cret
+	s.sh(m2, `set -e
+install -D -m 0600 /dev/stdin /etc/credstore/prime-spark-agent.mqtt-password <<<s3cret
 systemctl restart prime-spark-agent
 id=$(systemctl show -p MainPID --value prime-spark-agent)
 nsenter -t "$id" -m -S "$(id -u prime-spark-agent)" -G "$(id -g prime-spark-agent)" grep -qx s3cret /run/credentials/prime-spark-agent.service/mqtt-password
-! nsenter -t "$id" -m -S "$(id -u nobody)" -G "$(id -g nobody)" cat /run/credentials/prime-spark-agent.service/mqtt-password 2>/dev/null
+if nsenter -t "$id" -m -S "$(id -u nobody)" -G "$(id -g nobody)" cat /run/credentials/prime-spark-agent.service/mqtt-password; then exit 1; fi
 rm /etc/credstore/prime-spark-agent.mqtt-password`)
 	s.within(m2, patience, infer)
 

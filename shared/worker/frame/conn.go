@@ -55,11 +55,15 @@ func open(f *os.File, files bool) (*Conn, error) {
 	if !ok {
 		return nil, errors.Join(fmt.Errorf("socket of the worker is a %T", c), c.Close())
 	}
+	return newConn(u, files), nil
+}
+
+func newConn(c *net.UnixConn, files bool) *Conn {
 	return &Conn{
-		c: u, files: files,
+		c: c, files: files,
 		in:  make([]byte, HeaderSize+MaxPayload+1), // one more, to see what is too long
 		oob: make([]byte, unix.CmsgSpace(4)),
-	}, nil
+	}
 }
 
 // Close ends the conversation; a Receive under way returns.

@@ -12,6 +12,10 @@
 // exactly once, in any order. What a worker has to tell people goes to its
 // standard error, a line for each.
 //
+// A worker that is started with --unit is one of systemd, which accepted a connection
+// of the agent's, and passes it as descriptor 3 all the same. The first request to it is
+// Start: the arguments that it would have had, and a pipe for what it has to tell people.
+//
 // # A message
 //
 // A header of 40 bytes, little-endian, and then length bytes of payload, at most
@@ -42,6 +46,7 @@
 //	7 Sense     -                            SenseReply: temperature, power; may take long
 //	8 Unload    model                        -; an engine that cannot answers Unsupported
 //	9 Bye       -                            -; then the worker frees the device and ends
+//	10 Start    lines of "arg VALUE", stderr a = its process number; no payload
 //
 // The model file of Load and the arena of Map come as one file descriptor with
 // the request's packet (SCM_RIGHTS); its position is shared with the agent, so a

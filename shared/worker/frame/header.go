@@ -37,12 +37,13 @@ const (
 	Sense
 	Unload
 	Bye
+	Start
 )
 
-var typeNames = [...]string{"", "hello", "device", "load", "map", "infer", "ping", "sense", "unload", "bye"}
+var typeNames = [...]string{"", "hello", "device", "load", "map", "infer", "ping", "sense", "unload", "bye", "start"}
 
 func (t Type) String() string {
-	if t >= Hello && t <= Bye {
+	if t >= Hello && t <= Start {
 		return typeNames[t]
 	}
 	return fmt.Sprintf("type %d", uint16(t))

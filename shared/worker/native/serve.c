@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "unit.h"
+
 static const struct engine *engine;
 
 #define MAX_TASKS 8
@@ -100,9 +102,7 @@ static void hand_over(const struct wire_header *request, const char *payload, in
 	}
 }
 
-// receive reads one packet and the file that may come with it, -1 without. The
-// end of the conversation, and nonsense, which only a broken agent sends, end the process.
-static size_t receive(char *packet, size_t room, int *fd) {
+size_t receive(char *packet, size_t room, int *fd) {
 	union {
 		struct cmsghdr align;
 		char room[CMSG_SPACE(sizeof(int))];
@@ -110,6 +110,7 @@ static size_t receive(char *packet, size_t room, int *fd) {
 	struct iovec part = {.iov_base = packet, .iov_len = room};
 	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
 	ssize_t n;
+	unit_attend(SOCKET_FD);
 	do {
 		n = recvmsg(SOCKET_FD, &message, MSG_CMSG_CLOEXEC);
 	} while (n < 0 && errno == EINTR);

@@ -30,6 +30,10 @@ struct engine {
 // this is no worker that an agent has started.
 bool worker_start(void);
 
+// receive reads one packet and the file that may come with it, -1 without. The end of
+// the conversation, and nonsense, which only a broken agent sends, end the process.
+size_t receive(char *packet, size_t room, int *fd);
+
 // serve answers requests until the agent goes, which ends the process.
 _Noreturn void serve(const struct engine *engine);
 

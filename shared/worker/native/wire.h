@@ -27,6 +27,7 @@
 #define WIRE_SENSE 7
 #define WIRE_UNLOAD 8
 #define WIRE_BYE 9
+#define WIRE_START 10
 
 // What a worker itself says of a request.
 #define WIRE_OK 0
