@@ -46,7 +46,7 @@ func (t *depthTask) channel(i int, scratch []float32) {
 		if k.node.fuse.shortcut != nil {
 			d.Lo, d.Hi = -inf, inf
 		}
-		t.rows(&d, y, scratch, t.set.Depth)
+		t.rows(&d, y, scratch, weigh)
 		k.finish(t.set, y, at)
 	}
 }

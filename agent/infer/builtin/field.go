@@ -69,15 +69,33 @@ func (t *field) steps(threads int, padding float32, channel func(i int, scratch 
 	}}}
 }
 
+// A rowKernel works out rows of places. It is one of two, not a func: what a func that nobody
+// knows is given would be allocated anew for each channel.
+type rowKernel int
+
+const (
+	weigh rowKernel = iota // kernel.Set.Depth
+	peak                   // kernel.Set.Peak
+)
+
+func (k rowKernel) run(set kernel.Set, d *kernel.Depth) {
+	switch k {
+	case weigh:
+		set.Depth(d)
+	case peak:
+		set.Peak(d)
+	}
+}
+
 // rows has a kernel work out the rows of y, the last ones aside.
-func (t *field) rows(d *kernel.Depth, y, scratch []float32, run func(*kernel.Depth)) {
+func (t *field) rows(d *kernel.Depth, y, scratch []float32, by rowKernel) {
 	d.Rows, d.Src, d.Dst = t.direct, scratch, y
 	if d.Rows > 0 {
-		run(d)
+		by.run(t.set, d)
 	}
 	if rest := t.oh - t.direct; rest > 0 {
 		d.Rows, d.Src, d.Dst = rest, scratch[t.direct*d.SrcStep:], scratch[t.size+slack:]
-		run(d)
+		by.run(t.set, d)
 		copy(y[t.direct*t.ow:], d.Dst)
 	}
 }

@@ -46,7 +46,7 @@ func (p *maxPool) fieldSteps() []step {
 	return t.steps(p.threads, -inf, func(i int, scratch []float32) {
 		t.fill(p.x.f[i*p.h*p.w:(i+1)*p.h*p.w], scratch)
 		d := kernel.Depth{Offs: t.offs, MaxOff: t.maxOff, Vecs: t.width / p.set.Tile().Lanes, SrcStep: p.sh * t.pitch, DstStep: p.ow}
-		t.rows(&d, p.y.f[i*size:(i+1)*size], scratch, p.set.Peak)
+		t.rows(&d, p.y.f[i*size:(i+1)*size], scratch, peak)
 	})
 }
 
