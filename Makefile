@@ -81,7 +81,7 @@ fuzz: need-go ## every fuzz test for FUZZTIME (1m)
 
 .PHONY: golden
 golden: need-go ## rewrite the golden files; review the diff like code
-	go test $$(grep -rlE --include='*_test.go' 'flag\.Bool\("update"|shared/goldentest"' . | xargs -n1 dirname | sort -u) -update
+	go test $$(grep -rlE --include='*_test.go' 'shared/(goldentest|cli/clitest)"' . | xargs -n1 dirname | sort -u) -update
 	@git status --short -- '*/testdata/*' || true
 
 .PHONY: golden-state

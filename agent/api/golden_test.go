@@ -1,9 +1,7 @@
 package api_test
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,10 +10,9 @@ import (
 	"time"
 
 	"primespark/agent/api"
+	"primespark/shared/goldentest"
 	"primespark/shared/health"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // Every route's answer, and the errors of both forms, byte for byte. In a bubble
 // the clock stands still, so that the times in answers do too.
@@ -83,31 +80,14 @@ func TestGoldenAnswers(t *testing.T) {
 			slices.Sort(lines)
 			fmt.Fprintf(&out, "%s\n\n%s\n", strings.Join(lines, "\n"), w.Body)
 		}
-		golden(t, "testdata/answers.txt", out.String())
+		golden(t, "answers.txt", out.String())
 	})
 }
 
 // build is what differs from one build to another.
 var build = regexp.MustCompile(`"version":"[^"]*","(commit":"[^"]*","|)go":"[^"]*","target":"[^"]*"`)
 
-func golden(t *testing.T, path, got string) {
+func golden(t *testing.T, name, got string) {
 	t.Helper()
-	got = build.ReplaceAllString(got, `"version":"dev","go":"GO","target":"TARGET"`)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		for i, line := range strings.Split(got, "\n") {
-			if lines := strings.Split(string(want), "\n"); i >= len(lines) || line != lines[i] {
-				t.Fatalf("%s differs from line %d on (-update rewrites it):\n%s", path, i+1, line)
-			}
-		}
-		t.Errorf("%s is longer than what was answered", path)
-	}
+	goldentest.Compare(t, name, build.ReplaceAllString(got, `"version":"dev","go":"GO","target":"TARGET"`))
 }

@@ -3,9 +3,7 @@ package homeassistant_test
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"maps"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -17,12 +15,11 @@ import (
 
 	"primespark/agent/homeassistant"
 	"primespark/shared/fleet"
+	"primespark/shared/goldentest"
 	"primespark/shared/health"
 	"primespark/shared/model"
 	"primespark/shared/telemetry"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 func sample(v telemetry.Value) telemetry.Sample {
 	return telemetry.Sample{Boot: 1, Seq: 1, At: time.Date(2026, 11, 23, 1, 2, 3, 0, time.UTC), Value: v}
@@ -81,19 +78,7 @@ func TestDiscovery(t *testing.T) {
 				t.Fatal(err)
 			}
 			pretty.WriteByte('\n')
-			path := filepath.Join("testdata", name+".json")
-			if *update {
-				if err := os.WriteFile(path, pretty.Bytes(), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if d := cmp.Diff(string(want), pretty.String()); d != "" {
-				t.Errorf("differs from %s (-update rewrites it):\n%s", path, d)
-			}
+			goldentest.Compare(t, name+".json", pretty.Bytes())
 		})
 	}
 }

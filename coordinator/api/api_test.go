@@ -2,27 +2,21 @@ package api
 
 import (
 	"encoding/json"
-	"flag"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"primespark/coordinator/fsm"
 	"primespark/shared/fleet"
+	"primespark/shared/goldentest"
 	"primespark/shared/health"
 	"primespark/shared/problem"
 	"primespark/shared/wire"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // TestAnswers holds the body of each plain read against its golden file.
 func TestAnswers(t *testing.T) {
@@ -36,7 +30,7 @@ func TestAnswers(t *testing.T) {
 			l := newLab(t)
 			method, path, _ := strings.Cut(target, " ")
 			w := l.do(l.as("viewer", method, path, ""))
-			golden(t, name+".json", target+"\n"+http.StatusText(w.Code)+"\n"+indent(t, scrub(w.Body.String())))
+			goldentest.Compare(t, name+".json", target+"\n"+http.StatusText(w.Code)+"\n"+indent(t, scrub(w.Body.String())))
 		})
 	}
 }
@@ -62,26 +56,6 @@ func indent(t *testing.T, s string) string {
 		t.Fatal(err)
 	}
 	return string(b) + "\n"
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(string(want), got); d != "" {
-		t.Errorf("(-want +got):\n%s", d)
-	}
 }
 
 // code is the problem of an answer.

@@ -4,12 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -17,10 +14,9 @@ import (
 
 	"primespark/coordinator/checkup"
 	"primespark/shared/doctor"
+	"primespark/shared/goldentest"
 	"primespark/shared/wire"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // golden compares what the doctor says of each case with a file.
 func golden[C interface{ Checks() []doctor.Check }](t *testing.T, file string, cases map[string]C) {
@@ -39,19 +35,7 @@ func golden[C interface{ Checks() []doctor.Check }](t *testing.T, file string, c
 			}
 		}
 	}
-	path := filepath.Join("testdata", file)
-	if *update {
-		if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b.String() != string(want) {
-		t.Errorf("%s differs; run with -update and review\n%s", path, b.String())
-	}
+	goldentest.Compare(t, file, b.String())
 }
 
 func TestGroup(t *testing.T) {

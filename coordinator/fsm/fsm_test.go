@@ -3,7 +3,6 @@ package fsm
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -19,11 +18,10 @@ import (
 	"github.com/hashicorp/raft"
 
 	"primespark/shared/fleet"
+	"primespark/shared/goldentest"
 	"primespark/shared/identity"
 	"primespark/shared/mesh"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 var noon = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 
@@ -83,7 +81,7 @@ func TestLogFormat(t *testing.T) {
 		if err := Check(got); err != nil {
 			t.Errorf("%s: %v", c.Kind(), err)
 		}
-		golden(t, string(c.Kind())+".json", got)
+		goldentest.Compare(t, string(c.Kind())+".json", got)
 	}
 	for kind := range handlers {
 		if !seen[kind] {
@@ -106,12 +104,12 @@ func TestStateFormat(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "state.golden", append(b, '\n'))
+	goldentest.Compare(t, "state.golden", append(b, '\n'))
 	var snap bytes.Buffer
 	if _, err := s.WriteTo(&snap); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "snapshot.golden", snap.Bytes())
+	goldentest.Compare(t, "snapshot.golden", snap.Bytes())
 	if !strings.Contains(snap.String(), s.Checksum()) {
 		t.Error("the header's checksum is not the state's")
 	}
@@ -432,24 +430,4 @@ func must[T any](v T, err error) T {
 		panic(err)
 	}
 	return v
-}
-
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(string(want), string(got)); d != "" {
-		t.Errorf("%s (-want +got), 'go test -update' accepts it:\n%s", path, d)
-	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"primespark/shared/fleet"
+	"primespark/shared/goldentest"
 )
 
 // light is what counts of a light FSM's state.
@@ -175,7 +176,7 @@ func TestWitness(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "node.announce-witness.json", b)
+	goldentest.Compare(t, "node.announce-witness.json", b)
 	for _, step := range []struct {
 		c    Command
 		want string // part of the refusal; empty: done

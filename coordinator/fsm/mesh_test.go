@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"primespark/shared/fleet"
+	"primespark/shared/goldentest"
 	"primespark/shared/mesh"
 	"primespark/shared/problem"
 )
@@ -268,7 +269,7 @@ func TestMeshGuest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "mesh.announce-guest.json", b)
+	goldentest.Compare(t, "mesh.announce-guest.json", b)
 	if err := f.do(guest); err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"primespark/shared/fleet"
+	"primespark/shared/goldentest"
 	"primespark/shared/mesh"
 	"primespark/shared/wire"
 )
@@ -46,7 +47,7 @@ func TestMeshPage(t *testing.T) {
 		if strings.Contains(b.String(), "<script>alert") {
 			t.Errorf("%s: a node's words are run", name)
 		}
-		golden(t, "mesh-"+name+".html", b.Bytes())
+		goldentest.Compare(t, "mesh-"+name+".html", b.Bytes())
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"primespark/shared/fleet"
+	"primespark/shared/goldentest"
 	"primespark/shared/health"
 	"primespark/shared/telemetry"
 	"primespark/shared/wire"
@@ -83,7 +84,7 @@ func TestNodePage(t *testing.T) {
 			if err := RenderNode(&b, v, readers[name]); err != nil {
 				t.Fatal(err)
 			}
-			golden(t, "node-"+name+".html", b.Bytes())
+			goldentest.Compare(t, "node-"+name+".html", b.Bytes())
 			inert(t, b.String())
 			if strings.Contains(b.String(), "<script") {
 				t.Error("there is a script")

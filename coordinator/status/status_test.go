@@ -2,23 +2,17 @@ package status
 
 import (
 	"bytes"
-	"flag"
 	"math"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"primespark/shared/fleet"
+	"primespark/shared/goldentest"
 	"primespark/shared/mesh"
 	"primespark/shared/task"
 	"primespark/shared/wire"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
@@ -173,7 +167,7 @@ func TestPage(t *testing.T) {
 			if err := Render(&b, sheet, readers[name]); err != nil {
 				t.Fatal(err)
 			}
-			golden(t, name+".html", b.Bytes())
+			goldentest.Compare(t, name+".html", b.Bytes())
 			live, err := sheet.pieces(readers[name].Operate)
 			if err != nil {
 				t.Fatal(err)
@@ -194,20 +188,20 @@ func TestOtherPages(t *testing.T) {
 	if err := RenderLogin(&b, `That is <b>no</b> token.`); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "login.html", b.Bytes())
+	goldentest.Compare(t, "login.html", b.Bytes())
 	inert(t, b.String())
 	b.Reset()
 	const evil = `"><script>alert(1)</script>`
 	if err := RenderDeed(&b, Deed{Reader: ada, Title: "Drain " + evil + "?", Now: evil, Means: "It gets no new work.", Button: "Drain", Path: "/nodes/pi-1/drain", Back: "/nodes/pi-1"}); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "deed.html", b.Bytes())
+	goldentest.Compare(t, "deed.html", b.Bytes())
 	inert(t, b.String())
 	b.Reset()
 	if err := RenderProblem(&b, Problem{"Not found", "There is no page <x>.", "Go back."}); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "problem.html", b.Bytes())
+	goldentest.Compare(t, "problem.html", b.Bytes())
 	inert(t, b.String())
 }
 
@@ -225,25 +219,5 @@ func inert(t *testing.T, page string) {
 		if strings.Contains(page, bad) {
 			t.Errorf("the page contains %q", bad)
 		}
-	}
-}
-
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(string(want), string(got)); d != "" {
-		t.Errorf("(-want +got):\n%s", d)
 	}
 }

@@ -4,23 +4,18 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 	"unicode"
 
-	"github.com/google/go-cmp/cmp"
-
+	"primespark/shared/goldentest"
 	"primespark/shared/logs"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // story writes one of everything that a line can hold.
 func story(log *slog.Logger) {
@@ -39,7 +34,7 @@ func TestLines(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) { // where it is always midnight of 2000-01-01
 			var got bytes.Buffer
 			story(logs.New(&got, logs.Options{Format: format}))
-			golden(t, "story."+string(format), got.Bytes())
+			goldentest.Compare(t, "story."+string(format), got.Bytes())
 			for line := range strings.Lines(got.String()) {
 				if i := strings.IndexFunc(strings.TrimSuffix(line, "\n"), invisible); i >= 0 {
 					t.Errorf("%s: raw control character %q in %q", format, line[i], line)
@@ -56,23 +51,6 @@ func TestLines(t *testing.T) {
 }
 
 func invisible(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) }
-
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatalf("%v; go test -update writes it", err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", path, diff)
-	}
-}
 
 func TestRepetitionIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

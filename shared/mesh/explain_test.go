@@ -1,17 +1,13 @@
 package mesh_test
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
+	"primespark/shared/goldentest"
 	"primespark/shared/mesh"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // TestExplain pins the words that a person reads.
 func TestExplain(t *testing.T) {
@@ -25,20 +21,5 @@ func TestExplain(t *testing.T) {
 	}) {
 		fmt.Fprintf(&text, "%s (bad: %t)\n%s\n%s\n\n", e.Code, e.Bad, e.Detail, e.Remedy)
 	}
-	path := filepath.Join("testdata", "explain.golden")
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if text.String() != string(want) {
-		t.Errorf("got:\n%s\nwant:\n%s", text.String(), want)
-	}
+	goldentest.Compare(t, "explain.golden", text.String())
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,9 +17,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"prime-spark-agent": main})
 }
 
-var update = flag.Bool("update", false, "rewrite the golden files")
-
-func TestHelp(t *testing.T) { clitest.Help(t, root, *update) }
+func TestHelp(t *testing.T) { clitest.Help(t, root) }
 
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{

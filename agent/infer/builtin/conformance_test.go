@@ -1,7 +1,6 @@
 package builtin
 
 import (
-	"flag"
 	"fmt"
 	"math"
 	"os"
@@ -9,9 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"primespark/agent/infer/builtin/onnx"
+	"primespark/shared/goldentest"
 	"primespark/shared/tensor"
 )
 
@@ -21,9 +19,7 @@ const nodeTests = "/usr/share/libonnx-testdata/data/node"
 
 // conformanceTable is what became of each test of version 1.12 of the package. It is
 // written by -update, and reviewed: a line that changes from "pass" is an operator lost.
-const conformanceTable = "testdata/conformance.txt"
-
-var update = flag.Bool("update", false, "rewrite the golden files")
+const conformanceTable = "conformance.txt"
 
 // needTool skips a test that lacks something, and fails it in CI, where it is installed.
 func needTool(t testing.TB, why string) {
@@ -62,18 +58,7 @@ func TestConformance(t *testing.T) {
 	}
 	t.Logf("%d tests passed of %d; the others were refused at load time", passed, len(dirs))
 	got := fmt.Sprintf("%d of %d tests pass.\n\n%s", passed, len(dirs), table.String())
-	if *update {
-		if err := os.WriteFile(conformanceTable, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(conformanceTable)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
-		t.Errorf("%s (-want +got), make golden accepts it:\n%s", conformanceTable, diff)
-	}
+	goldentest.Compare(t, conformanceTable, got)
 }
 
 // notHere are tests whose answer depends on what ONNX leaves open.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"flag"
 	"path/filepath"
 	"testing"
 
@@ -14,9 +13,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"prime-spark-coordinator": main})
 }
 
-var update = flag.Bool("update", false, "rewrite the golden files")
-
-func TestHelp(t *testing.T) { clitest.Help(t, root, *update) }
+func TestHelp(t *testing.T) { clitest.Help(t, root) }
 
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: filepath.Join("testdata", "script")})

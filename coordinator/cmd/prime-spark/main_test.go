@@ -1,7 +1,6 @@
 package main
 
 import (
-	"flag"
 	"slices"
 	"testing"
 
@@ -10,9 +9,7 @@ import (
 	"primespark/shared/cli/clitest"
 )
 
-var update = flag.Bool("update", false, "rewrite the golden files")
-
-func TestHelp(t *testing.T) { clitest.Help(t, root, *update) }
+func TestHelp(t *testing.T) { clitest.Help(t, root) }
 
 // TestEveryCommand: whatever prints data prints JSON, too, and each command shows by an
 // example how it is called.
