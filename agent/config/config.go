@@ -97,7 +97,7 @@ type Infer struct {
 	Queue    int           `yaml:"queue"`    // requests that may wait for a device
 	Deadline conf.Duration `yaml:"deadline"` // of a request that names none
 	Engines  []string      `yaml:"engines"`  // order in which variants are tried; empty: each manifest's
-	Fault    string        `yaml:"fault"`    // for tests: crash, hang, garbage or slow; of one engine: hailo:crash
+	Fault    string        `yaml:"fault"`    // for tests: crash, hang, garbage, slow or paced; of one engine: hailo:crash
 }
 
 // Cache configures the results that are kept for when the same is asked again.
@@ -287,7 +287,7 @@ func (c Infer) check(f *conf.File) {
 		}
 	}
 	if engine, fault := c.Faulty(); c.Fault != "" {
-		f.CheckOneOf("infer.fault", fault, "crash", "hang", "garbage", "slow")
+		f.CheckOneOf("infer.fault", fault, "crash", "hang", "garbage", "slow", "paced")
 		if c.Fault != fault && !slices.Contains(engines, engine) {
 			f.Bad("infer.fault", "%q is no engine; give one as in hailo:crash, or the fault alone for all", engine)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -22,13 +23,18 @@ const (
 	Hang    Fault = "hang"    // none ends before its context does
 	Garbage Fault = "garbage" // the outputs are noise, NaN where a float can be
 	Slow    Fault = "slow"    // each takes SlowBy longer
+	Paced   Fault = "paced"   // each takes PacedBy and no more, and gives what the last good one gave
 )
 
 // Faults are all that a configuration can name.
-var Faults = []Fault{Crash, Hang, Garbage, Slow}
+var Faults = []Fault{Crash, Hang, Garbage, Slow, Paced}
 
 // SlowBy is what the fault Slow adds to one inference.
 const SlowBy = 2 * time.Second
+
+// PacedBy is what an inference takes on an engine that is Paced, as yolov8s does on a
+// Hailo-8 in a Raspberry Pi 5: so a fleet shows how it scales on a machine of a few cores.
+const PacedBy = 7 * time.Millisecond
 
 // ErrCrashed means that the engine died during the inference.
 var ErrCrashed = errors.New("engine crashed")
@@ -81,25 +87,34 @@ type faultySession struct {
 	Session
 	faulty
 	done atomic.Int64
+	good [][]byte // outputs of the last good inference, of an engine that is to be paced
 }
 
 func (s *faultySession) Infer(ctx context.Context, in, out []tensor.Tensor) error {
 	if s.done.Add(1) <= s.after {
-		return s.Session.Infer(ctx, in, out)
+		err := s.Session.Infer(ctx, in, out)
+		if s.fault == Paced && err == nil {
+			s.good = nil
+			for _, o := range out {
+				s.good = append(s.good, slices.Clone(o.Data))
+			}
+		}
+		return err
 	}
 	switch s.fault {
+	case Paced:
+		for i, b := range s.good {
+			copy(out[i].Data, b)
+		}
+		return wait(ctx, PacedBy)
 	case Crash:
 		return fmt.Errorf("simulated fault: %w", ErrCrashed)
 	case Hang:
 		<-ctx.Done()
 		return ctx.Err()
 	case Slow:
-		t := time.NewTimer(SlowBy)
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := wait(ctx, SlowBy); err != nil {
+			return err
 		}
 		return s.Session.Infer(ctx, in, out)
 	}
@@ -109,4 +124,16 @@ func (s *faultySession) Infer(ctx context.Context, in, out []tensor.Tensor) erro
 		}
 	}
 	return nil
+}
+
+// wait returns after d, or with the error of a context that ends before.
+func wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

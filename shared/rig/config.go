@@ -83,7 +83,7 @@ log: {format: text}
 state_dir: %s
 http: {listen: %q, advertise: %q, loopback: %q, socket: ""}
 gossip: {listen: %q, advertise: %q}
-infer: {threads: 1}
+infer: {threads: 1, fault: %q}
 hailo: %s
 telemetry: {every: %v}
 mqtt: {broker: %q, profile: %s}
@@ -92,7 +92,7 @@ battery:
   source: sim
   every: 2s
   script: %s
-`, n.Name, strconv.Quote(n.state), n.API, n.API, n.Loopback, gossip, gossip, hailo(o.Accelerator, i), cmp.Or(o.Every, 2*time.Second), broker, cmp.Or(o.MQTT, "primespark"), power(i))); err != nil {
+`, n.Name, strconv.Quote(n.state), n.API, n.API, n.Loopback, gossip, gossip, o.Fault, hailo(o.Accelerator, i), cmp.Or(o.Every, 2*time.Second), broker, cmp.Or(o.MQTT, "primespark"), power(i, o.Mains))); err != nil {
 			return err
 		}
 	}
@@ -108,10 +108,10 @@ func hailo(a Accelerator, i int) string {
 	return fmt.Sprintf("{enabled: \"on\", library: %q, worker: %q, models: %q}", a.Library, a.Worker, a.Models)
 }
 
-// power is the battery of the i-th agent. The second one loses its mains, so
-// that the page has something to show.
-func power(i int) string {
-	if i == 1 {
+// power is the battery of the i-th agent. The second one loses its mains, unless none
+// is to, so that the page has something to show.
+func power(i int, mains bool) string {
+	if i == 1 && !mains {
 		return "[{t: 0s, mains: false, soc: 0.81, load: 5}, {t: 2h, mains: false, soc: 0.2, load: 5}]"
 	}
 	return fmt.Sprintf("[{t: 0s, mains: true, soc: %.2f, load: 5}]", max(0.5, 0.97-0.04*float64(i)))

@@ -34,6 +34,8 @@ type Options struct {
 	Keep         bool // leave the directory behind
 
 	Accelerator Accelerator // of the first agent; the others have none
+	Fault       string      // infer.fault of all agents; none if empty
+	Mains       bool        // no agent is on battery; otherwise the second one is
 
 	Profile string // of raft's timing; lan if empty
 	MQTT    string // the agents' mqtt.profile; primespark if empty
