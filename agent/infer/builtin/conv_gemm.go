@@ -10,7 +10,7 @@ import (
 func (k *conv) planGemm() error {
 	tile := k.c.kernels().Tile()
 	depth := k.depth()
-	k.node.scratch = depth*tile.Cols() + 2*tile.Cols() + tile.Rows*tile.Cols()
+	k.node.scratch = k.abreast()*(depth+1)*tile.Cols() + 2*tile.Cols() + tile.Rows*tile.Cols()
 	blocks := (k.out/k.groups + tile.Rows - 1) / tile.Rows
 	const headers = 48 // of the slices of a group
 	k.node.keeps = int64(k.groups)*(4*int64(blocks*tile.Rows)*int64(depth+1)+headers) + 8*int64(depth)
@@ -28,6 +28,13 @@ func (k *conv) planGemm() error {
 	return nil
 }
 
+// abreast is the number of panels that are worked out together: so many as stay in the nearest
+// cache beside a block of weights. What is read and written then lies in longer runs.
+func (k *conv) abreast() int {
+	const near = 24 << 10 // bytes, half of a usual cache
+	return max(1, min(maxAbreast, near/(4*k.depth()*k.c.kernels().Tile().Cols())))
+}
+
 // depth is the number of weights of one channel of the result.
 func (k *conv) depth() int { return k.channels / k.groups * k.kh * k.kw }
 
@@ -36,7 +43,7 @@ func (k *conv) direct() bool { return k.kh*k.kw*k.sh*k.sw == 1 && !k.pads() }
 
 func (k *conv) gemmSteps() []step {
 	set := k.c.kernels()
-	t := &gemmTask{conv: k, set: set, tile: set.Tile(), k: k.depth(), rows: k.out / k.groups, cols: k.oh * k.ow}
+	t := &gemmTask{conv: k, set: set, tile: set.Tile(), k: k.depth(), rows: k.out / k.groups, cols: k.oh * k.ow, wide: k.abreast()}
 	var steps []step
 	source := k.x
 	t.ih, t.iw = k.h, k.w
@@ -83,6 +90,7 @@ type gemmTask struct {
 	span   int // panels of a task
 	chunks int // parts that the rows of a group are divided into
 	chunk  int // rows of a part
+	wide   int // panels that are worked out together
 }
 
 func (t *gemmTask) offsets() {
@@ -154,20 +162,21 @@ func (t *gemmTask) run(image, first, last, row int, w *worker) {
 	p := panel{set: t.set, tile: t.tile, k: t.k, rows: rows, a: t.a[g][row*t.k:], bias: t.bias[g][row:], ldc: t.cols}
 	f := &t.node.fuse
 	p.lo, p.hi = f.act.lo, f.act.hi
-	for i := first; i < last && !w.stopped(); i++ {
+	for i := first; i < last && !w.stopped(); i += p.panels {
 		c0 := i * width
-		p.cols = min(width, t.cols-c0)
-		p.b, p.ldb = w.scratch, width
+		p.panels = max(1, min(last-i, t.cols/width-i, t.wide)) // what is no whole panel goes alone
+		p.cols = min(width*p.panels, t.cols-c0)
 		if t.direct() && t.rows <= 4*t.tile.Rows && t.set != kernel.Plain { // plain Go does not read beyond tensors
-			p.b, p.ldb = src[c0:], t.cols
+			p.b, p.ldb, p.step = src[c0:], t.cols, width
 		} else {
+			p.b, p.ldb, p.step = w.scratch, width, (t.k+1)*width
 			t.gather(src, c0, p.cols, w)
 		}
 		p.c = t.y.f[at+c0:]
 		if f.shortcut != nil {
 			p.add = f.shortcut.f[at+c0:]
 		}
-		p.run(w.scratch[t.k*width+2*width:])
+		p.run(w.scratch[t.wide*(t.k+1)*width+2*width:])
 	}
 	if f.act.curved() {
 		from, to := first*width, min(last*width, t.cols)
@@ -178,22 +187,27 @@ func (t *gemmTask) run(image, first, last, row int, w *worker) {
 	}
 }
 
+// maxAbreast bounds how many panels are worked out together.
+const maxAbreast = 8
+
 // packing is a worker's list of the segments of a panel.
 type packing struct {
-	segs [64]kernel.Segment
+	segs [maxAbreast * 64]kernel.Segment
 }
 
-// gather packs the patches of count pixels from pixel c0 on.
+// gather packs the patches of count pixels from pixel c0 on, panel by panel. Between panels there is
+// room for what the last row of one has too much.
 func (t *gemmTask) gather(src []float32, c0, count int, w *worker) {
-	p := kernel.Pack{Stride: t.sw, N: count, Src: src, Offs: t.offs, MaxOff: t.maxOff, Dst: w.scratch}
+	p := kernel.Pack{Stride: t.sw, Src: src, Offs: t.offs, MaxOff: t.maxOff, Dst: w.scratch}
 	segs := w.packing.segs[:0]
+	width := t.tile.Cols()
 	for done := 0; done < count; {
 		y, x := (c0+done)/t.ow, (c0+done)%t.ow
-		n := min(count-done, t.ow-x)
+		n := min(count-done, t.ow-x, width-done%width)
 		if t.sw > 2 {
 			n = 1
 		}
-		segs = append(segs, kernel.Segment{Src: 4 * (y*t.sh*t.iw + x*t.sw), Dst: 4 * done})
+		segs = append(segs, kernel.Segment{Src: 4 * (y*t.sh*t.iw + x*t.sw), Dst: 4 * (done/width*(t.k+1)*width + done%width), N: n})
 		done += n
 	}
 	if t.sw > 2 {

@@ -1,16 +1,18 @@
 package kernel
 
-// A Gemm is one panel of a matrix product:
+// A Gemm is some panels of a matrix product:
 //
 //	C = min(max(A×B + Bias + Add, Lo), Hi)
 //
 // A is packed: blocks of Tile.Rows rows, each block holding column after column;
-// Rows is a multiple of Tile.Rows. B has K rows, LDB apart, of Vecs vectors. C
-// has Rows rows, LDC apart, and so has Add, unless it is nil.
+// Rows is a multiple of Tile.Rows. B has K rows, LDB apart, of Vecs vectors, and that for
+// each panel, Step apart; Panels of 0 are one. C has Rows rows, LDC apart, where the panels stand
+// side by side, and so has Add, unless it is nil.
 type Gemm struct {
 	K, Rows, Vecs int
+	Panels        int
 	A, B          []float32
-	LDB           int
+	LDB, Step     int
 	C             []float32
 	LDC           int
 	Bias          []float32 // one for each row
@@ -26,29 +28,40 @@ type gemmArgs struct {
 	ldc       int // bytes
 	bias, add *float32
 	lo, hi    float32
+
+	panels                    int
+	nextB, nextC, nextCBlocks int // bytes from the end of a panel, or of a block, to the next one
 }
 
-// Gemm works out one panel. K and Rows may not be 0.
+// Gemm works out the panels, all of one block of rows before the next. K and Rows may not be 0.
 func (s Set) Gemm(g *Gemm) {
 	t := s.Tile()
-	width := g.Vecs * t.Lanes
-	if g.K < 1 || g.Rows < 1 || g.Rows%t.Rows != 0 || g.Vecs < 1 || g.Vecs > t.Vecs || g.LDB < 0 || g.LDC < 0 {
+	width, panels := g.Vecs*t.Lanes, max(g.Panels, 1)
+	if g.Panels < 0 || g.Step < 0 || g.K < 1 || g.Rows < 1 || g.Rows%t.Rows != 0 || g.Vecs < 1 || g.Vecs > t.Vecs || g.LDB < 0 || g.LDC < 0 {
 		panic("kernel: malformed matrix product")
 	}
 	need(len(g.A), g.K*g.Rows)
-	need(len(g.B), (g.K-1)*g.LDB+width)
-	need(len(g.C), (g.Rows-1)*g.LDC+width)
+	need(len(g.B), (panels-1)*g.Step+(g.K-1)*g.LDB+width)
+	need(len(g.C), (g.Rows-1)*g.LDC+panels*width)
 	need(len(g.Bias), g.Rows)
 	if g.Add != nil {
-		need(len(g.Add), (g.Rows-1)*g.LDC+width)
+		need(len(g.Add), (g.Rows-1)*g.LDC+panels*width)
 	}
 	if s == Plain {
-		plainGemm(g)
+		for p := range panels {
+			one := *g
+			one.B, one.C = g.B[p*g.Step:], g.C[p*width:]
+			if g.Add != nil {
+				one.Add = g.Add[p*width:]
+			}
+			plainGemm(&one)
+		}
 		return
 	}
 	args := gemmArgs{
 		k: g.K, blocks: g.Rows / t.Rows, a: &g.A[0], b: &g.B[0], ldb: 4 * g.LDB,
 		c: &g.C[0], ldc: 4 * g.LDC, bias: &g.Bias[0], lo: g.Lo, hi: g.Hi,
+		panels: panels, nextB: 4 * (g.Step - g.K*g.LDB), nextC: 4 * (width - t.Rows*g.LDC), nextCBlocks: 4 * (t.Rows*g.LDC - panels*width),
 	}
 	if g.Add != nil {
 		args.add = &g.Add[0]

@@ -43,25 +43,26 @@ func TestGemm(t *testing.T) {
 		for range 200 {
 			k, rows := 1+r.IntN(70), 1+r.IntN(40)
 			vecs := 1 + r.IntN(tile.Vecs)
-			width := vecs * tile.Lanes
+			width, panels := vecs*tile.Lanes, 1+r.IntN(4)
 			full := (rows + tile.Rows - 1) / tile.Rows * tile.Rows
-			ldb, ldc := width+r.IntN(9), width+r.IntN(9)
-			a, b, bias := random(r, rows*k), random(r, (k-1)*ldb+width), random(r, full)
+			ldb, ldc := width+r.IntN(9), panels*width+r.IntN(9)
+			step := r.IntN(k*ldb + 20)
+			a, b, bias := random(r, rows*k), random(r, (panels-1)*step+(k-1)*ldb+width), random(r, full)
 			packed := make([]float32, full*k)
 			s.PackA(packed, a, rows, k)
 			g := Gemm{
-				K: k, Rows: full, Vecs: vecs, A: packed, B: b, LDB: ldb, Bias: bias,
-				C: make([]float32, (full-1)*ldc+width), LDC: ldc, Lo: -5, Hi: 6,
+				K: k, Rows: full, Vecs: vecs, Panels: panels, A: packed, B: b, LDB: ldb, Step: step, Bias: bias,
+				C: make([]float32, (full-1)*ldc+panels*width), LDC: ldc, Lo: -5, Hi: 6,
 			}
 			if r.IntN(2) == 0 {
 				g.Add = random(r, len(g.C))
 			}
 			s.Gemm(&g)
 			for i := range rows {
-				for j := range width {
+				for j := range panels * width {
 					want := float64(bias[i])
 					for x := range k {
-						want += float64(a[i*k+x]) * float64(b[x*ldb+j])
+						want += float64(a[i*k+x]) * float64(b[j/width*step+x*ldb+j%width])
 					}
 					if g.Add != nil {
 						want += float64(g.Add[i*ldc+j])
@@ -71,9 +72,9 @@ func TestGemm(t *testing.T) {
 						t.Fatalf("k %d rows %d vecs %d: C[%d,%d] = %v, want %v", k, rows, vecs, i, j, got, want)
 					}
 				}
-				for j := width; j < ldc && i < full-1; j++ {
+				for j := panels * width; j < ldc && i < full-1; j++ {
 					if g.C[i*ldc+j] != 0 {
-						t.Fatalf("row %d was written beyond its %d columns", i, width)
+						t.Fatalf("row %d was written beyond its %d columns", i, panels*width)
 					}
 				}
 			}
@@ -114,15 +115,17 @@ func TestPack(t *testing.T) {
 		cols := s.Tile().Cols()
 		for _, stride := range []int{1, 2} {
 			for count := 1; count < 5; count++ {
-				p := Pack{Stride: stride, N: cols, MaxOff: 200}
+				p := Pack{Stride: stride, MaxOff: 200}
 				for range 1 + r.IntN(30) {
 					p.Offs = append(p.Offs, 4*r.IntN(200))
 				}
 				at := 0
 				for range count {
-					p.Segs = append(p.Segs, Segment{4 * r.IntN(100), 4 * at})
-					at = min(at+1+r.IntN(cols/4), cols-1)
+					n := 1 + r.IntN(cols/4)
+					p.Segs = append(p.Segs, Segment{4 * r.IntN(100), 4 * at, n})
+					at += n
 				}
+				p.Segs[count-1].N += cols - at // the last one fills the panel
 				p.Src = random(r, p.MaxOff+100+stride*cols)
 				p.Dst = make([]float32, len(p.Offs)*cols+2*cols)
 				want := p

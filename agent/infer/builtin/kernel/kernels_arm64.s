@@ -10,9 +10,11 @@ TEXT ·gemm1NEON(SB), NOSPLIT, $0-8
 	MOVD 40(R11), R2
 	MOVD 56(R11), R3
 	MOVD 32(R11), R4
-	MOVD 48(R11), R5
 	MOVD 64(R11), R8
 block1:
+	MOVD 24(R11), R6
+	MOVD 80(R11), R5
+panel2:
 	FMOVS 0(R3), F0
 	WORD $0x4e040400 // dup v0.4s, v0.s[0]
 	FMOVS 4(R3), F2
@@ -29,12 +31,12 @@ block1:
 	WORD $0x4e04058c // dup v12.4s, v12.s[0]
 	FMOVS 28(R3), F14
 	WORD $0x4e0405ce // dup v14.4s, v14.s[0]
-	MOVD 24(R11), R6
+	MOVD R1, R9
 	MOVD 0(R11), R7
-k2:
+k3:
 	FMOVQ 0(R6), F16
-	FMOVQ 0(R1), F18
-	FMOVQ 16(R1), F19
+	FMOVQ 0(R9), F18
+	FMOVQ 16(R9), F19
 	WORD $0x4f921200 // fmla v0.4s, v16.4s, v18.s[0]
 	WORD $0x4fb21202 // fmla v2.4s, v16.4s, v18.s[1]
 	WORD $0x4f921a04 // fmla v4.4s, v16.4s, v18.s[2]
@@ -43,36 +45,37 @@ k2:
 	WORD $0x4fb3120a // fmla v10.4s, v16.4s, v19.s[1]
 	WORD $0x4f931a0c // fmla v12.4s, v16.4s, v19.s[2]
 	WORD $0x4fb31a0e // fmla v14.4s, v16.4s, v19.s[3]
-	ADD $32, R1
+	ADD $32, R9
 	ADD R4, R6
 	SUB $1, R7
-	CBNZ R7, k2
-	CBZ R8, bare3
+	CBNZ R7, k3
+	MOVD 48(R11), R7
+	CBZ R8, bare4
 	FMOVQ 0(R8), F16
 	WORD $0x4e30d400 // fadd v0.4s, v0.4s, v16.4s
-	ADD R5, R8
+	ADD R7, R8
 	FMOVQ 0(R8), F16
 	WORD $0x4e30d442 // fadd v2.4s, v2.4s, v16.4s
-	ADD R5, R8
+	ADD R7, R8
 	FMOVQ 0(R8), F16
 	WORD $0x4e30d484 // fadd v4.4s, v4.4s, v16.4s
-	ADD R5, R8
+	ADD R7, R8
 	FMOVQ 0(R8), F16
 	WORD $0x4e30d4c6 // fadd v6.4s, v6.4s, v16.4s
-	ADD R5, R8
+	ADD R7, R8
 	FMOVQ 0(R8), F16
 	WORD $0x4e30d508 // fadd v8.4s, v8.4s, v16.4s
-	ADD R5, R8
+	ADD R7, R8
 	FMOVQ 0(R8), F16
 	WORD $0x4e30d54a // fadd v10.4s, v10.4s, v16.4s
-	ADD R5, R8
+	ADD R7, R8
 	FMOVQ 0(R8), F16
 	WORD $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
-	ADD R5, R8
+	ADD R7, R8
 	FMOVQ 0(R8), F16
 	WORD $0x4e30d5ce // fadd v14.4s, v14.4s, v16.4s
-	ADD R5, R8
-bare3:
+	ADD R7, R8
+bare4:
 	FMOVS 72(R11), F16
 	WORD $0x4e040610 // dup v16.4s, v16.s[0]
 	FMOVS 76(R11), F17
@@ -80,35 +83,50 @@ bare3:
 	WORD $0x4e20f600 // fmax v0.4s, v16.4s, v0.4s
 	WORD $0x4ea0f620 // fmin v0.4s, v17.4s, v0.4s
 	FMOVQ F0, 0(R2)
-	ADD R5, R2
+	ADD R7, R2
 	WORD $0x4e22f602 // fmax v2.4s, v16.4s, v2.4s
 	WORD $0x4ea2f622 // fmin v2.4s, v17.4s, v2.4s
 	FMOVQ F2, 0(R2)
-	ADD R5, R2
+	ADD R7, R2
 	WORD $0x4e24f604 // fmax v4.4s, v16.4s, v4.4s
 	WORD $0x4ea4f624 // fmin v4.4s, v17.4s, v4.4s
 	FMOVQ F4, 0(R2)
-	ADD R5, R2
+	ADD R7, R2
 	WORD $0x4e26f606 // fmax v6.4s, v16.4s, v6.4s
 	WORD $0x4ea6f626 // fmin v6.4s, v17.4s, v6.4s
 	FMOVQ F6, 0(R2)
-	ADD R5, R2
+	ADD R7, R2
 	WORD $0x4e28f608 // fmax v8.4s, v16.4s, v8.4s
 	WORD $0x4ea8f628 // fmin v8.4s, v17.4s, v8.4s
 	FMOVQ F8, 0(R2)
-	ADD R5, R2
+	ADD R7, R2
 	WORD $0x4e2af60a // fmax v10.4s, v16.4s, v10.4s
 	WORD $0x4eaaf62a // fmin v10.4s, v17.4s, v10.4s
 	FMOVQ F10, 0(R2)
-	ADD R5, R2
+	ADD R7, R2
 	WORD $0x4e2cf60c // fmax v12.4s, v16.4s, v12.4s
 	WORD $0x4eacf62c // fmin v12.4s, v17.4s, v12.4s
 	FMOVQ F12, 0(R2)
-	ADD R5, R2
+	ADD R7, R2
 	WORD $0x4e2ef60e // fmax v14.4s, v16.4s, v14.4s
 	WORD $0x4eaef62e // fmin v14.4s, v17.4s, v14.4s
 	FMOVQ F14, 0(R2)
-	ADD R5, R2
+	ADD R7, R2
+	MOVD 88(R11), R7
+	ADD R7, R6
+	MOVD 96(R11), R7
+	ADD R7, R2
+	CBZ R8, moved5
+	ADD R7, R8
+moved5:
+	SUB $1, R5
+	CBNZ R5, panel2
+	MOVD 104(R11), R7
+	ADD R7, R2
+	CBZ R8, moved6
+	ADD R7, R8
+moved6:
+	MOVD R9, R1
 	ADD $32, R3
 	SUB $1, R0
 	CBNZ R0, block1
@@ -122,9 +140,11 @@ TEXT ·gemm2NEON(SB), NOSPLIT, $0-8
 	MOVD 40(R11), R2
 	MOVD 56(R11), R3
 	MOVD 32(R11), R4
-	MOVD 48(R11), R5
 	MOVD 64(R11), R8
-block4:
+block7:
+	MOVD 24(R11), R6
+	MOVD 80(R11), R5
+panel8:
 	FMOVS 0(R3), F0
 	WORD $0x4e040400 // dup v0.4s, v0.s[0]
 	VMOV V0.B16, V1.B16
@@ -149,13 +169,13 @@ block4:
 	FMOVS 28(R3), F14
 	WORD $0x4e0405ce // dup v14.4s, v14.s[0]
 	VMOV V14.B16, V15.B16
-	MOVD 24(R11), R6
+	MOVD R1, R9
 	MOVD 0(R11), R7
-k5:
+k9:
 	FMOVQ 0(R6), F16
 	FMOVQ 16(R6), F17
-	FMOVQ 0(R1), F18
-	FMOVQ 16(R1), F19
+	FMOVQ 0(R9), F18
+	FMOVQ 16(R9), F19
 	WORD $0x4f921200 // fmla v0.4s, v16.4s, v18.s[0]
 	WORD $0x4f921221 // fmla v1.4s, v17.4s, v18.s[0]
 	WORD $0x4fb21202 // fmla v2.4s, v16.4s, v18.s[1]
@@ -172,52 +192,53 @@ k5:
 	WORD $0x4f931a2d // fmla v13.4s, v17.4s, v19.s[2]
 	WORD $0x4fb31a0e // fmla v14.4s, v16.4s, v19.s[3]
 	WORD $0x4fb31a2f // fmla v15.4s, v17.4s, v19.s[3]
-	ADD $32, R1
+	ADD $32, R9
 	ADD R4, R6
 	SUB $1, R7
-	CBNZ R7, k5
-	CBZ R8, bare6
+	CBNZ R7, k9
+	MOVD 48(R11), R7
+	CBZ R8, bare10
 	FMOVQ 0(R8), F16
 	WORD $0x4e30d400 // fadd v0.4s, v0.4s, v16.4s
 	FMOVQ 16(R8), F16
 	WORD $0x4e30d421 // fadd v1.4s, v1.4s, v16.4s
-	ADD R5, R8
+	ADD R7, R8
 	FMOVQ 0(R8), F16
 	WORD $0x4e30d442 // fadd v2.4s, v2.4s, v16.4s
 	FMOVQ 16(R8), F16
 	WORD $0x4e30d463 // fadd v3.4s, v3.4s, v16.4s
-	ADD R5, R8
+	ADD R7, R8
 	FMOVQ 0(R8), F16
 	WORD $0x4e30d484 // fadd v4.4s, v4.4s, v16.4s
 	FMOVQ 16(R8), F16
 	WORD $0x4e30d4a5 // fadd v5.4s, v5.4s, v16.4s
-	ADD R5, R8
+	ADD R7, R8
 	FMOVQ 0(R8), F16
 	WORD $0x4e30d4c6 // fadd v6.4s, v6.4s, v16.4s
 	FMOVQ 16(R8), F16
 	WORD $0x4e30d4e7 // fadd v7.4s, v7.4s, v16.4s
-	ADD R5, R8
+	ADD R7, R8
 	FMOVQ 0(R8), F16
 	WORD $0x4e30d508 // fadd v8.4s, v8.4s, v16.4s
 	FMOVQ 16(R8), F16
 	WORD $0x4e30d529 // fadd v9.4s, v9.4s, v16.4s
-	ADD R5, R8
+	ADD R7, R8
 	FMOVQ 0(R8), F16
 	WORD $0x4e30d54a // fadd v10.4s, v10.4s, v16.4s
 	FMOVQ 16(R8), F16
 	WORD $0x4e30d56b // fadd v11.4s, v11.4s, v16.4s
-	ADD R5, R8
+	ADD R7, R8
 	FMOVQ 0(R8), F16
 	WORD $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
 	FMOVQ 16(R8), F16
 	WORD $0x4e30d5ad // fadd v13.4s, v13.4s, v16.4s
-	ADD R5, R8
+	ADD R7, R8
 	FMOVQ 0(R8), F16
 	WORD $0x4e30d5ce // fadd v14.4s, v14.4s, v16.4s
 	FMOVQ 16(R8), F16
 	WORD $0x4e30d5ef // fadd v15.4s, v15.4s, v16.4s
-	ADD R5, R8
-bare6:
+	ADD R7, R8
+bare10:
 	FMOVS 72(R11), F16
 	WORD $0x4e040610 // dup v16.4s, v16.s[0]
 	FMOVS 76(R11), F17
@@ -228,59 +249,74 @@ bare6:
 	WORD $0x4e21f601 // fmax v1.4s, v16.4s, v1.4s
 	WORD $0x4ea1f621 // fmin v1.4s, v17.4s, v1.4s
 	FMOVQ F1, 16(R2)
-	ADD R5, R2
+	ADD R7, R2
 	WORD $0x4e22f602 // fmax v2.4s, v16.4s, v2.4s
 	WORD $0x4ea2f622 // fmin v2.4s, v17.4s, v2.4s
 	FMOVQ F2, 0(R2)
 	WORD $0x4e23f603 // fmax v3.4s, v16.4s, v3.4s
 	WORD $0x4ea3f623 // fmin v3.4s, v17.4s, v3.4s
 	FMOVQ F3, 16(R2)
-	ADD R5, R2
+	ADD R7, R2
 	WORD $0x4e24f604 // fmax v4.4s, v16.4s, v4.4s
 	WORD $0x4ea4f624 // fmin v4.4s, v17.4s, v4.4s
 	FMOVQ F4, 0(R2)
 	WORD $0x4e25f605 // fmax v5.4s, v16.4s, v5.4s
 	WORD $0x4ea5f625 // fmin v5.4s, v17.4s, v5.4s
 	FMOVQ F5, 16(R2)
-	ADD R5, R2
+	ADD R7, R2
 	WORD $0x4e26f606 // fmax v6.4s, v16.4s, v6.4s
 	WORD $0x4ea6f626 // fmin v6.4s, v17.4s, v6.4s
 	FMOVQ F6, 0(R2)
 	WORD $0x4e27f607 // fmax v7.4s, v16.4s, v7.4s
 	WORD $0x4ea7f627 // fmin v7.4s, v17.4s, v7.4s
 	FMOVQ F7, 16(R2)
-	ADD R5, R2
+	ADD R7, R2
 	WORD $0x4e28f608 // fmax v8.4s, v16.4s, v8.4s
 	WORD $0x4ea8f628 // fmin v8.4s, v17.4s, v8.4s
 	FMOVQ F8, 0(R2)
 	WORD $0x4e29f609 // fmax v9.4s, v16.4s, v9.4s
 	WORD $0x4ea9f629 // fmin v9.4s, v17.4s, v9.4s
 	FMOVQ F9, 16(R2)
-	ADD R5, R2
+	ADD R7, R2
 	WORD $0x4e2af60a // fmax v10.4s, v16.4s, v10.4s
 	WORD $0x4eaaf62a // fmin v10.4s, v17.4s, v10.4s
 	FMOVQ F10, 0(R2)
 	WORD $0x4e2bf60b // fmax v11.4s, v16.4s, v11.4s
 	WORD $0x4eabf62b // fmin v11.4s, v17.4s, v11.4s
 	FMOVQ F11, 16(R2)
-	ADD R5, R2
+	ADD R7, R2
 	WORD $0x4e2cf60c // fmax v12.4s, v16.4s, v12.4s
 	WORD $0x4eacf62c // fmin v12.4s, v17.4s, v12.4s
 	FMOVQ F12, 0(R2)
 	WORD $0x4e2df60d // fmax v13.4s, v16.4s, v13.4s
 	WORD $0x4eadf62d // fmin v13.4s, v17.4s, v13.4s
 	FMOVQ F13, 16(R2)
-	ADD R5, R2
+	ADD R7, R2
 	WORD $0x4e2ef60e // fmax v14.4s, v16.4s, v14.4s
 	WORD $0x4eaef62e // fmin v14.4s, v17.4s, v14.4s
 	FMOVQ F14, 0(R2)
 	WORD $0x4e2ff60f // fmax v15.4s, v16.4s, v15.4s
 	WORD $0x4eaff62f // fmin v15.4s, v17.4s, v15.4s
 	FMOVQ F15, 16(R2)
-	ADD R5, R2
+	ADD R7, R2
+	MOVD 88(R11), R7
+	ADD R7, R6
+	MOVD 96(R11), R7
+	ADD R7, R2
+	CBZ R8, moved11
+	ADD R7, R8
+moved11:
+	SUB $1, R5
+	CBNZ R5, panel8
+	MOVD 104(R11), R7
+	ADD R7, R2
+	CBZ R8, moved12
+	ADD R7, R8
+moved12:
+	MOVD R9, R1
 	ADD $32, R3
 	SUB $1, R0
-	CBNZ R0, block4
+	CBNZ R0, block7
 	RET
 
 // func depthwise0NEON(p *args)
@@ -297,19 +333,19 @@ TEXT ·depthwise0NEON(SB), NOSPLIT, $0-8
 	WORD $0x4e040463 // dup v3.4s, v3.s[0]
 	FMOVS 80(R11), F4
 	WORD $0x4e040484 // dup v4.4s, v4.s[0]
-row7:
+row13:
 	MOVD R1, R4
 	MOVD R2, R5
 	MOVD 64(R11), R3
-two8:
+two14:
 	CMP $2, R3
-	BLT one9
+	BLT one15
 	VMOV V2.B16, V0.B16
 	VMOV V2.B16, V1.B16
 	MOVD 0(R11), R8
 	MOVD 8(R11), R6
 	MOVD 16(R11), R7
-tap11:
+tap17:
 	MOVD 0(R6), R9
 	FMOVS 0(R7), F6
 	WORD $0x4e0404c6 // dup v6.4s, v6.s[0]
@@ -322,7 +358,7 @@ tap11:
 	ADD $8, R6
 	ADD $4, R7
 	SUB $1, R8
-	CBNZ R8, tap11
+	CBNZ R8, tap17
 	WORD $0x4e20f460 // fmax v0.4s, v3.4s, v0.4s
 	WORD $0x4ea0f480 // fmin v0.4s, v4.4s, v0.4s
 	FMOVQ F0, 0(R5)
@@ -332,14 +368,14 @@ tap11:
 	ADD $32, R4
 	ADD $32, R5
 	SUB $2, R3
-	JMP two8
-one9:
-	CBZ R3, done10
+	JMP two14
+one15:
+	CBZ R3, done16
 	VMOV V2.B16, V0.B16
 	MOVD 0(R11), R8
 	MOVD 8(R11), R6
 	MOVD 16(R11), R7
-tap12:
+tap18:
 	MOVD 0(R6), R9
 	FMOVS 0(R7), F6
 	WORD $0x4e0404c6 // dup v6.4s, v6.s[0]
@@ -349,20 +385,20 @@ tap12:
 	ADD $8, R6
 	ADD $4, R7
 	SUB $1, R8
-	CBNZ R8, tap12
+	CBNZ R8, tap18
 	WORD $0x4e20f460 // fmax v0.4s, v3.4s, v0.4s
 	WORD $0x4ea0f480 // fmin v0.4s, v4.4s, v0.4s
 	FMOVQ F0, 0(R5)
 	ADD $16, R4
 	ADD $16, R5
 	SUB $1, R3
-done10:
+done16:
 	MOVD 48(R11), R9
 	ADD R9, R1
 	MOVD 56(R11), R9
 	ADD R9, R2
 	SUB $1, R0
-	CBNZ R0, row7
+	CBNZ R0, row13
 	RET
 
 // func depthwise9NEON(p *args)
@@ -397,13 +433,13 @@ TEXT ·depthwise9NEON(SB), NOSPLIT, $0-8
 	WORD $0x4e0405ce // dup v14.4s, v14.s[0]
 	FMOVS 32(R7), F15
 	WORD $0x4e0405ef // dup v15.4s, v15.s[0]
-row13:
+row19:
 	MOVD R1, R4
 	MOVD R2, R5
 	MOVD 64(R11), R3
-two14:
+two20:
 	CMP $2, R3
-	BLT one15
+	BLT one21
 	VMOV V2.B16, V0.B16
 	VMOV V2.B16, V1.B16
 	MOVD 0(R6), R9
@@ -478,9 +514,9 @@ two14:
 	ADD $32, R4
 	ADD $32, R5
 	SUB $2, R3
-	JMP two14
-one15:
-	CBZ R3, done16
+	JMP two20
+one21:
+	CBZ R3, done22
 	VMOV V2.B16, V0.B16
 	MOVD 0(R6), R9
 	ADD R4, R9, R12
@@ -524,13 +560,13 @@ one15:
 	ADD $16, R4
 	ADD $16, R5
 	SUB $1, R3
-done16:
+done22:
 	MOVD 48(R11), R9
 	ADD R9, R1
 	MOVD 56(R11), R9
 	ADD R9, R2
 	SUB $1, R0
-	CBNZ R0, row13
+	CBNZ R0, row19
 	RET
 
 // func peakNEON(p *args)
@@ -539,13 +575,13 @@ TEXT ·peakNEON(SB), NOSPLIT, $0-8
 	MOVD 40(R11), R0
 	MOVD 24(R11), R1
 	MOVD 32(R11), R2
-row17:
+row23:
 	MOVD R1, R4
 	MOVD R2, R5
 	MOVD 64(R11), R3
-two18:
+two24:
 	CMP $2, R3
-	BLT one19
+	BLT one25
 	MOVD 0(R11), R8
 	MOVD 8(R11), R6
 	MOVD 0(R6), R9
@@ -553,10 +589,10 @@ two18:
 	FMOVQ 0(R12), F0
 	ADD R4, R9, R12
 	FMOVQ 16(R12), F1
-tap21:
+tap27:
 	ADD $8, R6
 	SUB $1, R8
-	CBZ R8, done22
+	CBZ R8, done28
 	MOVD 0(R6), R9
 	ADD R4, R9, R12
 	FMOVQ 0(R12), F4
@@ -564,42 +600,42 @@ tap21:
 	ADD R4, R9, R12
 	FMOVQ 16(R12), F4
 	WORD $0x4e24f421 // fmax v1.4s, v1.4s, v4.4s
-	JMP tap21
-done22:
+	JMP tap27
+done28:
 	FMOVQ F0, 0(R5)
 	FMOVQ F1, 16(R5)
 	ADD $32, R4
 	ADD $32, R5
 	SUB $2, R3
-	JMP two18
-one19:
-	CBZ R3, done20
+	JMP two24
+one25:
+	CBZ R3, done26
 	MOVD 0(R11), R8
 	MOVD 8(R11), R6
 	MOVD 0(R6), R9
 	ADD R4, R9, R12
 	FMOVQ 0(R12), F0
-tap23:
+tap29:
 	ADD $8, R6
 	SUB $1, R8
-	CBZ R8, done24
+	CBZ R8, done30
 	MOVD 0(R6), R9
 	ADD R4, R9, R12
 	FMOVQ 0(R12), F4
 	WORD $0x4e24f400 // fmax v0.4s, v0.4s, v4.4s
-	JMP tap23
-done24:
+	JMP tap29
+done30:
 	FMOVQ F0, 0(R5)
 	ADD $16, R4
 	ADD $16, R5
 	SUB $1, R3
-done20:
+done26:
 	MOVD 48(R11), R9
 	ADD R9, R1
 	MOVD 56(R11), R9
 	ADD R9, R2
 	SUB $1, R0
-	CBNZ R0, row17
+	CBNZ R0, row23
 	RET
 
 // func pack1NEON(p *args)
@@ -610,10 +646,10 @@ TEXT ·pack1NEON(SB), NOSPLIT, $0-8
 	MOVD 16(R11), R2
 	MOVD 24(R11), R3
 	MOVD 40(R11), R5
-column25:
+column31:
 	MOVD 32(R11), R4
 	MOVD R3, R6
-segment26:
+segment32:
 	MOVD 0(R2), R7
 	ADD R1, R7
 	MOVD 0(R6), R9
@@ -624,13 +660,13 @@ segment26:
 	FMOVQ F0, 0(R8)
 	FMOVQ 16(R7), F1
 	FMOVQ F1, 16(R8)
-	ADD $16, R6
+	ADD $24, R6
 	SUB $1, R4
-	CBNZ R4, segment26
+	CBNZ R4, segment32
 	ADD $8, R2
 	ADD $32, R5
 	SUB $1, R0
-	CBNZ R0, column25
+	CBNZ R0, column31
 	RET
 
 // func pack2NEON(p *args)
@@ -641,10 +677,10 @@ TEXT ·pack2NEON(SB), NOSPLIT, $0-8
 	MOVD 16(R11), R2
 	MOVD 24(R11), R3
 	MOVD 40(R11), R5
-column27:
+column33:
 	MOVD 32(R11), R4
 	MOVD R3, R6
-segment28:
+segment34:
 	MOVD 0(R2), R7
 	ADD R1, R7
 	MOVD 0(R6), R9
@@ -661,13 +697,13 @@ segment28:
 	WORD $0x4e831840 // uzp1 v0.4s, v2.4s, v3.4s
 	WORD $0x4e835841 // uzp2 v1.4s, v2.4s, v3.4s
 	FMOVQ F0, 16(R8)
-	ADD $16, R6
+	ADD $24, R6
 	SUB $1, R4
-	CBNZ R4, segment28
+	CBNZ R4, segment34
 	ADD $8, R2
 	ADD $32, R5
 	SUB $1, R0
-	CBNZ R0, column27
+	CBNZ R0, column33
 	RET
 
 // func copyRowsNEON(p *args)
@@ -676,43 +712,43 @@ TEXT ·copyRowsNEON(SB), NOSPLIT, $0-8
 	MOVD 0(R11), R0
 	MOVD 16(R11), R1
 	MOVD 32(R11), R2
-row29:
+row35:
 	MOVD R1, R4
 	MOVD R2, R5
 	MOVD 8(R11), R3
 	CMP $4, R3
-	BLT few32
-many30:
+	BLT few38
+many36:
 	CMP $5, R3
-	BLT last31
+	BLT last37
 	FMOVQ 0(R4), F0
 	FMOVQ F0, 0(R5)
 	ADD $16, R4
 	ADD $16, R5
 	SUB $4, R3
-	JMP many30
-last31:
+	JMP many36
+last37:
 	SUB $4, R3
 	LSL $2, R3
 	ADD R3, R4
 	ADD R3, R5
 	FMOVQ 0(R4), F0
 	FMOVQ F0, 0(R5)
-	JMP done33
-few32:
+	JMP done39
+few38:
 	FMOVS 0(R4), F0
 	FMOVS F0, 0(R5)
 	ADD $4, R4
 	ADD $4, R5
 	SUB $1, R3
-	CBNZ R3, few32
-done33:
+	CBNZ R3, few38
+done39:
 	MOVD 24(R11), R6
 	ADD R6, R1
 	MOVD 48(R11), R6
 	ADD R6, R2
 	SUB $1, R0
-	CBNZ R0, row29
+	CBNZ R0, row35
 	RET
 
 // func splitRowsNEON(p *args)
@@ -722,16 +758,16 @@ TEXT ·splitRowsNEON(SB), NOSPLIT, $0-8
 	MOVD 16(R11), R1
 	MOVD 32(R11), R2
 	MOVD 40(R11), R3
-row34:
+row40:
 	MOVD R1, R5
 	MOVD R2, R6
 	MOVD R3, R7
 	MOVD 8(R11), R4
 	CMP $4, R4
-	BLT few37
-many35:
+	BLT few43
+many41:
 	CMP $5, R4
-	BLT last36
+	BLT last42
 	FMOVQ 0(R5), F2
 	FMOVQ 16(R5), F3
 	WORD $0x4e831840 // uzp1 v0.4s, v2.4s, v3.4s
@@ -742,8 +778,8 @@ many35:
 	ADD $16, R6
 	ADD $16, R7
 	SUB $4, R4
-	JMP many35
-last36:
+	JMP many41
+last42:
 	SUB $4, R4
 	LSL $2, R4
 	ADD R4, R6
@@ -756,8 +792,8 @@ last36:
 	WORD $0x4e835841 // uzp2 v1.4s, v2.4s, v3.4s
 	FMOVQ F0, 0(R6)
 	FMOVQ F1, 0(R7)
-	JMP done38
-few37:
+	JMP done44
+few43:
 	FMOVS 0(R5), F0
 	FMOVS 4(R5), F1
 	FMOVS F0, 0(R6)
@@ -766,15 +802,15 @@ few37:
 	ADD $4, R6
 	ADD $4, R7
 	SUB $1, R4
-	CBNZ R4, few37
-done38:
+	CBNZ R4, few43
+done44:
 	MOVD 24(R11), R8
 	ADD R8, R1
 	MOVD 48(R11), R8
 	ADD R8, R2
 	ADD R8, R3
 	SUB $1, R0
-	CBNZ R0, row34
+	CBNZ R0, row40
 	RET
 
 // func addNEON(p *args)
@@ -784,7 +820,7 @@ TEXT ·addNEON(SB), NOSPLIT, $0-8
 	MOVD 8(R11), R1
 	MOVD 16(R11), R2
 	MOVD 24(R11), R3
-vector39:
+vector45:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	FMOVQ 0(R3), F1
@@ -793,7 +829,7 @@ vector39:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector39
+	CBNZ R0, vector45
 	RET
 
 // func subNEON(p *args)
@@ -803,7 +839,7 @@ TEXT ·subNEON(SB), NOSPLIT, $0-8
 	MOVD 8(R11), R1
 	MOVD 16(R11), R2
 	MOVD 24(R11), R3
-vector40:
+vector46:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	FMOVQ 0(R3), F1
@@ -812,7 +848,7 @@ vector40:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector40
+	CBNZ R0, vector46
 	RET
 
 // func mulNEON(p *args)
@@ -822,7 +858,7 @@ TEXT ·mulNEON(SB), NOSPLIT, $0-8
 	MOVD 8(R11), R1
 	MOVD 16(R11), R2
 	MOVD 24(R11), R3
-vector41:
+vector47:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	FMOVQ 0(R3), F1
@@ -831,7 +867,7 @@ vector41:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector41
+	CBNZ R0, vector47
 	RET
 
 // func divNEON(p *args)
@@ -841,7 +877,7 @@ TEXT ·divNEON(SB), NOSPLIT, $0-8
 	MOVD 8(R11), R1
 	MOVD 16(R11), R2
 	MOVD 24(R11), R3
-vector42:
+vector48:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	FMOVQ 0(R3), F1
@@ -850,7 +886,7 @@ vector42:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector42
+	CBNZ R0, vector48
 	RET
 
 // func maxNEON(p *args)
@@ -860,7 +896,7 @@ TEXT ·maxNEON(SB), NOSPLIT, $0-8
 	MOVD 8(R11), R1
 	MOVD 16(R11), R2
 	MOVD 24(R11), R3
-vector43:
+vector49:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	FMOVQ 0(R3), F1
@@ -869,7 +905,7 @@ vector43:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector43
+	CBNZ R0, vector49
 	RET
 
 // func minNEON(p *args)
@@ -879,7 +915,7 @@ TEXT ·minNEON(SB), NOSPLIT, $0-8
 	MOVD 8(R11), R1
 	MOVD 16(R11), R2
 	MOVD 24(R11), R3
-vector44:
+vector50:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	FMOVQ 0(R3), F1
@@ -888,7 +924,7 @@ vector44:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector44
+	CBNZ R0, vector50
 	RET
 
 // func affineNEON(p *args)
@@ -905,7 +941,7 @@ TEXT ·affineNEON(SB), NOSPLIT, $0-8
 	WORD $0x4e0404c6 // dup v6.4s, v6.s[0]
 	FMOVS 44(R11), F7
 	WORD $0x4e0404e7 // dup v7.4s, v7.s[0]
-vector45:
+vector51:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	VMOV V5.B16, V1.B16
@@ -915,7 +951,7 @@ vector45:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector45
+	CBNZ R0, vector51
 	RET
 
 // func gateNEON(p *args)
@@ -934,7 +970,7 @@ TEXT ·gateNEON(SB), NOSPLIT, $0-8
 	WORD $0x4e0404e7 // dup v7.4s, v7.s[0]
 	FMOVS 56(R11), F8
 	WORD $0x4e040508 // dup v8.4s, v8.s[0]
-vector46:
+vector52:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	VMOV V5.B16, V1.B16
@@ -947,7 +983,7 @@ vector46:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector46
+	CBNZ R0, vector52
 	RET
 
 // func leakyNEON(p *args)
@@ -959,7 +995,7 @@ TEXT ·leakyNEON(SB), NOSPLIT, $0-8
 	FMOVS 32(R11), F4
 	WORD $0x4e040484 // dup v4.4s, v4.s[0]
 	VEOR V5.B16, V5.B16, V5.B16
-vector47:
+vector53:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	WORD $0x4ea0f4a1 // fmin v1.4s, v5.4s, v0.4s
@@ -968,7 +1004,7 @@ vector47:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector47
+	CBNZ R0, vector53
 	RET
 
 // func expNEON(p *args)
@@ -1002,7 +1038,7 @@ TEXT ·expNEON(SB), NOSPLIT, $0-8
 	WORD $0x4e04075a // dup v26.4s, v26.s[0]
 	FMOVS 44(R4), F27
 	WORD $0x4e04077b // dup v27.4s, v27.s[0]
-vector48:
+vector54:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	WORD $0x4e20f601 // fmax v1.4s, v16.4s, v0.4s
@@ -1031,7 +1067,7 @@ vector48:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector48
+	CBNZ R0, vector54
 	RET
 
 // func sigmoidNEON(p *args)
@@ -1065,7 +1101,7 @@ TEXT ·sigmoidNEON(SB), NOSPLIT, $0-8
 	WORD $0x4e04075a // dup v26.4s, v26.s[0]
 	FMOVS 44(R4), F27
 	WORD $0x4e04077b // dup v27.4s, v27.s[0]
-vector49:
+vector55:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	VEOR V4.B16, V4.B16, V4.B16
@@ -1099,7 +1135,7 @@ vector49:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector49
+	CBNZ R0, vector55
 	RET
 
 // func siluNEON(p *args)
@@ -1133,7 +1169,7 @@ TEXT ·siluNEON(SB), NOSPLIT, $0-8
 	WORD $0x4e04075a // dup v26.4s, v26.s[0]
 	FMOVS 44(R4), F27
 	WORD $0x4e04077b // dup v27.4s, v27.s[0]
-vector50:
+vector56:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	VMOV V0.B16, V6.B16
@@ -1168,7 +1204,7 @@ vector50:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector50
+	CBNZ R0, vector56
 	RET
 
 // func sumNEON(p *args)
@@ -1181,9 +1217,9 @@ TEXT ·sumNEON(SB), NOSPLIT, $0-8
 	VEOR V1.B16, V1.B16, V1.B16
 	VEOR V2.B16, V2.B16, V2.B16
 	VEOR V3.B16, V3.B16, V3.B16
-four51:
+four57:
 	CMP $4, R0
-	BLT one52
+	BLT one58
 	FMOVQ 0(R2), F4
 	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
 	FMOVQ 16(R2), F5
@@ -1194,15 +1230,15 @@ four51:
 	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
 	ADD $64, R2
 	SUB $4, R0
-	JMP four51
-one52:
-	CBZ R0, done53
+	JMP four57
+one58:
+	CBZ R0, done59
 	FMOVQ 0(R2), F4
 	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
 	ADD $16, R2
 	SUB $1, R0
-	JMP one52
-done53:
+	JMP one58
+done59:
 	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
 	WORD $0x4e23d442 // fadd v2.4s, v2.4s, v3.4s
 	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s

@@ -4,11 +4,10 @@ package kernel
 // segment, Cols elements that stand Stride (1 or 2) apart, from
 // Src[Offs[k]+Segs[i].Src] on, to Dst[k*Cols+Segs[i].Dst]. Segments stand in the
 // order of Dst; what one has too much is written over by the next one, or the next k.
-// Dst therefore needs 2*Cols spare elements, and Src as many beyond the last used; of a
-// panel's Cols elements only the first N are wanted, and plain Go writes no others.
+// Dst therefore needs 2*Cols spare elements, and Src as many beyond the last used. Plain Go writes what
+// is wanted of a segment, its N elements, and no others.
 type Pack struct {
 	Stride int
-	N      int
 	Src    []float32
 	Offs   []int // byte offsets of the k
 	MaxOff int   // at least the largest of Offs, in floats
@@ -17,8 +16,9 @@ type Pack struct {
 }
 
 // A Segment is a run of elements of a panel that stand in one row of the image.
-// Both offsets are in bytes.
-type Segment struct{ Src, Dst int }
+// Both offsets are in bytes. Segments may be of several panels: Dst then reaches beyond
+// the K rows of the first.
+type Segment struct{ Src, Dst, N int }
 
 type packArgs struct {
 	k     int
@@ -48,12 +48,8 @@ func (s Set) Pack(p *Pack) {
 
 func plainPack(p *Pack, cols int) {
 	for k, off := range p.Offs {
-		for i, g := range p.Segs {
-			dst := p.Dst[k*cols+g.Dst/4 : k*cols+p.N]
-			src := p.Src[off/4+g.Src/4:]
-			if i+1 < len(p.Segs) {
-				dst = dst[:(p.Segs[i+1].Dst-g.Dst)/4]
-			}
+		for _, g := range p.Segs {
+			dst, src := p.Dst[k*cols+g.Dst/4:][:g.N], p.Src[off/4+g.Src/4:]
 			for i := range dst {
 				dst[i] = src[i*p.Stride]
 			}

@@ -166,7 +166,7 @@ func pack(m machine, stride int) {
 			m.storeHalf(0, d, 4*m.half()*i)
 		}
 	}
-	m.addImm(seg, 16)
+	m.addImm(seg, 24)
 	m.loop(count, segment)
 	m.addImm(offs, 8)
 	m.addImm(dst, 4*t.vecs*t.lanes)
