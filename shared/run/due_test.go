@@ -50,7 +50,30 @@ func TestClockBeingAdjusted(t *testing.T) {
 	})
 }
 
+// TestAlign moves the grid of a process that has one of its own, and no other.
+func TestAlign(t *testing.T) {
+	defer scattered.Store(false)
+	defer phase.Store(0)
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(61 * time.Millisecond)
+		ticks := time.Now()
+		Align(ticks)
+		if d := Due(200 * time.Millisecond); d != 139*time.Millisecond {
+			t.Errorf("a process without a grid of its own looks in %v", d)
+		}
+		Scatter()
+		Align(ticks)
+		time.Sleep(20 * time.Millisecond)
+		for _, every := range []time.Duration{200 * time.Millisecond, 400 * time.Millisecond, time.Second} {
+			if d := Due(every); d != every-20*time.Millisecond {
+				t.Errorf("20 ms after the tick, what looks each %v looks in %v", every, d)
+			}
+		}
+	})
+}
+
 func TestScatter(t *testing.T) {
+	defer scattered.Store(false)
 	defer phase.Store(0)
 	seen := map[int64]bool{}
 	for range 3 {

@@ -52,6 +52,7 @@ journalctl -u prime-spark-agent and runs systemctl start prime-spark-agent.`,
 			out := agent.Real(cfg, cmd.ErrOrStderr())
 			out.Service = service
 			run.Scatter()
+			go run.Restart(run.Func("kernel's timer", run.Wake), out.Log).Run(cmd.Context()) // nobody waits for it
 			return agent.Run(cmd.Context(), cfg, out)
 		},
 	}

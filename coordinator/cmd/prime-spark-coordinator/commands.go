@@ -55,6 +55,7 @@ func runCommand() *cobra.Command {
 				sparing()
 			}
 			run.Scatter()
+			go run.Restart(run.Func("kernel's timer", run.Wake), out.Log).Run(cmd.Context()) // nobody waits for it
 			return damaged(coordinator.Run(cmd.Context(), cfg, out))
 		},
 	}
