@@ -124,15 +124,17 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Gossip, erro
 		return nil, fmt.Errorf("gossip bind %q: an IP address and a port are wanted for a network that comes up later", cfg.Bind)
 	} else if !late {
 		if transport == nil {
-			if transport, err = listen(cfg.Bind, spare(cfg.Bind), bridge); err != nil {
+			own, err := listen(cfg.Bind, spare(cfg.Bind), bridge)
+			if err != nil {
 				return nil, err
 			}
+			if spare(cfg.Bind) > 0 && own.port() != DefaultPort {
+				log.Info("another program has the port of gossip, using the next", "port", own.port())
+			}
+			transport = own
 		}
 		if addr, err = advertise(cfg, transport); err != nil {
 			return nil, errors.Join(err, transport.Shutdown())
-		}
-		if nt, ok := transport.(*memberlist.NetTransport); ok && spare(cfg.Bind) > 0 && nt.GetAutoBindPort() != DefaultPort {
-			log.Info("another program has the port of gossip, using the next", "port", nt.GetAutoBindPort())
 		}
 	}
 	g := &Gossip{
@@ -177,12 +179,12 @@ func check(cfg Config) (meta []byte, err error) {
 // advertise finds the address that the others are told.
 func advertise(cfg Config, t memberlist.Transport) (netip.AddrPort, error) {
 	var bound net.Addr
-	if nt, ok := t.(*memberlist.NetTransport); ok {
+	if own, ok := t.(*sockets); ok {
 		host, _, err := net.SplitHostPort(cfg.Bind)
 		if err != nil {
 			return netip.AddrPort{}, fmt.Errorf("gossip bind %q: %w", cfg.Bind, err)
 		}
-		bound = &net.TCPAddr{IP: net.ParseIP(bindIP(host)), Port: nt.GetAutoBindPort()}
+		bound = &net.TCPAddr{IP: net.ParseIP(bindIP(host)), Port: own.port()}
 	} else {
 		ip, port, err := t.FinalAdvertiseAddr("", 0)
 		if err != nil {
@@ -314,13 +316,14 @@ func (g *Gossip) Run(ctx context.Context) error {
 	if g.rtt != nil {
 		stretch(g.config, g.rtt())
 	}
-	// Its tickers count from here: on the grid on which this process wakes anyway. When
-	// ctx ends meanwhile it is made all the same, since only it lets go of who has called.
+	// It begins near the grid on which this process wakes anyway. When ctx ends meanwhile it
+	// is made all the same, since only it lets go of who has called.
 	run.Sleep(ctx, run.Due(g.config.GossipInterval))
 	m, err := memberlist.Create(g.config)
 	if err != nil {
 		return errors.Join(fmt.Errorf("start gossip: %w", err), g.Close())
 	}
+	run.Align(time.Now()) // its tickers were made just now, and keep to that
 	g.log.Info("gossiping", "addr", g.addr)
 	g.list.Store(m)
 	g.loop(ctx, m)

@@ -8,8 +8,6 @@ import (
 	"net"
 	"strconv"
 	"strings"
-
-	"github.com/hashicorp/memberlist"
 )
 
 // DefaultPort is the port of gossip where nothing else is configured, and Spare is
@@ -23,7 +21,7 @@ const (
 )
 
 // listen opens UDP and TCP at "host:port", or at one of so many ports after it.
-func listen(bind string, spare int, bridge *log.Logger) (memberlist.Transport, error) {
+func listen(bind string, spare int, bridge *log.Logger) (*sockets, error) {
 	host, service, err := net.SplitHostPort(bind)
 	if err != nil {
 		return nil, fmt.Errorf("gossip bind %q: %w; give :7482 or an IP address and a port", bind, err)
@@ -32,20 +30,21 @@ func listen(bind string, spare int, bridge *log.Logger) (memberlist.Transport, e
 	if err != nil || port < 0 || port > 65535 || net.ParseIP(bindIP(host)) == nil {
 		return nil, fmt.Errorf("gossip bind %q: give :7482 or an IP address and a port", bind)
 	}
-	c := &memberlist.NetTransportConfig{BindAddrs: []string{bindIP(host)}, BindPort: port, Logger: bridge}
-	if port == 0 {
+	ip := net.ParseIP(bindIP(host))
+	anyPort := port == 0
+	if anyPort {
 		spare = 10 // tries: a port that is free for TCP may be taken for UDP
 	}
 	for try := 0; ; try++ {
-		t, err := memberlist.NewNetTransport(c)
+		t, err := openSockets(ip, port, bridge)
 		if err == nil {
 			return t, nil
 		}
 		if try == spare {
 			return nil, fmt.Errorf("gossip bind %s: %w", bind, err)
 		}
-		if port != 0 {
-			c.BindPort++
+		if !anyPort {
+			port++
 		}
 	}
 }
