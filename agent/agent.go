@@ -112,7 +112,7 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		workload(registry, recorder, cfg.Telemetry.Every.D(), part(log, "workload")),
 	)
 	self := node{
-		cfg: cfg, started: time.Now(), view: noView, notes: noNotes, registry: registry, host: host.Host, power: noPower, newest: recorder.Newest().Get,
+		cfg: cfg, started: time.Now(), view: noView, notes: noNotes, registry: registry, host: calm(host.Host), power: noPower, newest: recorder.Newest().Get,
 		conditions: conditions, vital: watch.New(fleet.Vital{}), addresses: nowhere, chip: chip, onnx: onnx, alive: func() error { return nil },
 	}
 	if err := self.register(metrics, id, recorder.Newest().Get); err != nil {
