@@ -2,6 +2,7 @@ package operator
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 func upgradeCommand(s *session) *cobra.Command {
 	var canary, to, ssh string
 	var within, stays, canaryStays time.Duration
-	var dry bool
+	var dry, yes bool
 	cmd := &cobra.Command{
 		Use: "upgrade [NODE...]", Short: "Upgrade the nodes one after the other, as long as all stay well",
 		Args: cobra.ArbitraryArgs,
@@ -27,9 +28,10 @@ before runs the new version, serves what it served, and has been well for a whil
 first that does not ends it, and the rest stays as it is. Run it again to go on:
 nodes that are done are left alone.
 
-It logs in to each node's address by ssh, as whom your ssh configuration says, and
+It shows the order and asks before it begins; --yes stands for the answer where nobody
+is to be asked, as in a script. It logs in to each node's address by ssh, as whom your ssh configuration says, and
 needs sudo without a password there. Nodes that are dead are left out.`,
-		Example: "  prime-spark upgrade --dry-run\n  prime-spark upgrade --canary pi-2 --ssh \"ssh -l pi\"\n  prime-spark upgrade --to 1.4.0 pi-3 pi-4",
+		Example: "  prime-spark upgrade --dry-run\n  prime-spark upgrade --canary pi-2 --ssh \"ssh -l pi\"\n  prime-spark upgrade --to 1.4.0 --yes pi-3 pi-4",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for flag, d := range map[string]time.Duration{"within": within, "watch": stays, "watch-canary": canaryStays} {
 				if d < time.Second || d > 24*time.Hour {
@@ -59,6 +61,14 @@ needs sudo without a password there. Nodes that are dead are left out.`,
 					out.Table([]string{"TURN", "NODE", "ROLE", "VERSION", "HOST", "PACKAGE"}, rows)
 				})
 			}
+			if !yes {
+				for i, n := range plan {
+					cmd.PrintErrf("%3d. %s (%s, %s) at %s\n", i+1, cli.Text(n.Name), n.Role, cli.Text(n.Version), cli.Text(n.Host))
+				}
+				if err := cli.Confirm(cmd, fmt.Sprintf("Upgrade %s?", counted(len(plan))), "--yes"); err != nil {
+					return err
+				}
+			}
 			c := upgrade.Config{
 				Fleet: sessionFleet{cmd, s}, Install: upgrade.SSH(command), To: to, Within: within, Stays: stays, Canary: canaryStays,
 				Tell: func(words string) { cmd.PrintErrln(cli.Text(words)) },
@@ -77,8 +87,17 @@ needs sudo without a password there. Nodes that are dead are left out.`,
 	cmd.Flags().DurationVar(&stays, "watch", 30*time.Second, "how long it has to stay well before the next one")
 	cmd.Flags().DurationVar(&canaryStays, "watch-canary", 2*time.Minute, "the same of the canary")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "show in which order, and do nothing")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	cli.JSON(cmd)
 	return cmd
+}
+
+// counted is how many nodes a plan has, in words.
+func counted(nodes int) string {
+	if nodes == 1 {
+		return "this node"
+	}
+	return fmt.Sprintf("these %d nodes, one after the other", nodes)
 }
 
 func planUpgrade(cmd *cobra.Command, s *session, canary string, names []string) ([]upgrade.Node, error) {
