@@ -71,11 +71,14 @@ type Input struct {
 	Type   tensor.Type `yaml:"datatype"`
 	Shape  []int       `yaml:"shape"` // fixed dimensions
 	Layout Layout      `yaml:"layout"`
+	// Sample is what each element is in the inference that a model is tried out with before
+	// it is ready. Zeros lead some astray, such as those that choose a part by a number.
+	Sample float64 `yaml:"sample"`
 }
 
 // Spec is the input in the words of the protocol.
 func (in Input) Spec() tensor.Spec {
-	return tensor.Spec{Name: in.Name, Type: in.Type, Shape: in.Shape}
+	return tensor.Spec{Name: in.Name, Type: in.Type, Shape: in.Shape, Sample: in.Sample}
 }
 
 // Size returns the width, height and channels of an image input, or zeros.

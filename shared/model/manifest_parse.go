@@ -143,6 +143,7 @@ func (m *Manifest) checkTensors(f *conf.File) {
 	for i, in := range m.Inputs {
 		at := fmt.Sprintf("inputs[%d]", i)
 		checkTensor(f, at, in.Spec(), seen)
+		checkRange(f, at+".sample", in.Sample, -1e12, 1e12, "16000")
 		if in.Layout != "" {
 			f.CheckOneOf(at+".layout", string(in.Layout), string(NCHW), string(NHWC))
 		}

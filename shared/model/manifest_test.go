@@ -90,6 +90,7 @@ func TestParseManifestTellsEveryFault(t *testing.T) {
 		"wrong datatype":     {"datatype: FP32, shape: [1,3,416,416]", "datatype: FLOAT, shape: [1,3,416,416]", []string{`inputs[0].datatype: "FLOAT"`}},
 		"open dimension":     {"[1,3549,85]", "[-1,3549,85]", []string{"outputs[0].shape: [-1 3549 85] is no shape"}},
 		"overflowing shape":  {"[1,3549,85]", "[3037000500,3037000500,85]", []string{"outputs[0].shape: "}},
+		"sample":             {"layout: NCHW}]", "layout: NCHW, sample: 1e300}]", []string{"inputs[0].sample: 1e+300"}},
 		"four channels":      {"[1,3,416,416]", "[1,4,416,416]", []string{"inputs[0].shape: [1 4 416 416] does not hold one BGR image"}},
 		"pad":                {"pad: 114", "pad: 300", []string{"preprocess.pad: 300 is not from 0 to 255; give a number like 114"}},
 		"not a number":       {"pad: 114", "pad: .nan", []string{"preprocess.pad: NaN is not from 0 to 255"}},

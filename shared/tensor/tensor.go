@@ -57,6 +57,8 @@ type Spec struct {
 	Name  string `json:"name" yaml:"name"`
 	Type  Type   `json:"datatype" yaml:"datatype"`
 	Shape []int  `json:"shape" yaml:"shape,flow"`
+	// Sample is what each element is when a model is tried out with nothing to go by.
+	Sample float64 `json:"-" yaml:"-"`
 }
 
 // Fits reports, in words, why a tensor of type t and shape cannot stand for s,

@@ -26,9 +26,14 @@ type network struct {
 	shapes []tensor.Spec
 }
 
+// voice is what silero-VAD takes. It has a part for each rate of samples, and none for 0.
+var voice = []tensor.Spec{{Name: "input", Shape: []int{1, 512}}, {Name: "state", Shape: []int{2, 1, 128}}, {Name: "sr", Shape: []int{1}, Sample: 16000}}
+
 var networks = []network{
 	{"blazeface", func(*testing.T) []byte { return blazeface.Files()["blazeface-front-128.onnx"] }, nil},
 	{"PP-OCR direction", ofNPM("ch_ppocr_mobile_v2.0_cls_infer.onnx"), []tensor.Spec{{Name: "x", Shape: []int{1, 3, 48, 192}}}},
+	{"silero-VAD 5", ofNPM("silero_vad_v5.onnx"), voice},
+	{"silero-VAD 6", ofNPM("silero_vad_v6.onnx"), voice},
 	{"PP-OCR detection", ofNPM("ch_PP-OCRv4_det_infer.onnx"), []tensor.Spec{{Name: "x", Shape: []int{1, 3, 160, 160}}}},
 }
 
@@ -72,6 +77,13 @@ func TestAgainstNode(t *testing.T) {
 			file := n.file(t)
 			s := infertest.Load(t, b.Shaped(n.shapes), file)
 			in, out := infertest.Inputs(t, s), infertest.Outputs(t, s)
+			for _, spec := range n.shapes {
+				for _, x := range in {
+					if x.Name == spec.Name && spec.Sample != 0 {
+						x.Fill(spec.Sample)
+					}
+				}
+			}
 			if err := s.Infer(t.Context(), in, out); err != nil {
 				t.Fatal(err)
 			}

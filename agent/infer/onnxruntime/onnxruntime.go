@@ -64,7 +64,7 @@ func (b *Backend) Shaped(inputs []tensor.Spec) infer.Backend {
 	shaped := &Backend{sup: b.sup}
 	for _, in := range inputs {
 		if len(in.Shape) > 0 {
-			shaped.shapes = append(shaped.shapes, frame.Shape{Name: in.Name, Dims: in.Shape})
+			shaped.shapes = append(shaped.shapes, frame.Shape{Name: in.Name, Dims: in.Shape, Sample: in.Sample})
 		}
 	}
 	return shaped

@@ -68,6 +68,7 @@ func TestShaped(t *testing.T) {
 	}{
 		"as it is":      {nil, `leaves dimension 2 of x open`},
 		"closed":        {[]tensor.Spec{{Name: "x", Shape: []int{5, 3, 7}}, {Name: "scale", Shape: []int{1}}}, ""},
+		"its sample":    {[]tensor.Spec{{Name: "x", Shape: []int{5, 3, 7}, Sample: orttest.Fail}, {Name: "scale", Shape: []int{1}}}, "running Gather node"},
 		"another":       {[]tensor.Spec{{Name: "x", Shape: []int{5, 4, 7}}}, "dimension 1 of x is 3 in the file and 4 in the manifest"},
 		"too few":       {[]tensor.Spec{{Name: "x", Shape: []int{5, 3}}}, "x has 3 dimensions in the file and 2 in the manifest"},
 		"of no concern": {[]tensor.Spec{{Name: "z", Shape: []int{5}}}, "leaves dimension 2 of x open"},

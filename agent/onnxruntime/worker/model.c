@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "model.h"
 
+#include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +73,7 @@ static bool close_shape(struct tensor *t, const struct load_request *r, struct f
 	if (want != NULL && want->rank != t->rank && !(t->rank == 0 && want->rank == 1 && want->dims[0] == 1)) {
 		return fail(f, WIRE_LAYOUT, "%.100s has %zu dimensions in the file and %zu in the manifest", t->name, t->rank, want->rank);
 	}
+	t->sample = want != NULL ? want->sample : 0;
 	for (size_t i = 0; i < t->rank; i++) {
 		if (want != NULL && t->dims[i] > 0 && t->dims[i] != want->dims[i]) {
 			return fail(f, WIRE_LAYOUT, "dimension %zu of %.100s is %lld in the file and %u in the manifest", i, t->name, (long long)t->dims[i], want->dims[i]);
@@ -160,7 +162,34 @@ static bool run(const struct model *m, char *in, char *out, ort_value *all_out, 
 	return ok;
 }
 
-// try runs the model on zeros, and takes the shapes of what comes out.
+// EACH writes v to the elements of a tensor, if they have the type.
+#define EACH(number, type, least, most)                                                                   \
+	case number:                                                                                      \
+		for (size_t i = 0; i < t->bytes / sizeof(type); i++) {                                    \
+			((type *)(void *)at)[i] = v >= least && v <= most ? (type)v : 0;                  \
+		}                                                                                         \
+		break
+
+// fill makes each element of an input what it is to be when the model is tried out.
+// What its type cannot be is zero.
+static void fill(const struct tensor *t, char *at) {
+	double v = t->sample;
+	switch (t->type) {
+		EACH(ORT_FLOAT, float, -FLT_MAX, FLT_MAX);
+		EACH(ORT_DOUBLE, double, -DBL_MAX, DBL_MAX);
+		EACH(ORT_BOOL, uint8_t, 0, 1);
+		EACH(ORT_UINT8, uint8_t, 0, UINT8_MAX);
+		EACH(ORT_INT8, int8_t, INT8_MIN, INT8_MAX);
+		EACH(ORT_UINT16, uint16_t, 0, UINT16_MAX);
+		EACH(ORT_INT16, int16_t, INT16_MIN, INT16_MAX);
+		EACH(ORT_UINT32, uint32_t, 0, UINT32_MAX);
+		EACH(ORT_INT32, int32_t, INT32_MIN, INT32_MAX);
+		EACH(ORT_UINT64, uint64_t, 0, 0x1p63);
+		EACH(ORT_INT64, int64_t, -0x1p62, 0x1p62);
+	}
+}
+
+// try runs the model on zeros or samples, and takes the shapes of what comes out.
 static bool try(struct model *m, struct failure *f) {
 	const struct library *lib = m->lib;
 	char *zeros = aligned_alloc(WIRE_ALIGN, m->in.bytes);
@@ -168,6 +197,11 @@ static bool try(struct model *m, struct failure *f) {
 		return fail(f, WIRE_MEMORY, "no memory");
 	}
 	memset(zeros, 0, m->in.bytes);
+	for (size_t i = 0; i < m->in.count; i++) {
+		if (m->in.tensors[i].sample != 0) {
+			fill(&m->in.tensors[i], zeros + m->in.tensors[i].at);
+		}
+	}
 	ort_value all[MAX_SIDE] = {0};
 	bool ok = run(m, zeros, NULL, all, f);
 	for (size_t i = 0; ok && i < m->out.count; i++) {

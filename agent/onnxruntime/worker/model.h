@@ -15,6 +15,7 @@ struct tensor {
 	int64_t dims[WIRE_MAX_DIMS];
 	size_t bytes;
 	size_t at; // from the beginning of its side in a slot
+	double sample; // of an input: each element of it when the model is tried out
 };
 
 struct side {
@@ -34,7 +35,7 @@ struct model {
 };
 
 // model_load makes a session of the file in memory, which is not needed afterwards, and
-// runs it once on zeros: what comes out then is what its outputs are like.
+// runs it once on zeros or samples: what comes out then is what its outputs are like.
 bool model_load(struct model *m, const struct library *lib, int threads, const void *file, size_t size, const struct load_request *r, struct failure *f);
 
 // model_unload frees it, unless inferences are under way.

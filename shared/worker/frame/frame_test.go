@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -145,7 +146,7 @@ func request() frame.LoadRequest {
 			{Name: "net/input 1", Shape: [3]int{640, 640, 3}, Scale: 0.25, Zero: 3},
 			{Name: "net/nms", Output: true, NMS: true, Shape: [3]int{80, 100, 0}, Unquantizable: true},
 		},
-		Shapes: []frame.Shape{{Name: "open input", Dims: []int{1, 640, 3}}},
+		Shapes: []frame.Shape{{Name: "open input", Dims: []int{1, 640, 3}, Sample: 16000.5}},
 	}
 }
 
@@ -159,6 +160,7 @@ scheduler_threshold 2
 fact 0 0 1 640 640 3 0.25 3 net/input 1
 fact 1 1 0 80 100 0 0 0 net/nms
 shape 1,640,3 open input
+sample 16000.5
 `
 	if string(got) != want || err != nil {
 		t.Errorf("got\n%s%v, want\n%s", got, err, want)
@@ -184,6 +186,7 @@ func TestLoadLinesRefuses(t *testing.T) {
 		"are no numbers":   func(r *frame.LoadRequest) { r.Facts[0].Scale = 1e300 },
 		"dimension 0":      func(r *frame.LoadRequest) { r.Shapes[0].Dims[1] = 0 },
 		"8 dimensions":     func(r *frame.LoadRequest) { r.Shapes[0].Dims = make([]int, 9) },
+		"sample NaN":       func(r *frame.LoadRequest) { r.Shapes[0].Sample = math.NaN() },
 		"65 shapes":        func(r *frame.LoadRequest) { r.Shapes = make([]frame.Shape, 65) },
 		`shape of "a\nb"`:  func(r *frame.LoadRequest) { r.Shapes[0].Name = "a\nb" },
 		"scheduler timeou": func(r *frame.LoadRequest) { r.SchedulerTimeout = 2 * time.Hour },
@@ -203,6 +206,7 @@ func FuzzParseLoad(f *testing.F) {
 	}
 	f.Add(lines)
 	f.Add([]byte("name a\ndepth 1\ntimeout_ms 1\nshape 1,,2 x\n"))
+	f.Add([]byte("name a\ndepth 1\ntimeout_ms 1\nsample 1\nshape 1 x\nsample 2\n"))
 	f.Add([]byte("name a\ndepth 1\ntimeout_ms 1\nfact 1 0 1 1 1 1 nan 0 x\n"))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		r, err := frame.ParseLoad(payload)

@@ -31,6 +31,9 @@ type LoadRequest struct {
 type Shape struct {
 	Name string
 	Dims []int // 1 to MaxDims
+	// Sample is what each element is when the worker tries the model out, to see what
+	// its outputs are like.
+	Sample float64
 }
 
 // A Fact is a tensor as the model's file describes it.
@@ -71,6 +74,9 @@ func (r LoadRequest) Lines() ([]byte, error) {
 	for _, shape := range r.Shapes {
 		// shape D,D,... NAME
 		fmt.Fprintf(&b, "shape %s %s\n", strings.Join(strings.Fields(strings.Trim(fmt.Sprint(shape.Dims), "[]")), ","), shape.Name)
+		if shape.Sample != 0 { // sample VALUE, of the shape before it
+			fmt.Fprintf(&b, "sample %s\n", strconv.FormatFloat(shape.Sample, 'g', -1, 64))
+		}
 	}
 	if b.Len() > MaxPayload {
 		return nil, fmt.Errorf("load request: %d bytes, at most %d", b.Len(), MaxPayload)
@@ -128,6 +134,9 @@ func checkShapes(shapes []Shape) error {
 		if !plain(s.Name) || len(s.Dims) < 1 || len(s.Dims) > MaxDims {
 			return fmt.Errorf("shape of %.127q: want a name of 1 to %d printable characters and 1 to %d dimensions", s.Name, MaxName, MaxDims)
 		}
+		if math.IsNaN(s.Sample) || math.IsInf(s.Sample, 0) {
+			return fmt.Errorf("shape of %s: the sample %v is no number", s.Name, s.Sample)
+		}
 		for _, d := range s.Dims {
 			if d < 1 || d > MaxArena {
 				return fmt.Errorf("shape of %s: dimension %d", s.Name, d)
@@ -174,6 +183,13 @@ func (r *LoadRequest) set(key, value string) error {
 	case "shape":
 		shape, err := parseShape(value)
 		r.Shapes = append(r.Shapes, shape)
+		return err
+	case "sample":
+		if len(r.Shapes) == 0 {
+			return errors.New("no shape before it")
+		}
+		v, err := strconv.ParseFloat(value, 64)
+		r.Shapes[len(r.Shapes)-1].Sample = v
 		return err
 	}
 	n, err := strconv.ParseInt(value, 10, 32)

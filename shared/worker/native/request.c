@@ -69,6 +69,17 @@ static bool parse_shape(char *at, struct load_request *r) {
 	return *name != 0 && strlen(name) <= WIRE_MAX_NAME;
 }
 
+// parse_sample reads what the elements of the last shape's input are to be.
+static bool parse_sample(const char *at, struct load_request *r) {
+	char *end;
+	double v = strtod(at, &end);
+	if (r->shape_count == 0 || end == at || *end != 0 || !isfinite(v)) {
+		return false;
+	}
+	r->shapes[r->shape_count - 1].sample = v;
+	return true;
+}
+
 static bool set(const char *key, char *value, struct load_request *r) {
 	uint32_t n;
 	if (strcmp(key, "name") == 0) {
@@ -80,6 +91,9 @@ static bool set(const char *key, char *value, struct load_request *r) {
 	}
 	if (strcmp(key, "shape") == 0) {
 		return parse_shape(value, r);
+	}
+	if (strcmp(key, "sample") == 0) {
+		return parse_sample(value, r);
 	}
 	if (!number(&value, 3600000, &n) || *value != 0) {
 		return false;

@@ -16,6 +16,7 @@ struct fact {
 struct wanted_shape {
 	size_t rank;
 	uint32_t dims[WIRE_MAX_DIMS];
+	double sample; // of each element, when the model is tried out
 	const char *name; // within the payload
 };
 
