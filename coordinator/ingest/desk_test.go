@@ -15,7 +15,7 @@ import (
 func TestMessagesOfABroker(t *testing.T) {
 	inBubble(t, []string{"c1", "c2"}, func(t *testing.T, g *group) {
 		var mu sync.Mutex
-		said := map[string]telemetry.Ack{}
+		said := map[string]uint64{} // the highest: acknowledgements are cumulative, and may overtake each other
 		stuck := make(chan struct{})
 		desk := g.all["c1"].NewDesk("primespark", "home", func(topic string, payload []byte) error {
 			if topic == "primespark/home/c2/ack" {
@@ -27,7 +27,7 @@ func TestMessagesOfABroker(t *testing.T) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			said[topic] = a
+			said[topic] = max(said[topic], a.Streams["cpu"])
 			return nil
 		})
 		ctx, cancel := context.WithCancel(g.ctx)
@@ -51,7 +51,7 @@ func TestMessagesOfABroker(t *testing.T) {
 		desk.Message("primespark/home/pi-1/t/cpu", []byte("garbage"))
 		time.Sleep(time.Second)
 		mu.Lock()
-		if len(said) != 1 || said["primespark/home/pi-1/ack"].Streams["cpu"] != 600 {
+		if len(said) != 1 || said["primespark/home/pi-1/ack"] != 600 {
 			t.Errorf("said %v, want pi-1's 600", said)
 		}
 		mu.Unlock()
@@ -59,7 +59,7 @@ func TestMessagesOfABroker(t *testing.T) {
 		time.Sleep(time.Second)
 		mu.Lock()
 		defer mu.Unlock()
-		if got := said["primespark/home/c2/ack"].Streams["cpu"]; got != 60 || g.has("c2") != 660 {
+		if got := said["primespark/home/c2/ack"]; got != 60 || g.has("c2") != 660 {
 			t.Errorf("60 of the other were acknowledged up to %d; %d rows", got, g.has("c2"))
 		}
 		cancel()
