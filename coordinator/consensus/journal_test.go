@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -152,7 +153,8 @@ func TestTakenWhileSettling(t *testing.T) {
 			_, last := edges(t, s)
 			s.write.Lock()
 			err = errors.Join(err, s.settle(nil, func(tx *bbolt.Tx) error {
-				return errors.Join(s.StoreSoon(entries(last+1, last+3, 20)), drop(tx, 1, last))
+				_, err := drop(tx, 1, last, math.MaxInt, math.MaxInt)
+				return errors.Join(s.StoreSoon(entries(last+1, last+3, 20)), err)
 			}))
 			s.write.Unlock()
 			if err := errors.Join(err, s.Flush()); err != nil {

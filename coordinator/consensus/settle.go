@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -12,12 +13,42 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Bounds of what is dropped in one transaction: what comes in the meantime waits for
+// as long as that takes.
+const (
+	dropEntries = 512
+	dropBytes   = 1 << 20
+)
+
 // DeleteRange drops the entries from first to last, both included. Raft drops
-// from one end or the other only.
+// from one end or the other only. What is dropped from the beginning while later
+// entries stay, which is what a snapshot makes superfluous, goes piece by piece, and
+// others store theirs in between.
 func (s *store) DeleteRange(first, last uint64) error {
+	s.mu.RLock()
+	whole := first > s.first || last >= s.last
+	s.mu.RUnlock()
+	if whole {
+		_, err := s.deletePiece(first, last, math.MaxInt, math.MaxInt)
+		return err
+	}
+	for over := false; !over; {
+		var err error
+		if over, err = s.deletePiece(first, last, dropEntries, dropBytes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *store) deletePiece(first, last uint64, entries, size int) (over bool, err error) {
 	s.write.Lock()
 	defer s.write.Unlock()
-	return s.settle(nil, func(tx *bbolt.Tx) error { return drop(tx, first, last) })
+	err = s.settle(nil, func(tx *bbolt.Tx) (err error) {
+		over, err = drop(tx, first, last, entries, size)
+		return err
+	})
+	return over, err
 }
 
 // Close gives the files back, after bbolt has taken all that it has not got: a log
@@ -160,20 +191,23 @@ func (r *recent) put(tx *bbolt.Tx, changes []change) error {
 	return all.write(tx)
 }
 
-// drop deletes the entries from first to last.
-func drop(tx *bbolt.Tx, first, last uint64) error {
+// drop deletes the entries from first to last, oldest first, at most so many and no
+// more once they had so many bytes; over tells that all are gone.
+func drop(tx *bbolt.Tx, first, last uint64, entries, size int) (over bool, err error) {
 	b := tx.Bucket(bucketLogs)
 	all := readSum(tx)
-	for c, k := b.Cursor(), logKey(first); ; {
+	for c, k := b.Cursor(), logKey(first); ; entries-- {
 		var value []byte
 		k, value = c.Seek(k)
-		if k == nil || binary.BigEndian.Uint64(k) > last {
-			return all.write(tx)
+		over = k == nil || binary.BigEndian.Uint64(k) > last
+		if over || entries <= 0 || size <= 0 {
+			return over, all.write(tx)
 		}
+		size -= len(value)
 		all.drop(value)
 		k = append([]byte(nil), k...) // the database's memory, which Delete may change
 		if err := b.Delete(k); err != nil {
-			return fmt.Errorf("delete log entry %x: %w", k, err)
+			return false, fmt.Errorf("delete log entry %x: %w", k, err)
 		}
 	}
 }

@@ -37,16 +37,16 @@ var roles = map[raft.RaftState]string{
 func (n *Node) Status() Status {
 	state, _ := n.fsm.State()
 	s := Status{
-		Name:     n.name,
-		Role:     roles[n.raft.State()],
-		Leader:   n.leaderNow(),
-		Term:     n.raft.CurrentTerm(),
-		Applied:  state.Index,
-		Commit:   n.raft.CommitIndex(),
-		Last:     n.raft.LastIndex(),
-		Fresh:    n.fresh.is.Load(),
-		Witness:  n.witness,
-		Stance:   n.stance.Get(),
+		Name:    n.name,
+		Role:    roles[n.raft.State()],
+		Leader:  n.leaderNow(),
+		Term:    n.raft.CurrentTerm(),
+		Applied: state.Index,
+		Commit:  n.raft.CommitIndex(),
+		Last:    n.raft.LastIndex(),
+		Fresh:   n.fresh.is.Load(),
+		Witness: n.witness,
+		Stance:  n.stance.Get(),
 	}
 	if s.Role == roles[raft.Leader] && !n.leads() {
 		s.Role = roles[raft.Follower] // silent, so it leads nobody

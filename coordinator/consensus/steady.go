@@ -16,8 +16,9 @@ type steady struct {
 	dir string // of the snapshots' own
 }
 
-// stride is how much of a snapshot is left to the kernel to write when it likes.
-const stride = 1 << 20
+// stride is how much of a snapshot is left to the kernel to write when it likes: what
+// a slow card takes some 15 ms for.
+const stride = 256 << 10
 
 // Create opens a snapshot to be written.
 func (s steady) Create(version raft.SnapshotVersion, index, term uint64, all raft.Configuration, at uint64, t raft.Transport) (raft.SnapshotSink, error) {
