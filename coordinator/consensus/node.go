@@ -239,7 +239,7 @@ func (n *Node) checkSnapshots(s raft.SnapshotStore, dir string) error {
 			err = n.goesOn(meta.Index, list[0].Index)
 		}
 		if err == nil {
-			return nil
+			return n.leaveBehind(meta.Index)
 		}
 		n.log.Warn("snapshot cannot be used, trying an older one", "snapshot", meta.ID, "err", err)
 		bad = err
@@ -274,6 +274,22 @@ func (n *Node) goesOn(index, newest uint64) error {
 		return fmt.Errorf("it ends with entry %d, and the log with %d before %d", index, last, newest)
 	}
 	return nil
+}
+
+// leaveBehind drops a log that ends before a snapshot does: this node was stopped
+// while it took over one of the leader's. The entries after it would not follow on
+// what is left of the log.
+func (n *Node) leaveBehind(index uint64) error {
+	first, err := n.store.FirstIndex()
+	if err != nil {
+		return err
+	}
+	last, err := n.store.LastIndex()
+	if err != nil || last == 0 || last >= index {
+		return err
+	}
+	n.log.Info("log dropped, the snapshot goes on beyond it", "last", last, "snapshot", index)
+	return n.store.DeleteRange(first, last)
 }
 
 // orNone keeps a missing error readable within a longer text.

@@ -60,6 +60,38 @@ func TestDamagedSnapshots(t *testing.T) {
 	}
 }
 
+// TestSnapshotBeyondTheLog: who was stopped while he took over a snapshot of the
+// leader's has a log that ends before it, and goes on all the same.
+func TestSnapshotBeyondTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGroup(t, &pipenet.Net{})
+		m := g.found()
+		newest := snapshotTwice(t, m)
+		want, _ := m.State()
+		g.halt(m)
+		st, err := openStore(m.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last, err := st.LastIndex()
+		if err := errors.Join(err, st.DeleteRange(newest-2, last), st.Close()); err != nil {
+			t.Fatal(err)
+		}
+		m = g.start("c1")
+		if _, err := g.token("c1"); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := m.State(); got.Index <= want.Index || len(got.Tokens) != len(want.Tokens)+1 {
+			t.Errorf("state %d with %d tokens, want one more than %d with %d", got.Index, len(got.Tokens), want.Index, len(want.Tokens))
+		}
+		g.halt(m)
+		g.start("c1") // the log that it has now is good, too
+		if _, err := g.token("c1"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // snapshotTwice makes two snapshots with a few entries between them, and returns
 // the index of the newer one.
 func snapshotTwice(t *testing.T, m *member) (newest uint64) {
