@@ -59,7 +59,8 @@ func (w *Watch) questions() (names []string) {
 }
 
 // answered notes the answer to a question, or that there was none. One that this
-// process slept over says nothing.
+// process slept over says nothing, and no more does one of before the connection
+// ended.
 func (w *Watch) answered(name string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -69,6 +70,9 @@ func (w *Watch) answered(name string, err error) {
 		return
 	}
 	a.under = false
+	if h := w.heard[name]; h != nil && h.session == nil && a.at <= h.ended {
+		return
+	}
 	slept := time.Since(a.sent) - (w.clock.awake - a.at)
 	switch {
 	case err == nil:

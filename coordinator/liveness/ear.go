@@ -156,6 +156,9 @@ func (w *Watch) close(node string, s *session) {
 	defer w.mu.Unlock()
 	if h := w.heard[node]; h != nil && h.session == s {
 		h.session, h.ended = nil, w.clock.awake
+		if a := w.asked[node]; a != nil {
+			a.answered, a.missed = false, 0 // it is asked anew
+		}
 		w.wake()
 	}
 }

@@ -13,6 +13,8 @@ type Evidence struct {
 	Quiet    time.Duration  // since the last beat
 	Limit    time.Duration  // of Quiet, for this node
 	Closed   bool           // its connection ended without a goodbye
+	Ended    time.Duration  // since then
+	Late     time.Duration  // what its own late timers excuse; in Limit already
 	Left     bool           // its last beat was a goodbye
 	Peers    bool           // another coordinator, which itself is heard, hears it
 	Answered bool           // it answered the last question that gossip put to it
@@ -27,6 +29,16 @@ const enough = 3
 // undecided is how much longer than its limit a node may be quiet until the
 // questions have been asked and have run out.
 const undecided = 500 * time.Millisecond
+
+// gone is how long a node is asked whose connection ended: for as many questions as
+// are enough, and a little. That many stay open where this process has no time to
+// wait for them.
+const gone = time.Second
+
+// asking tells whether it is too soon to conclude anything from silence.
+func (e Evidence) asking() bool {
+	return e.Missed < enough && e.Quiet < e.Limit+undecided && !(e.Closed && e.Ended >= gone+e.Late)
+}
 
 // patience is how many limits a node may be quiet that answers gossip.
 const patience = 2
@@ -51,7 +63,7 @@ func Judge(e Evidence) fleet.Liveness {
 		return e.Gossip
 	case !e.Closed && e.Quiet < e.Limit:
 		return fleet.Alive
-	case !e.Answered && e.Missed < enough && e.Quiet < e.Limit+undecided:
+	case !e.Answered && e.asking():
 		return fleet.Alive // is being asked
 	case e.Answered && e.Quiet < patience*e.Limit:
 		return fleet.Alive // it is there, and its connection may only be mending a loss

@@ -287,7 +287,10 @@ func (w *Watch) evidence(name string, gossip fleet.Liveness, h *heard, around su
 	e := Evidence{Gossip: gossip, Deaf: around.deaf}
 	if h != nil && h.at > 0 {
 		e.Heard, e.Left, e.Closed = true, h.left, h.session == nil
-		e.Quiet, e.Limit = w.clock.awake-h.at, w.limit(h)
+		e.Quiet, e.Limit, e.Late = w.clock.awake-h.at, w.limit(h), excused(h)
+		if e.Closed {
+			e.Ended = w.clock.awake - h.ended
+		}
 	} else {
 		if _, known := w.first[name]; !known {
 			w.first[name] = w.clock.awake
@@ -307,8 +310,10 @@ func (w *Watch) evidence(name string, gossip fleet.Liveness, h *heard, around su
 // until it hears another one. One that says that its own timers are late has more
 // time.
 func (w *Watch) limit(h *heard) time.Duration {
-	return beats*max(w.pace, h.told) + min(2*h.late, mostLate)
+	return beats*max(w.pace, h.told) + excused(h)
 }
+
+func excused(h *heard) time.Duration { return min(2*h.late, mostLate) }
 
 // fresh reports whether a node is heard now.
 func (w *Watch) fresh(h *heard) bool {
