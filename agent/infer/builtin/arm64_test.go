@@ -26,8 +26,8 @@ func TestARM64(t *testing.T) {
 		needTool(t, "needs the go command")
 	}
 	for _, part := range []struct{ dir, run string }{
-		{"kernel", "TestGemm|TestDepth|TestPack|TestRows|TestMaps|TestExtremes|TestNaN"},
-		{".", "TestModels|TestSharing|TestConformance|TestHostile|TestStops|TestFold|TestIf|TestBatch|TestSpread|TestGates"},
+		{"kernel", "TestGemm|TestTiles|TestDepth|TestPack|TestRows|TestMaps|TestExtremes|TestNaN"},
+		{".", "TestModels|TestSharing|TestConformance|TestHostile|TestStops|TestFold|TestIf|TestBatch|TestSpread|TestGates|TestWinograd"},
 	} {
 		t.Run(part.dir, func(t *testing.T) {
 			t.Parallel()

@@ -33,6 +33,7 @@
 // Package onnx reads the file. compile walks the nodes in order: each operator
 // works out its shapes, constants are folded, and what follows a convolution
 // (batch normalisation, a bias, an activation, the addition of a shortcut) is fused into it.
+// Filters of 3 by 3 work in tiles, with a fourth of the multiplications, where that is worth it.
 // plan gives every tensor a place in one arena, where tensors share memory when
 // they are not alive at the same time, lie inside of the concatenation that
 // they end up in, or are computed in place. Only then do the nodes bind: closures over slices of the arena,

@@ -47,6 +47,10 @@ func opConv(c *call) error {
 	if k.depthwise() {
 		return k.planDepth()
 	}
+	if t := k.winograd(); t != nil {
+		t.emit()
+		return nil
+	}
 	return k.planGemm()
 }
 

@@ -8,8 +8,8 @@
 //
 // All sets compute the same function, to within a relative 1e-5 of the sum of
 // the magnitudes of the terms (a matrix product or a depthwise convolution adds
-// in another order and may keep a product unrounded), and a relative 1e-6 for
-// Exp, Sigmoid and SiLU. Exp holds its argument between -87 and 88, so that its
+// in another order and may keep a product unrounded), 1e-5 of the largest product for tiles, and
+// a relative 1e-6 for Exp, Sigmoid and SiLU. Exp holds its argument between -87 and 88, so that its
 // result is neither 0 nor infinite. A NaN stays one through every kernel, clamps and Max
 // and Min too; only the bounds of Gemm and Depth may not be NaN.
 //

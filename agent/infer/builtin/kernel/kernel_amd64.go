@@ -28,6 +28,12 @@ func depthwise9AVX2(p *depthArgs)
 func peakAVX2(p *depthArgs)
 
 //go:noescape
+func tilesInAVX2(p *tilesArgs)
+
+//go:noescape
+func tilesOutAVX2(p *tilesArgs)
+
+//go:noescape
 func pack1AVX2(p *packArgs)
 
 //go:noescape
@@ -92,6 +98,12 @@ func depthwise9AVX512(p *depthArgs)
 
 //go:noescape
 func peakAVX512(p *depthArgs)
+
+//go:noescape
+func tilesInAVX512(p *tilesArgs)
+
+//go:noescape
+func tilesOutAVX512(p *tilesArgs)
 
 //go:noescape
 func pack1AVX512(p *packArgs)
@@ -182,6 +194,22 @@ func asmPeak(s Set, p *depthArgs) {
 		return
 	}
 	peakAVX2(p)
+}
+
+func asmTilesIn(s Set, p *tilesArgs) {
+	if s == AVX512 {
+		tilesInAVX512(p)
+		return
+	}
+	tilesInAVX2(p)
+}
+
+func asmTilesOut(s Set, p *tilesArgs) {
+	if s == AVX512 {
+		tilesOutAVX512(p)
+		return
+	}
+	tilesOutAVX2(p)
 }
 
 func asmPack(s Set, stride int, p *packArgs) {

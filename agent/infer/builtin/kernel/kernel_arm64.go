@@ -18,6 +18,12 @@ func depthwise9NEON(p *depthArgs)
 func peakNEON(p *depthArgs)
 
 //go:noescape
+func tilesInNEON(p *tilesArgs)
+
+//go:noescape
+func tilesOutNEON(p *tilesArgs)
+
+//go:noescape
 func pack1NEON(p *packArgs)
 
 //go:noescape
@@ -86,6 +92,14 @@ func asmDepth(_ Set, p *depthArgs) {
 
 func asmPeak(_ Set, p *depthArgs) {
 	peakNEON(p)
+}
+
+func asmTilesIn(_ Set, p *tilesArgs) {
+	tilesInNEON(p)
+}
+
+func asmTilesOut(_ Set, p *tilesArgs) {
+	tilesOutNEON(p)
 }
 
 func asmPack(_ Set, stride int, p *packArgs) {

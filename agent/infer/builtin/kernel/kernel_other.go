@@ -9,6 +9,8 @@ func native() []Set { return nil }
 func asmGemm(_ Set, _ int, _ *gemmArgs)   {}
 func asmDepth(_ Set, _ *depthArgs)        {}
 func asmPeak(_ Set, _ *depthArgs)         {}
+func asmTilesIn(_ Set, _ *tilesArgs)      {}
+func asmTilesOut(_ Set, _ *tilesArgs)     {}
 func asmPack(_ Set, _ int, _ *packArgs)   {}
 func asmCopy(_ Set, _ *rowsArgs)          {}
 func asmSplit(_ Set, _ *rowsArgs)         {}

@@ -638,6 +638,852 @@ done26:
 	CBNZ R0, row23
 	RET
 
+// func tilesInNEON(p *args)
+TEXT ·tilesInNEON(SB), NOSPLIT, $0-8
+	MOVD p+0(FP), R11
+	MOVD 0(R11), R2
+	MOVD 8(R11), R0
+	MOVD 16(R11), R1
+	MOVD 24(R11), R3
+	MOVD 32(R11), R7
+	MOVD 40(R11), R6
+	FMOVS 64(R11), F12
+	WORD $0x4e04058c // dup v12.4s, v12.s[0]
+	FMOVS 68(R11), F13
+	WORD $0x4e0405ad // dup v13.4s, v13.s[0]
+	FMOVS 72(R11), F14
+	WORD $0x4e0405ce // dup v14.4s, v14.s[0]
+tiles31:
+	MOVD 0(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F0
+	MOVD 48(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F1
+	MOVD 96(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F2
+	MOVD 144(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F3
+	MOVD 192(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F4
+	MOVD 240(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F5
+	VMOV V4.B16, V6.B16
+	WORD $0x4eaecc46 // fmls v6.4s, v2.4s, v14.4s
+	WORD $0x4e2dcc06 // fmla v6.4s, v0.4s, v13.4s
+	VMOV V4.B16, V7.B16
+	WORD $0x4eadcc47 // fmls v7.4s, v2.4s, v13.4s
+	VMOV V3.B16, V8.B16
+	WORD $0x4eadcc28 // fmls v8.4s, v1.4s, v13.4s
+	WORD $0x4e28d4e9 // fadd v9.4s, v7.4s, v8.4s
+	WORD $0x4ea8d4ea // fsub v10.4s, v7.4s, v8.4s
+	WORD $0x4ea2d487 // fsub v7.4s, v4.4s, v2.4s
+	WORD $0x4ea1d468 // fsub v8.4s, v3.4s, v1.4s
+	WORD $0x6e2cdd08 // fmul v8.4s, v8.4s, v12.4s
+	WORD $0x4e28d4eb // fadd v11.4s, v7.4s, v8.4s
+	WORD $0x4ea8d4e7 // fsub v7.4s, v7.4s, v8.4s
+	VMOV V5.B16, V8.B16
+	WORD $0x4eaecc68 // fmls v8.4s, v3.4s, v14.4s
+	WORD $0x4e2dcc28 // fmla v8.4s, v1.4s, v13.4s
+	FMOVQ F6, 0(R7)
+	FMOVQ F9, 96(R7)
+	FMOVQ F10, 192(R7)
+	FMOVQ F11, 288(R7)
+	FMOVQ F7, 384(R7)
+	FMOVQ F8, 480(R7)
+	MOVD 8(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F0
+	MOVD 56(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F1
+	MOVD 104(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F2
+	MOVD 152(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F3
+	MOVD 200(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F4
+	MOVD 248(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F5
+	VMOV V4.B16, V6.B16
+	WORD $0x4eaecc46 // fmls v6.4s, v2.4s, v14.4s
+	WORD $0x4e2dcc06 // fmla v6.4s, v0.4s, v13.4s
+	VMOV V4.B16, V7.B16
+	WORD $0x4eadcc47 // fmls v7.4s, v2.4s, v13.4s
+	VMOV V3.B16, V8.B16
+	WORD $0x4eadcc28 // fmls v8.4s, v1.4s, v13.4s
+	WORD $0x4e28d4e9 // fadd v9.4s, v7.4s, v8.4s
+	WORD $0x4ea8d4ea // fsub v10.4s, v7.4s, v8.4s
+	WORD $0x4ea2d487 // fsub v7.4s, v4.4s, v2.4s
+	WORD $0x4ea1d468 // fsub v8.4s, v3.4s, v1.4s
+	WORD $0x6e2cdd08 // fmul v8.4s, v8.4s, v12.4s
+	WORD $0x4e28d4eb // fadd v11.4s, v7.4s, v8.4s
+	WORD $0x4ea8d4e7 // fsub v7.4s, v7.4s, v8.4s
+	VMOV V5.B16, V8.B16
+	WORD $0x4eaecc68 // fmls v8.4s, v3.4s, v14.4s
+	WORD $0x4e2dcc28 // fmla v8.4s, v1.4s, v13.4s
+	FMOVQ F6, 16(R7)
+	FMOVQ F9, 112(R7)
+	FMOVQ F10, 208(R7)
+	FMOVQ F11, 304(R7)
+	FMOVQ F7, 400(R7)
+	FMOVQ F8, 496(R7)
+	MOVD 16(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F0
+	MOVD 64(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F1
+	MOVD 112(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F2
+	MOVD 160(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F3
+	MOVD 208(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F4
+	MOVD 256(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F5
+	VMOV V4.B16, V6.B16
+	WORD $0x4eaecc46 // fmls v6.4s, v2.4s, v14.4s
+	WORD $0x4e2dcc06 // fmla v6.4s, v0.4s, v13.4s
+	VMOV V4.B16, V7.B16
+	WORD $0x4eadcc47 // fmls v7.4s, v2.4s, v13.4s
+	VMOV V3.B16, V8.B16
+	WORD $0x4eadcc28 // fmls v8.4s, v1.4s, v13.4s
+	WORD $0x4e28d4e9 // fadd v9.4s, v7.4s, v8.4s
+	WORD $0x4ea8d4ea // fsub v10.4s, v7.4s, v8.4s
+	WORD $0x4ea2d487 // fsub v7.4s, v4.4s, v2.4s
+	WORD $0x4ea1d468 // fsub v8.4s, v3.4s, v1.4s
+	WORD $0x6e2cdd08 // fmul v8.4s, v8.4s, v12.4s
+	WORD $0x4e28d4eb // fadd v11.4s, v7.4s, v8.4s
+	WORD $0x4ea8d4e7 // fsub v7.4s, v7.4s, v8.4s
+	VMOV V5.B16, V8.B16
+	WORD $0x4eaecc68 // fmls v8.4s, v3.4s, v14.4s
+	WORD $0x4e2dcc28 // fmla v8.4s, v1.4s, v13.4s
+	FMOVQ F6, 32(R7)
+	FMOVQ F9, 128(R7)
+	FMOVQ F10, 224(R7)
+	FMOVQ F11, 320(R7)
+	FMOVQ F7, 416(R7)
+	FMOVQ F8, 512(R7)
+	MOVD 24(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F0
+	MOVD 72(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F1
+	MOVD 120(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F2
+	MOVD 168(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F3
+	MOVD 216(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F4
+	MOVD 264(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F5
+	VMOV V4.B16, V6.B16
+	WORD $0x4eaecc46 // fmls v6.4s, v2.4s, v14.4s
+	WORD $0x4e2dcc06 // fmla v6.4s, v0.4s, v13.4s
+	VMOV V4.B16, V7.B16
+	WORD $0x4eadcc47 // fmls v7.4s, v2.4s, v13.4s
+	VMOV V3.B16, V8.B16
+	WORD $0x4eadcc28 // fmls v8.4s, v1.4s, v13.4s
+	WORD $0x4e28d4e9 // fadd v9.4s, v7.4s, v8.4s
+	WORD $0x4ea8d4ea // fsub v10.4s, v7.4s, v8.4s
+	WORD $0x4ea2d487 // fsub v7.4s, v4.4s, v2.4s
+	WORD $0x4ea1d468 // fsub v8.4s, v3.4s, v1.4s
+	WORD $0x6e2cdd08 // fmul v8.4s, v8.4s, v12.4s
+	WORD $0x4e28d4eb // fadd v11.4s, v7.4s, v8.4s
+	WORD $0x4ea8d4e7 // fsub v7.4s, v7.4s, v8.4s
+	VMOV V5.B16, V8.B16
+	WORD $0x4eaecc68 // fmls v8.4s, v3.4s, v14.4s
+	WORD $0x4e2dcc28 // fmla v8.4s, v1.4s, v13.4s
+	FMOVQ F6, 48(R7)
+	FMOVQ F9, 144(R7)
+	FMOVQ F10, 240(R7)
+	FMOVQ F11, 336(R7)
+	FMOVQ F7, 432(R7)
+	FMOVQ F8, 528(R7)
+	MOVD 32(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F0
+	MOVD 80(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F1
+	MOVD 128(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F2
+	MOVD 176(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F3
+	MOVD 224(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F4
+	MOVD 272(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F5
+	VMOV V4.B16, V6.B16
+	WORD $0x4eaecc46 // fmls v6.4s, v2.4s, v14.4s
+	WORD $0x4e2dcc06 // fmla v6.4s, v0.4s, v13.4s
+	VMOV V4.B16, V7.B16
+	WORD $0x4eadcc47 // fmls v7.4s, v2.4s, v13.4s
+	VMOV V3.B16, V8.B16
+	WORD $0x4eadcc28 // fmls v8.4s, v1.4s, v13.4s
+	WORD $0x4e28d4e9 // fadd v9.4s, v7.4s, v8.4s
+	WORD $0x4ea8d4ea // fsub v10.4s, v7.4s, v8.4s
+	WORD $0x4ea2d487 // fsub v7.4s, v4.4s, v2.4s
+	WORD $0x4ea1d468 // fsub v8.4s, v3.4s, v1.4s
+	WORD $0x6e2cdd08 // fmul v8.4s, v8.4s, v12.4s
+	WORD $0x4e28d4eb // fadd v11.4s, v7.4s, v8.4s
+	WORD $0x4ea8d4e7 // fsub v7.4s, v7.4s, v8.4s
+	VMOV V5.B16, V8.B16
+	WORD $0x4eaecc68 // fmls v8.4s, v3.4s, v14.4s
+	WORD $0x4e2dcc28 // fmla v8.4s, v1.4s, v13.4s
+	FMOVQ F6, 64(R7)
+	FMOVQ F9, 160(R7)
+	FMOVQ F10, 256(R7)
+	FMOVQ F11, 352(R7)
+	FMOVQ F7, 448(R7)
+	FMOVQ F8, 544(R7)
+	MOVD 40(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F0
+	MOVD 88(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F1
+	MOVD 136(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F2
+	MOVD 184(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F3
+	MOVD 232(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F4
+	MOVD 280(R3), R4
+	ADD R0, R4, R12
+	FMOVQ 0(R12), F5
+	VMOV V4.B16, V6.B16
+	WORD $0x4eaecc46 // fmls v6.4s, v2.4s, v14.4s
+	WORD $0x4e2dcc06 // fmla v6.4s, v0.4s, v13.4s
+	VMOV V4.B16, V7.B16
+	WORD $0x4eadcc47 // fmls v7.4s, v2.4s, v13.4s
+	VMOV V3.B16, V8.B16
+	WORD $0x4eadcc28 // fmls v8.4s, v1.4s, v13.4s
+	WORD $0x4e28d4e9 // fadd v9.4s, v7.4s, v8.4s
+	WORD $0x4ea8d4ea // fsub v10.4s, v7.4s, v8.4s
+	WORD $0x4ea2d487 // fsub v7.4s, v4.4s, v2.4s
+	WORD $0x4ea1d468 // fsub v8.4s, v3.4s, v1.4s
+	WORD $0x6e2cdd08 // fmul v8.4s, v8.4s, v12.4s
+	WORD $0x4e28d4eb // fadd v11.4s, v7.4s, v8.4s
+	WORD $0x4ea8d4e7 // fsub v7.4s, v7.4s, v8.4s
+	VMOV V5.B16, V8.B16
+	WORD $0x4eaecc68 // fmls v8.4s, v3.4s, v14.4s
+	WORD $0x4e2dcc28 // fmla v8.4s, v1.4s, v13.4s
+	FMOVQ F6, 80(R7)
+	FMOVQ F9, 176(R7)
+	FMOVQ F10, 272(R7)
+	FMOVQ F11, 368(R7)
+	FMOVQ F7, 464(R7)
+	FMOVQ F8, 560(R7)
+	MOVD R1, R5
+	FMOVQ 0(R7), F0
+	FMOVQ 16(R7), F1
+	FMOVQ 32(R7), F2
+	FMOVQ 48(R7), F3
+	FMOVQ 64(R7), F4
+	FMOVQ 80(R7), F5
+	VMOV V4.B16, V6.B16
+	WORD $0x4eaecc46 // fmls v6.4s, v2.4s, v14.4s
+	WORD $0x4e2dcc06 // fmla v6.4s, v0.4s, v13.4s
+	VMOV V4.B16, V7.B16
+	WORD $0x4eadcc47 // fmls v7.4s, v2.4s, v13.4s
+	VMOV V3.B16, V8.B16
+	WORD $0x4eadcc28 // fmls v8.4s, v1.4s, v13.4s
+	WORD $0x4e28d4e9 // fadd v9.4s, v7.4s, v8.4s
+	WORD $0x4ea8d4ea // fsub v10.4s, v7.4s, v8.4s
+	WORD $0x4ea2d487 // fsub v7.4s, v4.4s, v2.4s
+	WORD $0x4ea1d468 // fsub v8.4s, v3.4s, v1.4s
+	WORD $0x6e2cdd08 // fmul v8.4s, v8.4s, v12.4s
+	WORD $0x4e28d4eb // fadd v11.4s, v7.4s, v8.4s
+	WORD $0x4ea8d4e7 // fsub v7.4s, v7.4s, v8.4s
+	VMOV V5.B16, V8.B16
+	WORD $0x4eaecc68 // fmls v8.4s, v3.4s, v14.4s
+	WORD $0x4e2dcc28 // fmla v8.4s, v1.4s, v13.4s
+	FMOVQ F6, 0(R5)
+	ADD R6, R5
+	FMOVQ F9, 0(R5)
+	ADD R6, R5
+	FMOVQ F10, 0(R5)
+	ADD R6, R5
+	FMOVQ F11, 0(R5)
+	ADD R6, R5
+	FMOVQ F7, 0(R5)
+	ADD R6, R5
+	FMOVQ F8, 0(R5)
+	ADD R6, R5
+	FMOVQ 96(R7), F0
+	FMOVQ 112(R7), F1
+	FMOVQ 128(R7), F2
+	FMOVQ 144(R7), F3
+	FMOVQ 160(R7), F4
+	FMOVQ 176(R7), F5
+	VMOV V4.B16, V6.B16
+	WORD $0x4eaecc46 // fmls v6.4s, v2.4s, v14.4s
+	WORD $0x4e2dcc06 // fmla v6.4s, v0.4s, v13.4s
+	VMOV V4.B16, V7.B16
+	WORD $0x4eadcc47 // fmls v7.4s, v2.4s, v13.4s
+	VMOV V3.B16, V8.B16
+	WORD $0x4eadcc28 // fmls v8.4s, v1.4s, v13.4s
+	WORD $0x4e28d4e9 // fadd v9.4s, v7.4s, v8.4s
+	WORD $0x4ea8d4ea // fsub v10.4s, v7.4s, v8.4s
+	WORD $0x4ea2d487 // fsub v7.4s, v4.4s, v2.4s
+	WORD $0x4ea1d468 // fsub v8.4s, v3.4s, v1.4s
+	WORD $0x6e2cdd08 // fmul v8.4s, v8.4s, v12.4s
+	WORD $0x4e28d4eb // fadd v11.4s, v7.4s, v8.4s
+	WORD $0x4ea8d4e7 // fsub v7.4s, v7.4s, v8.4s
+	VMOV V5.B16, V8.B16
+	WORD $0x4eaecc68 // fmls v8.4s, v3.4s, v14.4s
+	WORD $0x4e2dcc28 // fmla v8.4s, v1.4s, v13.4s
+	FMOVQ F6, 0(R5)
+	ADD R6, R5
+	FMOVQ F9, 0(R5)
+	ADD R6, R5
+	FMOVQ F10, 0(R5)
+	ADD R6, R5
+	FMOVQ F11, 0(R5)
+	ADD R6, R5
+	FMOVQ F7, 0(R5)
+	ADD R6, R5
+	FMOVQ F8, 0(R5)
+	ADD R6, R5
+	FMOVQ 192(R7), F0
+	FMOVQ 208(R7), F1
+	FMOVQ 224(R7), F2
+	FMOVQ 240(R7), F3
+	FMOVQ 256(R7), F4
+	FMOVQ 272(R7), F5
+	VMOV V4.B16, V6.B16
+	WORD $0x4eaecc46 // fmls v6.4s, v2.4s, v14.4s
+	WORD $0x4e2dcc06 // fmla v6.4s, v0.4s, v13.4s
+	VMOV V4.B16, V7.B16
+	WORD $0x4eadcc47 // fmls v7.4s, v2.4s, v13.4s
+	VMOV V3.B16, V8.B16
+	WORD $0x4eadcc28 // fmls v8.4s, v1.4s, v13.4s
+	WORD $0x4e28d4e9 // fadd v9.4s, v7.4s, v8.4s
+	WORD $0x4ea8d4ea // fsub v10.4s, v7.4s, v8.4s
+	WORD $0x4ea2d487 // fsub v7.4s, v4.4s, v2.4s
+	WORD $0x4ea1d468 // fsub v8.4s, v3.4s, v1.4s
+	WORD $0x6e2cdd08 // fmul v8.4s, v8.4s, v12.4s
+	WORD $0x4e28d4eb // fadd v11.4s, v7.4s, v8.4s
+	WORD $0x4ea8d4e7 // fsub v7.4s, v7.4s, v8.4s
+	VMOV V5.B16, V8.B16
+	WORD $0x4eaecc68 // fmls v8.4s, v3.4s, v14.4s
+	WORD $0x4e2dcc28 // fmla v8.4s, v1.4s, v13.4s
+	FMOVQ F6, 0(R5)
+	ADD R6, R5
+	FMOVQ F9, 0(R5)
+	ADD R6, R5
+	FMOVQ F10, 0(R5)
+	ADD R6, R5
+	FMOVQ F11, 0(R5)
+	ADD R6, R5
+	FMOVQ F7, 0(R5)
+	ADD R6, R5
+	FMOVQ F8, 0(R5)
+	ADD R6, R5
+	FMOVQ 288(R7), F0
+	FMOVQ 304(R7), F1
+	FMOVQ 320(R7), F2
+	FMOVQ 336(R7), F3
+	FMOVQ 352(R7), F4
+	FMOVQ 368(R7), F5
+	VMOV V4.B16, V6.B16
+	WORD $0x4eaecc46 // fmls v6.4s, v2.4s, v14.4s
+	WORD $0x4e2dcc06 // fmla v6.4s, v0.4s, v13.4s
+	VMOV V4.B16, V7.B16
+	WORD $0x4eadcc47 // fmls v7.4s, v2.4s, v13.4s
+	VMOV V3.B16, V8.B16
+	WORD $0x4eadcc28 // fmls v8.4s, v1.4s, v13.4s
+	WORD $0x4e28d4e9 // fadd v9.4s, v7.4s, v8.4s
+	WORD $0x4ea8d4ea // fsub v10.4s, v7.4s, v8.4s
+	WORD $0x4ea2d487 // fsub v7.4s, v4.4s, v2.4s
+	WORD $0x4ea1d468 // fsub v8.4s, v3.4s, v1.4s
+	WORD $0x6e2cdd08 // fmul v8.4s, v8.4s, v12.4s
+	WORD $0x4e28d4eb // fadd v11.4s, v7.4s, v8.4s
+	WORD $0x4ea8d4e7 // fsub v7.4s, v7.4s, v8.4s
+	VMOV V5.B16, V8.B16
+	WORD $0x4eaecc68 // fmls v8.4s, v3.4s, v14.4s
+	WORD $0x4e2dcc28 // fmla v8.4s, v1.4s, v13.4s
+	FMOVQ F6, 0(R5)
+	ADD R6, R5
+	FMOVQ F9, 0(R5)
+	ADD R6, R5
+	FMOVQ F10, 0(R5)
+	ADD R6, R5
+	FMOVQ F11, 0(R5)
+	ADD R6, R5
+	FMOVQ F7, 0(R5)
+	ADD R6, R5
+	FMOVQ F8, 0(R5)
+	ADD R6, R5
+	FMOVQ 384(R7), F0
+	FMOVQ 400(R7), F1
+	FMOVQ 416(R7), F2
+	FMOVQ 432(R7), F3
+	FMOVQ 448(R7), F4
+	FMOVQ 464(R7), F5
+	VMOV V4.B16, V6.B16
+	WORD $0x4eaecc46 // fmls v6.4s, v2.4s, v14.4s
+	WORD $0x4e2dcc06 // fmla v6.4s, v0.4s, v13.4s
+	VMOV V4.B16, V7.B16
+	WORD $0x4eadcc47 // fmls v7.4s, v2.4s, v13.4s
+	VMOV V3.B16, V8.B16
+	WORD $0x4eadcc28 // fmls v8.4s, v1.4s, v13.4s
+	WORD $0x4e28d4e9 // fadd v9.4s, v7.4s, v8.4s
+	WORD $0x4ea8d4ea // fsub v10.4s, v7.4s, v8.4s
+	WORD $0x4ea2d487 // fsub v7.4s, v4.4s, v2.4s
+	WORD $0x4ea1d468 // fsub v8.4s, v3.4s, v1.4s
+	WORD $0x6e2cdd08 // fmul v8.4s, v8.4s, v12.4s
+	WORD $0x4e28d4eb // fadd v11.4s, v7.4s, v8.4s
+	WORD $0x4ea8d4e7 // fsub v7.4s, v7.4s, v8.4s
+	VMOV V5.B16, V8.B16
+	WORD $0x4eaecc68 // fmls v8.4s, v3.4s, v14.4s
+	WORD $0x4e2dcc28 // fmla v8.4s, v1.4s, v13.4s
+	FMOVQ F6, 0(R5)
+	ADD R6, R5
+	FMOVQ F9, 0(R5)
+	ADD R6, R5
+	FMOVQ F10, 0(R5)
+	ADD R6, R5
+	FMOVQ F11, 0(R5)
+	ADD R6, R5
+	FMOVQ F7, 0(R5)
+	ADD R6, R5
+	FMOVQ F8, 0(R5)
+	ADD R6, R5
+	FMOVQ 480(R7), F0
+	FMOVQ 496(R7), F1
+	FMOVQ 512(R7), F2
+	FMOVQ 528(R7), F3
+	FMOVQ 544(R7), F4
+	FMOVQ 560(R7), F5
+	VMOV V4.B16, V6.B16
+	WORD $0x4eaecc46 // fmls v6.4s, v2.4s, v14.4s
+	WORD $0x4e2dcc06 // fmla v6.4s, v0.4s, v13.4s
+	VMOV V4.B16, V7.B16
+	WORD $0x4eadcc47 // fmls v7.4s, v2.4s, v13.4s
+	VMOV V3.B16, V8.B16
+	WORD $0x4eadcc28 // fmls v8.4s, v1.4s, v13.4s
+	WORD $0x4e28d4e9 // fadd v9.4s, v7.4s, v8.4s
+	WORD $0x4ea8d4ea // fsub v10.4s, v7.4s, v8.4s
+	WORD $0x4ea2d487 // fsub v7.4s, v4.4s, v2.4s
+	WORD $0x4ea1d468 // fsub v8.4s, v3.4s, v1.4s
+	WORD $0x6e2cdd08 // fmul v8.4s, v8.4s, v12.4s
+	WORD $0x4e28d4eb // fadd v11.4s, v7.4s, v8.4s
+	WORD $0x4ea8d4e7 // fsub v7.4s, v7.4s, v8.4s
+	VMOV V5.B16, V8.B16
+	WORD $0x4eaecc68 // fmls v8.4s, v3.4s, v14.4s
+	WORD $0x4e2dcc28 // fmla v8.4s, v1.4s, v13.4s
+	FMOVQ F6, 0(R5)
+	ADD R6, R5
+	FMOVQ F9, 0(R5)
+	ADD R6, R5
+	FMOVQ F10, 0(R5)
+	ADD R6, R5
+	FMOVQ F11, 0(R5)
+	ADD R6, R5
+	FMOVQ F7, 0(R5)
+	ADD R6, R5
+	FMOVQ F8, 0(R5)
+	ADD R6, R5
+	ADD $16, R0
+	ADD $16, R1
+	SUB $1, R2
+	CBNZ R2, tiles31
+	RET
+
+// func tilesOutNEON(p *args)
+TEXT ·tilesOutNEON(SB), NOSPLIT, $0-8
+	MOVD p+0(FP), R11
+	MOVD 0(R11), R2
+	MOVD 8(R11), R0
+	MOVD 16(R11), R1
+	MOVD 32(R11), R6
+	MOVD 40(R11), R4
+	MOVD 48(R11), R5
+	MOVD 56(R11), R9
+	FMOVS 64(R11), F12
+	WORD $0x4e04058c // dup v12.4s, v12.s[0]
+	FMOVS 68(R11), F13
+	WORD $0x4e0405ad // dup v13.4s, v13.s[0]
+	FMOVS 76(R11), F14
+	WORD $0x4e0405ce // dup v14.4s, v14.s[0]
+tiles32:
+	MOVD R0, R8
+	MOVD R8, R3
+	FMOVQ 0(R3), F0
+	ADD R5, R3
+	FMOVQ 0(R3), F1
+	ADD R5, R3
+	FMOVQ 0(R3), F2
+	ADD R5, R3
+	FMOVQ 0(R3), F3
+	ADD R5, R3
+	FMOVQ 0(R3), F4
+	ADD R5, R3
+	FMOVQ 0(R3), F5
+	ADD R5, R3
+	ADD R4, R8
+	WORD $0x4e22d426 // fadd v6.4s, v1.4s, v2.4s
+	WORD $0x4ea2d427 // fsub v7.4s, v1.4s, v2.4s
+	WORD $0x4e24d468 // fadd v8.4s, v3.4s, v4.4s
+	WORD $0x4ea4d469 // fsub v9.4s, v3.4s, v4.4s
+	WORD $0x4e26d40a // fadd v10.4s, v0.4s, v6.4s
+	WORD $0x4e28d54a // fadd v10.4s, v10.4s, v8.4s
+	VMOV V7.B16, V11.B16
+	WORD $0x4e2ccd2b // fmla v11.4s, v9.4s, v12.4s
+	WORD $0x4e2dcd06 // fmla v6.4s, v8.4s, v13.4s
+	WORD $0x4e2ecd27 // fmla v7.4s, v9.4s, v14.4s
+	WORD $0x4e25d4e7 // fadd v7.4s, v7.4s, v5.4s
+	FMOVQ F10, 0(R6)
+	FMOVQ F11, 96(R6)
+	FMOVQ F6, 192(R6)
+	FMOVQ F7, 288(R6)
+	MOVD R8, R3
+	FMOVQ 0(R3), F0
+	ADD R5, R3
+	FMOVQ 0(R3), F1
+	ADD R5, R3
+	FMOVQ 0(R3), F2
+	ADD R5, R3
+	FMOVQ 0(R3), F3
+	ADD R5, R3
+	FMOVQ 0(R3), F4
+	ADD R5, R3
+	FMOVQ 0(R3), F5
+	ADD R5, R3
+	ADD R4, R8
+	WORD $0x4e22d426 // fadd v6.4s, v1.4s, v2.4s
+	WORD $0x4ea2d427 // fsub v7.4s, v1.4s, v2.4s
+	WORD $0x4e24d468 // fadd v8.4s, v3.4s, v4.4s
+	WORD $0x4ea4d469 // fsub v9.4s, v3.4s, v4.4s
+	WORD $0x4e26d40a // fadd v10.4s, v0.4s, v6.4s
+	WORD $0x4e28d54a // fadd v10.4s, v10.4s, v8.4s
+	VMOV V7.B16, V11.B16
+	WORD $0x4e2ccd2b // fmla v11.4s, v9.4s, v12.4s
+	WORD $0x4e2dcd06 // fmla v6.4s, v8.4s, v13.4s
+	WORD $0x4e2ecd27 // fmla v7.4s, v9.4s, v14.4s
+	WORD $0x4e25d4e7 // fadd v7.4s, v7.4s, v5.4s
+	FMOVQ F10, 16(R6)
+	FMOVQ F11, 112(R6)
+	FMOVQ F6, 208(R6)
+	FMOVQ F7, 304(R6)
+	MOVD R8, R3
+	FMOVQ 0(R3), F0
+	ADD R5, R3
+	FMOVQ 0(R3), F1
+	ADD R5, R3
+	FMOVQ 0(R3), F2
+	ADD R5, R3
+	FMOVQ 0(R3), F3
+	ADD R5, R3
+	FMOVQ 0(R3), F4
+	ADD R5, R3
+	FMOVQ 0(R3), F5
+	ADD R5, R3
+	ADD R4, R8
+	WORD $0x4e22d426 // fadd v6.4s, v1.4s, v2.4s
+	WORD $0x4ea2d427 // fsub v7.4s, v1.4s, v2.4s
+	WORD $0x4e24d468 // fadd v8.4s, v3.4s, v4.4s
+	WORD $0x4ea4d469 // fsub v9.4s, v3.4s, v4.4s
+	WORD $0x4e26d40a // fadd v10.4s, v0.4s, v6.4s
+	WORD $0x4e28d54a // fadd v10.4s, v10.4s, v8.4s
+	VMOV V7.B16, V11.B16
+	WORD $0x4e2ccd2b // fmla v11.4s, v9.4s, v12.4s
+	WORD $0x4e2dcd06 // fmla v6.4s, v8.4s, v13.4s
+	WORD $0x4e2ecd27 // fmla v7.4s, v9.4s, v14.4s
+	WORD $0x4e25d4e7 // fadd v7.4s, v7.4s, v5.4s
+	FMOVQ F10, 32(R6)
+	FMOVQ F11, 128(R6)
+	FMOVQ F6, 224(R6)
+	FMOVQ F7, 320(R6)
+	MOVD R8, R3
+	FMOVQ 0(R3), F0
+	ADD R5, R3
+	FMOVQ 0(R3), F1
+	ADD R5, R3
+	FMOVQ 0(R3), F2
+	ADD R5, R3
+	FMOVQ 0(R3), F3
+	ADD R5, R3
+	FMOVQ 0(R3), F4
+	ADD R5, R3
+	FMOVQ 0(R3), F5
+	ADD R5, R3
+	ADD R4, R8
+	WORD $0x4e22d426 // fadd v6.4s, v1.4s, v2.4s
+	WORD $0x4ea2d427 // fsub v7.4s, v1.4s, v2.4s
+	WORD $0x4e24d468 // fadd v8.4s, v3.4s, v4.4s
+	WORD $0x4ea4d469 // fsub v9.4s, v3.4s, v4.4s
+	WORD $0x4e26d40a // fadd v10.4s, v0.4s, v6.4s
+	WORD $0x4e28d54a // fadd v10.4s, v10.4s, v8.4s
+	VMOV V7.B16, V11.B16
+	WORD $0x4e2ccd2b // fmla v11.4s, v9.4s, v12.4s
+	WORD $0x4e2dcd06 // fmla v6.4s, v8.4s, v13.4s
+	WORD $0x4e2ecd27 // fmla v7.4s, v9.4s, v14.4s
+	WORD $0x4e25d4e7 // fadd v7.4s, v7.4s, v5.4s
+	FMOVQ F10, 48(R6)
+	FMOVQ F11, 144(R6)
+	FMOVQ F6, 240(R6)
+	FMOVQ F7, 336(R6)
+	MOVD R8, R3
+	FMOVQ 0(R3), F0
+	ADD R5, R3
+	FMOVQ 0(R3), F1
+	ADD R5, R3
+	FMOVQ 0(R3), F2
+	ADD R5, R3
+	FMOVQ 0(R3), F3
+	ADD R5, R3
+	FMOVQ 0(R3), F4
+	ADD R5, R3
+	FMOVQ 0(R3), F5
+	ADD R5, R3
+	ADD R4, R8
+	WORD $0x4e22d426 // fadd v6.4s, v1.4s, v2.4s
+	WORD $0x4ea2d427 // fsub v7.4s, v1.4s, v2.4s
+	WORD $0x4e24d468 // fadd v8.4s, v3.4s, v4.4s
+	WORD $0x4ea4d469 // fsub v9.4s, v3.4s, v4.4s
+	WORD $0x4e26d40a // fadd v10.4s, v0.4s, v6.4s
+	WORD $0x4e28d54a // fadd v10.4s, v10.4s, v8.4s
+	VMOV V7.B16, V11.B16
+	WORD $0x4e2ccd2b // fmla v11.4s, v9.4s, v12.4s
+	WORD $0x4e2dcd06 // fmla v6.4s, v8.4s, v13.4s
+	WORD $0x4e2ecd27 // fmla v7.4s, v9.4s, v14.4s
+	WORD $0x4e25d4e7 // fadd v7.4s, v7.4s, v5.4s
+	FMOVQ F10, 64(R6)
+	FMOVQ F11, 160(R6)
+	FMOVQ F6, 256(R6)
+	FMOVQ F7, 352(R6)
+	MOVD R8, R3
+	FMOVQ 0(R3), F0
+	ADD R5, R3
+	FMOVQ 0(R3), F1
+	ADD R5, R3
+	FMOVQ 0(R3), F2
+	ADD R5, R3
+	FMOVQ 0(R3), F3
+	ADD R5, R3
+	FMOVQ 0(R3), F4
+	ADD R5, R3
+	FMOVQ 0(R3), F5
+	ADD R5, R3
+	ADD R4, R8
+	WORD $0x4e22d426 // fadd v6.4s, v1.4s, v2.4s
+	WORD $0x4ea2d427 // fsub v7.4s, v1.4s, v2.4s
+	WORD $0x4e24d468 // fadd v8.4s, v3.4s, v4.4s
+	WORD $0x4ea4d469 // fsub v9.4s, v3.4s, v4.4s
+	WORD $0x4e26d40a // fadd v10.4s, v0.4s, v6.4s
+	WORD $0x4e28d54a // fadd v10.4s, v10.4s, v8.4s
+	VMOV V7.B16, V11.B16
+	WORD $0x4e2ccd2b // fmla v11.4s, v9.4s, v12.4s
+	WORD $0x4e2dcd06 // fmla v6.4s, v8.4s, v13.4s
+	WORD $0x4e2ecd27 // fmla v7.4s, v9.4s, v14.4s
+	WORD $0x4e25d4e7 // fadd v7.4s, v7.4s, v5.4s
+	FMOVQ F10, 80(R6)
+	FMOVQ F11, 176(R6)
+	FMOVQ F6, 272(R6)
+	FMOVQ F7, 368(R6)
+	MOVD R1, R7
+	FMOVQ 0(R6), F0
+	FMOVQ 16(R6), F1
+	FMOVQ 32(R6), F2
+	FMOVQ 48(R6), F3
+	FMOVQ 64(R6), F4
+	FMOVQ 80(R6), F5
+	WORD $0x4e22d426 // fadd v6.4s, v1.4s, v2.4s
+	WORD $0x4ea2d427 // fsub v7.4s, v1.4s, v2.4s
+	WORD $0x4e24d468 // fadd v8.4s, v3.4s, v4.4s
+	WORD $0x4ea4d469 // fsub v9.4s, v3.4s, v4.4s
+	WORD $0x4e26d40a // fadd v10.4s, v0.4s, v6.4s
+	WORD $0x4e28d54a // fadd v10.4s, v10.4s, v8.4s
+	VMOV V7.B16, V11.B16
+	WORD $0x4e2ccd2b // fmla v11.4s, v9.4s, v12.4s
+	WORD $0x4e2dcd06 // fmla v6.4s, v8.4s, v13.4s
+	WORD $0x4e2ecd27 // fmla v7.4s, v9.4s, v14.4s
+	WORD $0x4e25d4e7 // fadd v7.4s, v7.4s, v5.4s
+	FMOVS 80(R11), F0
+	WORD $0x4e040400 // dup v0.4s, v0.s[0]
+	FMOVS 84(R11), F1
+	WORD $0x4e040421 // dup v1.4s, v1.s[0]
+	FMOVS 88(R11), F2
+	WORD $0x4e040442 // dup v2.4s, v2.s[0]
+	WORD $0x4e20d54a // fadd v10.4s, v10.4s, v0.4s
+	WORD $0x4e2af42a // fmax v10.4s, v1.4s, v10.4s
+	WORD $0x4eaaf44a // fmin v10.4s, v2.4s, v10.4s
+	WORD $0x4e20d56b // fadd v11.4s, v11.4s, v0.4s
+	WORD $0x4e2bf42b // fmax v11.4s, v1.4s, v11.4s
+	WORD $0x4eabf44b // fmin v11.4s, v2.4s, v11.4s
+	WORD $0x4e20d4c6 // fadd v6.4s, v6.4s, v0.4s
+	WORD $0x4e26f426 // fmax v6.4s, v1.4s, v6.4s
+	WORD $0x4ea6f446 // fmin v6.4s, v2.4s, v6.4s
+	WORD $0x4e20d4e7 // fadd v7.4s, v7.4s, v0.4s
+	WORD $0x4e27f427 // fmax v7.4s, v1.4s, v7.4s
+	WORD $0x4ea7f447 // fmin v7.4s, v2.4s, v7.4s
+	VMOV V10.B16, V16.B16
+	VMOV V11.B16, V17.B16
+	VMOV V6.B16, V18.B16
+	VMOV V7.B16, V19.B16
+	ADD $0, R7, R12
+	VST4 [V16.S4, V17.S4, V18.S4, V19.S4], (R12)
+	ADD R9, R7
+	FMOVQ 96(R6), F0
+	FMOVQ 112(R6), F1
+	FMOVQ 128(R6), F2
+	FMOVQ 144(R6), F3
+	FMOVQ 160(R6), F4
+	FMOVQ 176(R6), F5
+	WORD $0x4e22d426 // fadd v6.4s, v1.4s, v2.4s
+	WORD $0x4ea2d427 // fsub v7.4s, v1.4s, v2.4s
+	WORD $0x4e24d468 // fadd v8.4s, v3.4s, v4.4s
+	WORD $0x4ea4d469 // fsub v9.4s, v3.4s, v4.4s
+	WORD $0x4e26d40a // fadd v10.4s, v0.4s, v6.4s
+	WORD $0x4e28d54a // fadd v10.4s, v10.4s, v8.4s
+	VMOV V7.B16, V11.B16
+	WORD $0x4e2ccd2b // fmla v11.4s, v9.4s, v12.4s
+	WORD $0x4e2dcd06 // fmla v6.4s, v8.4s, v13.4s
+	WORD $0x4e2ecd27 // fmla v7.4s, v9.4s, v14.4s
+	WORD $0x4e25d4e7 // fadd v7.4s, v7.4s, v5.4s
+	FMOVS 80(R11), F0
+	WORD $0x4e040400 // dup v0.4s, v0.s[0]
+	FMOVS 84(R11), F1
+	WORD $0x4e040421 // dup v1.4s, v1.s[0]
+	FMOVS 88(R11), F2
+	WORD $0x4e040442 // dup v2.4s, v2.s[0]
+	WORD $0x4e20d54a // fadd v10.4s, v10.4s, v0.4s
+	WORD $0x4e2af42a // fmax v10.4s, v1.4s, v10.4s
+	WORD $0x4eaaf44a // fmin v10.4s, v2.4s, v10.4s
+	WORD $0x4e20d56b // fadd v11.4s, v11.4s, v0.4s
+	WORD $0x4e2bf42b // fmax v11.4s, v1.4s, v11.4s
+	WORD $0x4eabf44b // fmin v11.4s, v2.4s, v11.4s
+	WORD $0x4e20d4c6 // fadd v6.4s, v6.4s, v0.4s
+	WORD $0x4e26f426 // fmax v6.4s, v1.4s, v6.4s
+	WORD $0x4ea6f446 // fmin v6.4s, v2.4s, v6.4s
+	WORD $0x4e20d4e7 // fadd v7.4s, v7.4s, v0.4s
+	WORD $0x4e27f427 // fmax v7.4s, v1.4s, v7.4s
+	WORD $0x4ea7f447 // fmin v7.4s, v2.4s, v7.4s
+	VMOV V10.B16, V16.B16
+	VMOV V11.B16, V17.B16
+	VMOV V6.B16, V18.B16
+	VMOV V7.B16, V19.B16
+	ADD $0, R7, R12
+	VST4 [V16.S4, V17.S4, V18.S4, V19.S4], (R12)
+	ADD R9, R7
+	FMOVQ 192(R6), F0
+	FMOVQ 208(R6), F1
+	FMOVQ 224(R6), F2
+	FMOVQ 240(R6), F3
+	FMOVQ 256(R6), F4
+	FMOVQ 272(R6), F5
+	WORD $0x4e22d426 // fadd v6.4s, v1.4s, v2.4s
+	WORD $0x4ea2d427 // fsub v7.4s, v1.4s, v2.4s
+	WORD $0x4e24d468 // fadd v8.4s, v3.4s, v4.4s
+	WORD $0x4ea4d469 // fsub v9.4s, v3.4s, v4.4s
+	WORD $0x4e26d40a // fadd v10.4s, v0.4s, v6.4s
+	WORD $0x4e28d54a // fadd v10.4s, v10.4s, v8.4s
+	VMOV V7.B16, V11.B16
+	WORD $0x4e2ccd2b // fmla v11.4s, v9.4s, v12.4s
+	WORD $0x4e2dcd06 // fmla v6.4s, v8.4s, v13.4s
+	WORD $0x4e2ecd27 // fmla v7.4s, v9.4s, v14.4s
+	WORD $0x4e25d4e7 // fadd v7.4s, v7.4s, v5.4s
+	FMOVS 80(R11), F0
+	WORD $0x4e040400 // dup v0.4s, v0.s[0]
+	FMOVS 84(R11), F1
+	WORD $0x4e040421 // dup v1.4s, v1.s[0]
+	FMOVS 88(R11), F2
+	WORD $0x4e040442 // dup v2.4s, v2.s[0]
+	WORD $0x4e20d54a // fadd v10.4s, v10.4s, v0.4s
+	WORD $0x4e2af42a // fmax v10.4s, v1.4s, v10.4s
+	WORD $0x4eaaf44a // fmin v10.4s, v2.4s, v10.4s
+	WORD $0x4e20d56b // fadd v11.4s, v11.4s, v0.4s
+	WORD $0x4e2bf42b // fmax v11.4s, v1.4s, v11.4s
+	WORD $0x4eabf44b // fmin v11.4s, v2.4s, v11.4s
+	WORD $0x4e20d4c6 // fadd v6.4s, v6.4s, v0.4s
+	WORD $0x4e26f426 // fmax v6.4s, v1.4s, v6.4s
+	WORD $0x4ea6f446 // fmin v6.4s, v2.4s, v6.4s
+	WORD $0x4e20d4e7 // fadd v7.4s, v7.4s, v0.4s
+	WORD $0x4e27f427 // fmax v7.4s, v1.4s, v7.4s
+	WORD $0x4ea7f447 // fmin v7.4s, v2.4s, v7.4s
+	VMOV V10.B16, V16.B16
+	VMOV V11.B16, V17.B16
+	VMOV V6.B16, V18.B16
+	VMOV V7.B16, V19.B16
+	ADD $0, R7, R12
+	VST4 [V16.S4, V17.S4, V18.S4, V19.S4], (R12)
+	ADD R9, R7
+	FMOVQ 288(R6), F0
+	FMOVQ 304(R6), F1
+	FMOVQ 320(R6), F2
+	FMOVQ 336(R6), F3
+	FMOVQ 352(R6), F4
+	FMOVQ 368(R6), F5
+	WORD $0x4e22d426 // fadd v6.4s, v1.4s, v2.4s
+	WORD $0x4ea2d427 // fsub v7.4s, v1.4s, v2.4s
+	WORD $0x4e24d468 // fadd v8.4s, v3.4s, v4.4s
+	WORD $0x4ea4d469 // fsub v9.4s, v3.4s, v4.4s
+	WORD $0x4e26d40a // fadd v10.4s, v0.4s, v6.4s
+	WORD $0x4e28d54a // fadd v10.4s, v10.4s, v8.4s
+	VMOV V7.B16, V11.B16
+	WORD $0x4e2ccd2b // fmla v11.4s, v9.4s, v12.4s
+	WORD $0x4e2dcd06 // fmla v6.4s, v8.4s, v13.4s
+	WORD $0x4e2ecd27 // fmla v7.4s, v9.4s, v14.4s
+	WORD $0x4e25d4e7 // fadd v7.4s, v7.4s, v5.4s
+	FMOVS 80(R11), F0
+	WORD $0x4e040400 // dup v0.4s, v0.s[0]
+	FMOVS 84(R11), F1
+	WORD $0x4e040421 // dup v1.4s, v1.s[0]
+	FMOVS 88(R11), F2
+	WORD $0x4e040442 // dup v2.4s, v2.s[0]
+	WORD $0x4e20d54a // fadd v10.4s, v10.4s, v0.4s
+	WORD $0x4e2af42a // fmax v10.4s, v1.4s, v10.4s
+	WORD $0x4eaaf44a // fmin v10.4s, v2.4s, v10.4s
+	WORD $0x4e20d56b // fadd v11.4s, v11.4s, v0.4s
+	WORD $0x4e2bf42b // fmax v11.4s, v1.4s, v11.4s
+	WORD $0x4eabf44b // fmin v11.4s, v2.4s, v11.4s
+	WORD $0x4e20d4c6 // fadd v6.4s, v6.4s, v0.4s
+	WORD $0x4e26f426 // fmax v6.4s, v1.4s, v6.4s
+	WORD $0x4ea6f446 // fmin v6.4s, v2.4s, v6.4s
+	WORD $0x4e20d4e7 // fadd v7.4s, v7.4s, v0.4s
+	WORD $0x4e27f427 // fmax v7.4s, v1.4s, v7.4s
+	WORD $0x4ea7f447 // fmin v7.4s, v2.4s, v7.4s
+	VMOV V10.B16, V16.B16
+	VMOV V11.B16, V17.B16
+	VMOV V6.B16, V18.B16
+	VMOV V7.B16, V19.B16
+	ADD $0, R7, R12
+	VST4 [V16.S4, V17.S4, V18.S4, V19.S4], (R12)
+	ADD R9, R7
+	ADD $16, R0
+	ADD $64, R1
+	SUB $1, R2
+	CBNZ R2, tiles32
+	RET
+
 // func pack1NEON(p *args)
 TEXT ·pack1NEON(SB), NOSPLIT, $0-8
 	MOVD p+0(FP), R11
@@ -646,10 +1492,10 @@ TEXT ·pack1NEON(SB), NOSPLIT, $0-8
 	MOVD 16(R11), R2
 	MOVD 24(R11), R3
 	MOVD 40(R11), R5
-column31:
+column33:
 	MOVD 32(R11), R4
 	MOVD R3, R6
-segment32:
+segment34:
 	MOVD 0(R2), R7
 	ADD R1, R7
 	MOVD 0(R6), R9
@@ -662,11 +1508,11 @@ segment32:
 	FMOVQ F1, 16(R8)
 	ADD $24, R6
 	SUB $1, R4
-	CBNZ R4, segment32
+	CBNZ R4, segment34
 	ADD $8, R2
 	ADD $32, R5
 	SUB $1, R0
-	CBNZ R0, column31
+	CBNZ R0, column33
 	RET
 
 // func pack2NEON(p *args)
@@ -677,10 +1523,10 @@ TEXT ·pack2NEON(SB), NOSPLIT, $0-8
 	MOVD 16(R11), R2
 	MOVD 24(R11), R3
 	MOVD 40(R11), R5
-column33:
+column35:
 	MOVD 32(R11), R4
 	MOVD R3, R6
-segment34:
+segment36:
 	MOVD 0(R2), R7
 	ADD R1, R7
 	MOVD 0(R6), R9
@@ -699,11 +1545,11 @@ segment34:
 	FMOVQ F0, 16(R8)
 	ADD $24, R6
 	SUB $1, R4
-	CBNZ R4, segment34
+	CBNZ R4, segment36
 	ADD $8, R2
 	ADD $32, R5
 	SUB $1, R0
-	CBNZ R0, column33
+	CBNZ R0, column35
 	RET
 
 // func copyRowsNEON(p *args)
@@ -712,43 +1558,43 @@ TEXT ·copyRowsNEON(SB), NOSPLIT, $0-8
 	MOVD 0(R11), R0
 	MOVD 16(R11), R1
 	MOVD 32(R11), R2
-row35:
+row37:
 	MOVD R1, R4
 	MOVD R2, R5
 	MOVD 8(R11), R3
 	CMP $4, R3
-	BLT few38
-many36:
+	BLT few40
+many38:
 	CMP $5, R3
-	BLT last37
+	BLT last39
 	FMOVQ 0(R4), F0
 	FMOVQ F0, 0(R5)
 	ADD $16, R4
 	ADD $16, R5
 	SUB $4, R3
-	JMP many36
-last37:
+	JMP many38
+last39:
 	SUB $4, R3
 	LSL $2, R3
 	ADD R3, R4
 	ADD R3, R5
 	FMOVQ 0(R4), F0
 	FMOVQ F0, 0(R5)
-	JMP done39
-few38:
+	JMP done41
+few40:
 	FMOVS 0(R4), F0
 	FMOVS F0, 0(R5)
 	ADD $4, R4
 	ADD $4, R5
 	SUB $1, R3
-	CBNZ R3, few38
-done39:
+	CBNZ R3, few40
+done41:
 	MOVD 24(R11), R6
 	ADD R6, R1
 	MOVD 48(R11), R6
 	ADD R6, R2
 	SUB $1, R0
-	CBNZ R0, row35
+	CBNZ R0, row37
 	RET
 
 // func splitRowsNEON(p *args)
@@ -758,16 +1604,16 @@ TEXT ·splitRowsNEON(SB), NOSPLIT, $0-8
 	MOVD 16(R11), R1
 	MOVD 32(R11), R2
 	MOVD 40(R11), R3
-row40:
+row42:
 	MOVD R1, R5
 	MOVD R2, R6
 	MOVD R3, R7
 	MOVD 8(R11), R4
 	CMP $4, R4
-	BLT few43
-many41:
+	BLT few45
+many43:
 	CMP $5, R4
-	BLT last42
+	BLT last44
 	FMOVQ 0(R5), F2
 	FMOVQ 16(R5), F3
 	WORD $0x4e831840 // uzp1 v0.4s, v2.4s, v3.4s
@@ -778,8 +1624,8 @@ many41:
 	ADD $16, R6
 	ADD $16, R7
 	SUB $4, R4
-	JMP many41
-last42:
+	JMP many43
+last44:
 	SUB $4, R4
 	LSL $2, R4
 	ADD R4, R6
@@ -792,8 +1638,8 @@ last42:
 	WORD $0x4e835841 // uzp2 v1.4s, v2.4s, v3.4s
 	FMOVQ F0, 0(R6)
 	FMOVQ F1, 0(R7)
-	JMP done44
-few43:
+	JMP done46
+few45:
 	FMOVS 0(R5), F0
 	FMOVS 4(R5), F1
 	FMOVS F0, 0(R6)
@@ -802,57 +1648,19 @@ few43:
 	ADD $4, R6
 	ADD $4, R7
 	SUB $1, R4
-	CBNZ R4, few43
-done44:
+	CBNZ R4, few45
+done46:
 	MOVD 24(R11), R8
 	ADD R8, R1
 	MOVD 48(R11), R8
 	ADD R8, R2
 	ADD R8, R3
 	SUB $1, R0
-	CBNZ R0, row40
+	CBNZ R0, row42
 	RET
 
 // func addNEON(p *args)
 TEXT ·addNEON(SB), NOSPLIT, $0-8
-	MOVD p+0(FP), R11
-	MOVD 0(R11), R0
-	MOVD 8(R11), R1
-	MOVD 16(R11), R2
-	MOVD 24(R11), R3
-vector45:
-	FMOVQ 0(R2), F0
-	ADD $16, R2
-	FMOVQ 0(R3), F1
-	ADD $16, R3
-	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-	FMOVQ F0, 0(R1)
-	ADD $16, R1
-	SUB $1, R0
-	CBNZ R0, vector45
-	RET
-
-// func subNEON(p *args)
-TEXT ·subNEON(SB), NOSPLIT, $0-8
-	MOVD p+0(FP), R11
-	MOVD 0(R11), R0
-	MOVD 8(R11), R1
-	MOVD 16(R11), R2
-	MOVD 24(R11), R3
-vector46:
-	FMOVQ 0(R2), F0
-	ADD $16, R2
-	FMOVQ 0(R3), F1
-	ADD $16, R3
-	WORD $0x4ea1d400 // fsub v0.4s, v0.4s, v1.4s
-	FMOVQ F0, 0(R1)
-	ADD $16, R1
-	SUB $1, R0
-	CBNZ R0, vector46
-	RET
-
-// func mulNEON(p *args)
-TEXT ·mulNEON(SB), NOSPLIT, $0-8
 	MOVD p+0(FP), R11
 	MOVD 0(R11), R0
 	MOVD 8(R11), R1
@@ -863,15 +1671,15 @@ vector47:
 	ADD $16, R2
 	FMOVQ 0(R3), F1
 	ADD $16, R3
-	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
 	CBNZ R0, vector47
 	RET
 
-// func divNEON(p *args)
-TEXT ·divNEON(SB), NOSPLIT, $0-8
+// func subNEON(p *args)
+TEXT ·subNEON(SB), NOSPLIT, $0-8
 	MOVD p+0(FP), R11
 	MOVD 0(R11), R0
 	MOVD 8(R11), R1
@@ -882,15 +1690,15 @@ vector48:
 	ADD $16, R2
 	FMOVQ 0(R3), F1
 	ADD $16, R3
-	WORD $0x6e21fc00 // fdiv v0.4s, v0.4s, v1.4s
+	WORD $0x4ea1d400 // fsub v0.4s, v0.4s, v1.4s
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
 	CBNZ R0, vector48
 	RET
 
-// func maxNEON(p *args)
-TEXT ·maxNEON(SB), NOSPLIT, $0-8
+// func mulNEON(p *args)
+TEXT ·mulNEON(SB), NOSPLIT, $0-8
 	MOVD p+0(FP), R11
 	MOVD 0(R11), R0
 	MOVD 8(R11), R1
@@ -901,15 +1709,15 @@ vector49:
 	ADD $16, R2
 	FMOVQ 0(R3), F1
 	ADD $16, R3
-	WORD $0x4e21f400 // fmax v0.4s, v0.4s, v1.4s
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
 	CBNZ R0, vector49
 	RET
 
-// func minNEON(p *args)
-TEXT ·minNEON(SB), NOSPLIT, $0-8
+// func divNEON(p *args)
+TEXT ·divNEON(SB), NOSPLIT, $0-8
 	MOVD p+0(FP), R11
 	MOVD 0(R11), R0
 	MOVD 8(R11), R1
@@ -920,11 +1728,49 @@ vector50:
 	ADD $16, R2
 	FMOVQ 0(R3), F1
 	ADD $16, R3
-	WORD $0x4ea1f400 // fmin v0.4s, v0.4s, v1.4s
+	WORD $0x6e21fc00 // fdiv v0.4s, v0.4s, v1.4s
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
 	CBNZ R0, vector50
+	RET
+
+// func maxNEON(p *args)
+TEXT ·maxNEON(SB), NOSPLIT, $0-8
+	MOVD p+0(FP), R11
+	MOVD 0(R11), R0
+	MOVD 8(R11), R1
+	MOVD 16(R11), R2
+	MOVD 24(R11), R3
+vector51:
+	FMOVQ 0(R2), F0
+	ADD $16, R2
+	FMOVQ 0(R3), F1
+	ADD $16, R3
+	WORD $0x4e21f400 // fmax v0.4s, v0.4s, v1.4s
+	FMOVQ F0, 0(R1)
+	ADD $16, R1
+	SUB $1, R0
+	CBNZ R0, vector51
+	RET
+
+// func minNEON(p *args)
+TEXT ·minNEON(SB), NOSPLIT, $0-8
+	MOVD p+0(FP), R11
+	MOVD 0(R11), R0
+	MOVD 8(R11), R1
+	MOVD 16(R11), R2
+	MOVD 24(R11), R3
+vector52:
+	FMOVQ 0(R2), F0
+	ADD $16, R2
+	FMOVQ 0(R3), F1
+	ADD $16, R3
+	WORD $0x4ea1f400 // fmin v0.4s, v0.4s, v1.4s
+	FMOVQ F0, 0(R1)
+	ADD $16, R1
+	SUB $1, R0
+	CBNZ R0, vector52
 	RET
 
 // func affineNEON(p *args)
@@ -941,7 +1787,7 @@ TEXT ·affineNEON(SB), NOSPLIT, $0-8
 	WORD $0x4e0404c6 // dup v6.4s, v6.s[0]
 	FMOVS 44(R11), F7
 	WORD $0x4e0404e7 // dup v7.4s, v7.s[0]
-vector51:
+vector53:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	VMOV V5.B16, V1.B16
@@ -951,7 +1797,7 @@ vector51:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector51
+	CBNZ R0, vector53
 	RET
 
 // func gateNEON(p *args)
@@ -970,7 +1816,7 @@ TEXT ·gateNEON(SB), NOSPLIT, $0-8
 	WORD $0x4e0404e7 // dup v7.4s, v7.s[0]
 	FMOVS 56(R11), F8
 	WORD $0x4e040508 // dup v8.4s, v8.s[0]
-vector52:
+vector54:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	VMOV V5.B16, V1.B16
@@ -983,7 +1829,7 @@ vector52:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector52
+	CBNZ R0, vector54
 	RET
 
 // func leakyNEON(p *args)
@@ -995,7 +1841,7 @@ TEXT ·leakyNEON(SB), NOSPLIT, $0-8
 	FMOVS 32(R11), F4
 	WORD $0x4e040484 // dup v4.4s, v4.s[0]
 	VEOR V5.B16, V5.B16, V5.B16
-vector53:
+vector55:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	WORD $0x4ea0f4a1 // fmin v1.4s, v5.4s, v0.4s
@@ -1004,7 +1850,7 @@ vector53:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector53
+	CBNZ R0, vector55
 	RET
 
 // func expNEON(p *args)
@@ -1038,7 +1884,7 @@ TEXT ·expNEON(SB), NOSPLIT, $0-8
 	WORD $0x4e04075a // dup v26.4s, v26.s[0]
 	FMOVS 44(R4), F27
 	WORD $0x4e04077b // dup v27.4s, v27.s[0]
-vector54:
+vector56:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	WORD $0x4e20f601 // fmax v1.4s, v16.4s, v0.4s
@@ -1067,7 +1913,7 @@ vector54:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector54
+	CBNZ R0, vector56
 	RET
 
 // func sigmoidNEON(p *args)
@@ -1101,7 +1947,7 @@ TEXT ·sigmoidNEON(SB), NOSPLIT, $0-8
 	WORD $0x4e04075a // dup v26.4s, v26.s[0]
 	FMOVS 44(R4), F27
 	WORD $0x4e04077b // dup v27.4s, v27.s[0]
-vector55:
+vector57:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	VEOR V4.B16, V4.B16, V4.B16
@@ -1135,7 +1981,7 @@ vector55:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector55
+	CBNZ R0, vector57
 	RET
 
 // func siluNEON(p *args)
@@ -1169,7 +2015,7 @@ TEXT ·siluNEON(SB), NOSPLIT, $0-8
 	WORD $0x4e04075a // dup v26.4s, v26.s[0]
 	FMOVS 44(R4), F27
 	WORD $0x4e04077b // dup v27.4s, v27.s[0]
-vector56:
+vector58:
 	FMOVQ 0(R2), F0
 	ADD $16, R2
 	VMOV V0.B16, V6.B16
@@ -1204,7 +2050,7 @@ vector56:
 	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	SUB $1, R0
-	CBNZ R0, vector56
+	CBNZ R0, vector58
 	RET
 
 // func sumNEON(p *args)
@@ -1217,9 +2063,9 @@ TEXT ·sumNEON(SB), NOSPLIT, $0-8
 	VEOR V1.B16, V1.B16, V1.B16
 	VEOR V2.B16, V2.B16, V2.B16
 	VEOR V3.B16, V3.B16, V3.B16
-four57:
+four59:
 	CMP $4, R0
-	BLT one58
+	BLT one60
 	FMOVQ 0(R2), F4
 	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
 	FMOVQ 16(R2), F5
@@ -1230,15 +2076,15 @@ four57:
 	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
 	ADD $64, R2
 	SUB $4, R0
-	JMP four57
-one58:
-	CBZ R0, done59
+	JMP four59
+one60:
+	CBZ R0, done61
 	FMOVQ 0(R2), F4
 	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
 	ADD $16, R2
 	SUB $1, R0
-	JMP one58
-done59:
+	JMP one60
+done61:
 	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
 	WORD $0x4e23d442 // fadd v2.4s, v2.4s, v3.4s
 	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s

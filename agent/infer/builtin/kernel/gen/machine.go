@@ -67,6 +67,10 @@ type machine interface {
 	// load2 parts 2*half floats at p+off into the even and the odd ones; it may use free.
 	load2(even, odd vec, p gp, off int, free vec)
 
+	// store4 puts down the lanes of four vectors in turn: lane 0 of each, then lane 1. It may use
+	// registers 0 to 5, 8 and 9, and those from 16 on.
+	store4(v [4]vec, p gp, off int)
+
 	// konst returns a register that holds constant i of the table, loading it into
 	// tmp when the machine has none to keep it in. keep readies n of them, the
 	// table being at p.

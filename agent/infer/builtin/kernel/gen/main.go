@@ -62,6 +62,8 @@ func kernels(m machine) {
 	depthwise(m, 0)
 	depthwise(m, 9)
 	peak(m)
+	tilesIn(m)
+	tilesOut(m)
 	pack(m, 1)
 	pack(m, 2)
 	copyRows(m)

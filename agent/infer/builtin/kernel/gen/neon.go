@@ -159,3 +159,11 @@ func (m *neon) konst(p gp, i int, tmp vec) vec {
 func (m *neon) copyKonst(d vec, _ gp, i int) { m.set(d, vec(16+i)) }
 
 func (m *neon) invert(d, s, one, _ vec) { m.arith(opDiv, d, one, s) }
+
+func (m *neon) store4(v [4]vec, p gp, off int) {
+	for i, r := range v {
+		m.set(vec(16+i), r) // the instruction takes neighbours
+	}
+	m.ins("ADD $%d, %s, R12", off, p.arm())
+	m.ins("VST4 [V16.S4, V17.S4, V18.S4, V19.S4], (R12)")
+}

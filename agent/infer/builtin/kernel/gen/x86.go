@@ -167,3 +167,23 @@ func (m *x86) invert(d, s, one, free vec) {
 	m.fms(free, s, d)
 	m.fma(d, d, free)
 }
+
+func (m *x86) store4(v [4]vec, p gp, off int) {
+	pairs := func(op string, d, a, b vec) { m.ins("%s %s, %s, %s", op, m.v(b), m.v(a), m.v(d)) }
+	pairs("VUNPCKLPS", 0, v[0], v[1])
+	pairs("VUNPCKHPS", 1, v[0], v[1])
+	pairs("VUNPCKLPS", 2, v[2], v[3])
+	pairs("VUNPCKHPS", 3, v[2], v[3])
+	fours := [4]vec{4, 5, 8, 9} // each with every fourth lane of all four
+	pairs("VUNPCKLPD", fours[0], 0, 2)
+	pairs("VUNPCKHPD", fours[1], 0, 2)
+	pairs("VUNPCKLPD", fours[2], 1, 3)
+	pairs("VUNPCKHPD", fours[3], 1, 3)
+	extract := "VEXTRACTF128"
+	if m.wide() {
+		extract = "VEXTRACTF32X4"
+	}
+	for i := range m.tile.lanes {
+		m.ins("%s $%d, %s, %d(%s)", extract, i/4, m.v(fours[i%4]), off+16*i, p.x86())
+	}
+}
