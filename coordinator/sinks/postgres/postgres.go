@@ -4,7 +4,7 @@
 // Rows go by COPY into the table primespark.samples, which the sink makes and
 // keeps up to date. With the extension timescaledb it is a hypertable with
 // compression; without, it is partitioned by day. A row is known by its node, boot,
-// stream and sequence, so one that comes twice is there once.
+// stream and sequence, so one that comes twice is there once, though its time be another.
 package postgres
 
 import (
@@ -38,8 +38,9 @@ type Sink struct {
 	cfg       Config
 	conn      *pgx.Conn
 	timescale bool
-	days      map[int64]bool // whose partition is there, as days since 1970
-	dropped   time.Time      // when old rows were last dropped
+	days      map[int64]bool   // whose partition is there, as days since 1970
+	dropped   time.Time        // when old rows were last dropped
+	unset     map[strand]int64 // up to which sequence a clock was not set
 }
 
 var _ sinks.Sink = (*Sink)(nil)
@@ -66,9 +67,12 @@ func Open(ctx context.Context, cfg Config) (*Sink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to PostgreSQL: %w", err) // pgx leaves the password out
 	}
-	s := &Sink{cfg: cfg, conn: conn, days: map[int64]bool{}}
+	s := &Sink{cfg: cfg, conn: conn, days: map[int64]bool{}, unset: map[strand]int64{}}
 	if err := s.migrate(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("make the schema primespark: %w", err), s.Close())
+	}
+	if err := s.loadUnset(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
@@ -88,8 +92,8 @@ var columns = []string{"node", "boot", "stream", "seq", "at", "value", "unit", "
 
 var table = pgx.Identifier{"primespark", "samples"}
 
-// Write copies the rows in one transaction. Only if some of them are there
-// already it takes the longer way, by a table in between.
+// Write copies the rows. Only if some of them are there already, or may be there with
+// another time, these take the longer way, by a table in between.
 func (s *Sink) Write(ctx context.Context, rows []history.Row) error {
 	if err := check(rows); err != nil {
 		return err
@@ -97,9 +101,13 @@ func (s *Sink) Write(ctx context.Context, rows []history.Row) error {
 	if err := s.partitions(ctx, rows); err != nil {
 		return err
 	}
-	_, err := s.conn.CopyFrom(ctx, table, columns, &source{rows: rows})
+	plain, doubtful := s.divide(rows)
+	_, err := s.conn.CopyFrom(ctx, table, columns, &source{rows: plain})
 	if code(err) == uniqueViolation {
-		err = s.merge(ctx, rows)
+		err = s.merge(ctx, plain)
+	}
+	if err == nil && len(doubtful) > 0 {
+		err = s.settle(ctx, doubtful)
 	}
 	if err != nil {
 		return words(err)
@@ -109,6 +117,14 @@ func (s *Sink) Write(ctx context.Context, rows []history.Row) error {
 
 // merge adds those of the rows that are not there yet.
 func (s *Sink) merge(ctx context.Context, rows []history.Row) error {
+	return s.arrive(ctx, rows, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `INSERT INTO primespark.samples SELECT * FROM arrivals ON CONFLICT DO NOTHING`)
+		return err
+	})
+}
+
+// arrive calls take in a transaction in which the rows are the table arrivals.
+func (s *Sink) arrive(ctx context.Context, rows []history.Row, take func(tx pgx.Tx) error) error {
 	return pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `CREATE TEMPORARY TABLE arrivals (LIKE primespark.samples) ON COMMIT DROP`); err != nil {
 			return err
@@ -116,8 +132,7 @@ func (s *Sink) merge(ctx context.Context, rows []history.Row) error {
 		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"arrivals"}, columns, &source{rows: rows}); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `INSERT INTO primespark.samples SELECT * FROM arrivals ON CONFLICT DO NOTHING`)
-		return err
+		return take(tx)
 	})
 }
 

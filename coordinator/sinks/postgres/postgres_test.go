@@ -80,7 +80,7 @@ func TestPostgres(t *testing.T) {
 		if n := query[int](s, `SELECT count(*) FROM primespark.samples WHERE node = 'pi-0'`); n != 10 {
 			t.Errorf("%d rows, want the 10 once", n)
 		}
-		if n := query[int](s, `SELECT max(version) FROM primespark.schema_version`); n != 2 {
+		if n := query[int](s, `SELECT max(version) FROM primespark.schema_version`); n != 3 {
 			t.Errorf("version %d", n)
 		}
 	})
@@ -92,6 +92,44 @@ func TestPostgres(t *testing.T) {
 		write(t, sink, all) // the longer way
 		if got, want := query[string](s, `SELECT string_agg(coalesce(unsynced::text, 'set'), ' ' ORDER BY seq) FROM primespark.samples WHERE node = 'pi-9'`), "set 3"; got != want {
 			t.Errorf("got %s, want %s", got, want)
+		}
+	})
+	t.Run("a time that was mended between two leaders", func(t *testing.T) {
+		wrong := rows("pi-8", now.AddDate(0, 0, -10), 1, 3)
+		for i := range wrong {
+			wrong[i].Unsynced = 1
+		}
+		mended := rows("pi-8", now, 1, 5) // and what came after
+		other := open(t, config(s))
+		write(t, other, wrong)
+		got := func() string {
+			return query[string](s, `SELECT string_agg(concat_ws('|', seq, coalesce(unsynced::text, 'set'), at > now() - INTERVAL '1 day'), ' ' ORDER BY seq, at) FROM primespark.samples WHERE node = 'pi-8'`)
+		}
+		if want := "1|1|f 2|1|f 3|1|f"; got() != want {
+			t.Errorf("got  %s\nwant %s", got(), want)
+		}
+		later := open(t, config(s))
+		const want = "1|set|t 2|set|t 3|set|t 4|set|t 5|set|t"
+		write(t, later, mended)
+		if got() != want {
+			t.Errorf("the next leader\ngot  %s\nwant %s", got(), want)
+		}
+		write(t, other, wrong) // the first one leads again
+		write(t, open(t, config(s)), append(wrong, mended...))
+		if got() != want {
+			t.Errorf("once more\ngot  %s\nwant %s", got(), want)
+		}
+		first := rows("pi-10", now, 1, 3)
+		write(t, later, first) // it came mended first, to a sink that knows of no other time
+		for i := range wrong {
+			wrong[i].Node = "pi-10"
+		}
+		write(t, other, wrong)
+		if n := query[int](s, `SELECT count(*) FROM primespark.samples WHERE node = 'pi-10' AND unsynced IS NULL`); n != 3 {
+			t.Errorf("%d rows of a clock that was set, want 3", n)
+		}
+		if n := query[int](s, `SELECT count(*) FROM primespark.samples WHERE node = 'pi-10'`); n != 3 {
+			t.Errorf("%d rows, want 3", n)
 		}
 	})
 	t.Run("what is written is what is read", func(t *testing.T) {

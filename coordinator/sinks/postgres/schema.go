@@ -15,7 +15,7 @@ const lockSchema = `SELECT pg_advisory_xact_lock(7480748174827490)`
 
 // steps bring the schema from one version to the next. They are run once and in
 // order; one that was released is never changed.
-var steps = []func(ctx context.Context, tx pgx.Tx, timescale bool) error{first, second}
+var steps = []func(ctx context.Context, tx pgx.Tx, timescale bool) error{first, second, third}
 
 // migrate makes the schema, or brings it up to date.
 func (s *Sink) migrate(ctx context.Context) error {
@@ -89,6 +89,15 @@ func first(ctx context.Context, tx pgx.Tx, timescale bool) error {
 // second is version 2: whether the clock was set that a row's time is by.
 func second(ctx context.Context, tx pgx.Tx, _ bool) error {
 	return execute(ctx, tx, `ALTER TABLE primespark.samples ADD COLUMN unsynced bigint -- null if it was`)
+}
+
+// third is version 3: up to which sequence the clock of a stream was not set.
+func third(ctx context.Context, tx pgx.Tx, _ bool) error {
+	return execute(ctx, tx, `CREATE TABLE primespark.unset_clocks (
+			node text NOT NULL, boot bigint NOT NULL, stream text NOT NULL, last bigint NOT NULL, told timestamptz NOT NULL DEFAULT now(),
+			PRIMARY KEY (node, boot, stream))`,
+		`INSERT INTO primespark.unset_clocks (node, boot, stream, last)
+			SELECT node, boot, stream, max(seq) FROM primespark.samples WHERE unsynced IS NOT NULL GROUP BY node, boot, stream`)
 }
 
 // hypertable makes one of the table (docs.timescale.com: create_hypertable,
