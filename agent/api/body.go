@@ -14,6 +14,7 @@ import (
 const (
 	firstRead = 64 << 10 // a buffer's first size
 	keep      = 4        // buffers that wait for the next request
+	keepable  = 1 << 20  // bytes of one; larger ones wait only until the collector comes by
 	front     = 4        // bytes before a body, by which it becomes an element of a tensor where it is
 )
 
@@ -24,6 +25,8 @@ type bodies struct {
 	mu   sync.Mutex
 	free int64 // bytes that buffers may still take
 	idle [][]byte
+
+	large sync.Pool // of *[]byte, for tensors that are sent raw; not counted while they wait
 }
 
 // A body is the bytes of one request until they are given back.
@@ -60,12 +63,21 @@ func (b *bodies) read(w http.ResponseWriter, r *http.Request, most int64) (*body
 			got.release()
 			return nil, unread(err)
 		case len(got.buf) == cap(got.buf):
-			if err := got.grow(2 * cap(got.buf)); err != nil {
+			if err := got.grow(wanted(cap(got.buf), r.ContentLength)); err != nil {
 				got.release()
 				return nil, err
 			}
 		}
 	}
+}
+
+// wanted is how large a full buffer is to become: four times as large, or large enough
+// for what was announced, and one more byte in which the end shows.
+func wanted(size int, announced int64) int {
+	if all := front + announced + 1; announced >= 0 && all > int64(size) {
+		return int(min(int64(4*size), all))
+	}
+	return 4 * size
 }
 
 // unread says why a body did not arrive.
@@ -117,7 +129,7 @@ func (g *body) grow(size int) error {
 	b.free -= want
 	b.mu.Unlock()
 	if next == nil {
-		next = make([]byte, 0, size)
+		next = b.another(size)
 	}
 	old := g.buf
 	g.buf = append(next[:front], old[min(front, len(old)):]...)
@@ -131,15 +143,28 @@ func (g *body) release() {
 	g.buf = nil
 }
 
+// another returns a buffer of that size, which may be one that the collector has left.
+func (b *bodies) another(size int) []byte {
+	if size > keepable {
+		if p, ok := b.large.Get().(*[]byte); ok && cap(*p) >= size {
+			return (*p)[:0:size]
+		}
+	}
+	return make([]byte, 0, size)
+}
+
 func (b *bodies) give(buf []byte) {
 	if cap(buf) == 0 {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.idle) < keep && cap(buf) <= 1<<20 {
+	if len(b.idle) < keep && cap(buf) <= keepable {
 		b.idle = append(b.idle, buf) // and still counted
 		return
 	}
 	b.free += int64(cap(buf))
+	if cap(buf) > keepable {
+		b.large.Put(&buf)
+	}
 }
