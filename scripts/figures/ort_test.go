@@ -3,12 +3,14 @@ package figures_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -26,12 +28,17 @@ import (
 // afternoon: Node's HTTP and ONNX Runtime (ort-server.mjs), each in a process of its
 // own. Both get the same tensor in binary, run BlazeFace on one thread, and give all
 // outputs in binary. The goals are more answers a second, and less time for 99 of 100.
+// What is called ort is an agent that runs the same library as Node does, in its worker: so
+// the engines are the same, and what differs is what stands around them.
 func BenchmarkAgainstNode(b *testing.B) {
 	bin := os.Getenv(binVariable)
 	if bin == "" {
 		b.Skipf("%s does not name the directory of the programs; make bench does", binVariable)
 	}
-	address, ours := ortServer(b), lonelyAgent(b, bin)
+	address, library := ortServer(b)
+	ours := lonelyAgent(b, bin, "")
+	same := lonelyAgent(b, bin, fmt.Sprintf("infer: {threads: 1, queue: 256, engines: [onnxruntime]}\nonnxruntime: {enabled: \"on\", library: %q, worker: %q}\n",
+		library, filepath.Join(bin, "prime-spark-ort-worker")))
 	floats := make([]float32, 128*128*3)
 	for i := range floats {
 		floats[i] = float32(i%2001)/1000 - 1
@@ -56,6 +63,7 @@ func BenchmarkAgainstNode(b *testing.B) {
 	body.SetHeaders(header)
 	header.Set("Cache-Control", "no-store") // the same tensor each time
 	agent := sender{url: "http://" + ours + oip.InferPath(blazeface.Name, ""), header: header, body: body.Bytes}
+	ort := sender{url: "http://" + same + oip.InferPath(blazeface.Name, ""), header: header, body: body.Bytes}
 	node := sender{url: "http://" + address, body: raw}
 	for _, clients := range []int{1, 8, 64} {
 		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
@@ -63,7 +71,7 @@ func BenchmarkAgainstNode(b *testing.B) {
 			for b.Loop() {
 				for range 3 {
 					p := load.Plan{Connections: clients, Duration: 2 * time.Second, Warmup: 200 * time.Millisecond}
-					for name, s := range map[string]sender{"": agent, "node-": node} {
+					for name, s := range map[string]sender{"": agent, "ort-": ort, "node-": node} {
 						if r := s.run(b, p); best[name] == nil || r.Throughput() > best[name].Throughput() {
 							best[name] = r
 						}
@@ -80,8 +88,9 @@ func BenchmarkAgainstNode(b *testing.B) {
 }
 
 // lonelyAgent runs an agent that belongs to no cluster, and returns its address on
-// loopback once it has its model.
-func lonelyAgent(b *testing.B, bin string) string {
+// loopback once it has its model. More is what its file has besides, with the part infer;
+// empty: the built-in engine.
+func lonelyAgent(b *testing.B, bin, more string) string {
 	l := listener(b)
 	address := l.Addr().String()
 	if err := l.Close(); err != nil {
@@ -92,9 +101,8 @@ func lonelyAgent(b *testing.B, bin string) string {
 	if err := os.WriteFile(file, fmt.Appendf(nil, `name: bench
 state_dir: %s
 http: {loopback: %q, socket: ""}
-infer: {threads: 1, queue: 256}
 hailo: {enabled: "off"}
-`, strconv.Quote(filepath.Join(dir, "state")), address), 0o600); err != nil {
+%s`, strconv.Quote(filepath.Join(dir, "state")), address, cmp.Or(more, "infer: {threads: 1, queue: 256}\n")), 0o600); err != nil {
 		b.Fatal(err)
 	}
 	cmd := exec.CommandContext(b.Context(), filepath.Join(bin, "prime-spark-agent"), "run", "--config", file)
@@ -123,23 +131,22 @@ hailo: {enabled: "off"}
 	}
 }
 
-// ortServer starts the other server and returns its address.
-func ortServer(b *testing.B) string {
+// ortServer starts the other server and returns its address, and the library that it runs.
+func ortServer(b *testing.B) (address, library string) {
 	for _, program := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(program); err != nil {
 			b.Skipf("%s is missing, which runs the other server: apt install nodejs npm", program)
 		}
 	}
 	dir := b.TempDir()
-	runtime := os.Getenv("BENCH_CACHE")
-	if _, err := os.Stat(filepath.Join(runtime, "node_modules", "onnxruntime-node")); runtime == "" || err != nil {
-		runtime = dir
+	cache := os.Getenv("BENCH_CACHE")
+	if _, err := os.Stat(filepath.Join(cache, "node_modules", "onnxruntime-node")); cache == "" || err != nil {
 		tell("installing onnxruntime-node (about 110 MB)")
 		install := exec.CommandContext(b.Context(), "npm", "install", "--prefix", dir, "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "onnxruntime-node")
 		if out, err := install.CombinedOutput(); err != nil {
 			b.Skipf("npm could not install onnxruntime-node: %v\n%s", err, out)
 		}
-	} else if err := os.Symlink(filepath.Join(runtime, "node_modules"), filepath.Join(dir, "node_modules")); err != nil {
+	} else if err := os.Symlink(filepath.Join(cache, "node_modules"), filepath.Join(dir, "node_modules")); err != nil {
 		b.Fatal(err)
 	}
 	script, err := os.ReadFile("ort-server.mjs")
@@ -175,5 +182,13 @@ func ortServer(b *testing.B) string {
 	if _, bad := strconv.Atoi(strings.TrimSpace(line)); err != nil || bad != nil {
 		b.Fatalf("the other server says %q, %v", line, err)
 	}
-	return "127.0.0.1:" + strings.TrimSpace(line)
+	arch := map[string]string{"amd64": "x64"}[runtime.GOARCH]
+	found, err := filepath.Glob(filepath.Join(dir, "node_modules", "onnxruntime-node", "bin", "napi-v*", "linux", cmp.Or(arch, runtime.GOARCH), "libonnxruntime.so.1*"))
+	if err != nil || len(found) == 0 {
+		b.Fatalf("there is no libonnxruntime in %s: %v", dir, err)
+	}
+	if library, err = filepath.EvalSymlinks(found[0]); err != nil {
+		b.Fatal(err)
+	}
+	return "127.0.0.1:" + strings.TrimSpace(line), library
 }
