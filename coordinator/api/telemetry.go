@@ -128,7 +128,7 @@ func (a *API) minutes(ctx context.Context, q history.Query, step time.Duration) 
 	all := make([]wire.TelemetryMinute, len(minutes))
 	for i, m := range minutes {
 		all[i] = wire.TelemetryMinute{
-			Node: q.Node, Stream: m.Stream, At: m.At, Field: m.Field, Unit: m.Unit, Min: m.Min, Mean: m.Mean, Max: m.Max, Count: m.Count,
+			Node: q.Node, Stream: m.Stream, At: m.At, Field: m.Field, Unit: m.Unit, Min: m.Min, Mean: m.Mean, Max: m.Max, Count: m.Count, Unsynced: m.Unsynced,
 		}
 	}
 	return all, more, err

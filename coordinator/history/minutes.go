@@ -22,13 +22,16 @@ type cell struct {
 type figure struct {
 	min, max, sum float64
 	count         uint64
+	unsynced      uint64 // of them, by a clock that was not set
 }
 
-func (f figure) with(x float64) figure {
-	if f.count == 0 {
-		return figure{x, x, x, 1}
+// figure is that of one number of a row.
+func (r Row) figure(x float64) figure {
+	f := figure{x, x, x, 1, 0}
+	if r.Unsynced != 0 {
+		f.unsynced = 1
 	}
-	return figure{min(f.min, x), max(f.max, x), f.sum + x, f.count + 1}
+	return f
 }
 
 // addMinutes adds rows of one hour of a stream to its minutes. Those that are damaged
@@ -47,11 +50,11 @@ func (s *Store) addMinutes(tx *bbolt.Tx, k streamHour, rows []Row) error {
 		minute := byte(r.At.Unix() / 60 % 60)
 		if r.Value.All() == nil {
 			c := cell{minute, "", r.Value.Unit()}
-			all[c] = all[c].with(r.Value.Number())
+			all[c] = all[c].join(r.figure(r.Value.Number()))
 		}
 		for field, x := range r.Value.All() {
 			c := cell{minute, field, ""}
-			all[c] = all[c].with(x)
+			all[c] = all[c].join(r.figure(x))
 		}
 	}
 	if len(all) == 0 {
@@ -74,13 +77,21 @@ func (c cell) compare(other cell) int {
 	return strings.Compare(c.unit, other.unit)
 }
 
+// unsure is added to the minute of a cell that has samples by a clock that was not set.
+const unsure = 0x80
+
 // appendMinutes writes of each cell: the minute u8, field and unit as texts of up
-// to 255 bytes, min, max and sum f64 little endian, the count uvarint.
+// to 255 bytes, min, max and sum f64 little endian, the count uvarint; if the minute is
+// marked unsure, how many of them are by a clock that was not set, uvarint.
 func appendMinutes(all map[cell]figure) []byte {
 	var b []byte
 	for _, c := range slices.SortedFunc(maps.Keys(all), cell.compare) {
 		f := all[c]
-		b = append(b, c.minute, byte(len(c.field)))
+		marked := c.minute
+		if f.unsynced > 0 {
+			marked |= unsure
+		}
+		b = append(b, marked, byte(len(c.field)))
 		b = append(b, c.field...)
 		b = append(b, byte(len(c.unit)))
 		b = append(b, c.unit...)
@@ -88,6 +99,9 @@ func appendMinutes(all map[cell]figure) []byte {
 			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(x))
 		}
 		b = binary.AppendUvarint(b, f.count)
+		if f.unsynced > 0 {
+			b = binary.AppendUvarint(b, f.unsynced)
+		}
 	}
 	return b
 }
@@ -109,7 +123,7 @@ func eachMinute(deflated []byte, give func(cell, figure)) error {
 	}
 	known := map[string]string{} // the same few fields and units come again each minute
 	for len(b) > 0 {
-		c := cell{minute: b[0]}
+		c, marked := cell{minute: b[0] &^ unsure}, b[0]&unsure != 0
 		var ok bool
 		if c.field, b, ok = shortText(known, b[1:]); !ok {
 			return errBlock
@@ -127,6 +141,12 @@ func eachMinute(deflated []byte, give func(cell, figure)) error {
 			return fmt.Errorf("%w: a minute of nothing", errBlock)
 		}
 		f.count, b = count, b[n:]
+		if marked {
+			if f.unsynced, n = binary.Uvarint(b); n <= 0 || f.unsynced == 0 || f.unsynced > f.count {
+				return fmt.Errorf("%w: a minute with more of a clock that was not set than there is", errBlock)
+			}
+			b = b[n:]
+		}
 		give(c, f)
 	}
 	return nil

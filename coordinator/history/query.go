@@ -31,6 +31,7 @@ type Minute struct {
 	Unit           string    // of that number
 	Min, Mean, Max float64
 	Count          uint64
+	Unsynced       uint64 // of Count, by a clock that was not set
 }
 
 // Rows returns the rows that a query asks for, by stream and time; more tells
@@ -111,10 +112,10 @@ func (s *Store) Minutes(ctx context.Context, q Query, step time.Duration) (all [
 			}
 			at := r.At.Truncate(time.Minute)
 			if r.Value.All() == nil {
-				add(r.Stream, at, "", r.Value.Unit(), figure{}.with(r.Value.Number()))
+				add(r.Stream, at, "", r.Value.Unit(), r.figure(r.Value.Number()))
 			}
 			for field, x := range r.Value.All() {
-				add(r.Stream, at, field, "", figure{}.with(x))
+				add(r.Stream, at, field, "", r.figure(x))
 			}
 			return true
 		})

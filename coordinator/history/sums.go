@@ -44,7 +44,10 @@ func (c *curve) add(at int64, f figure) {
 }
 
 func (f figure) join(g figure) figure {
-	return figure{min(f.min, g.min), max(f.max, g.max), f.sum + g.sum, f.count + g.count}
+	if f.count == 0 {
+		return g
+	}
+	return figure{min(f.min, g.min), max(f.max, g.max), f.sum + g.sum, f.count + g.count, f.unsynced + g.unsynced}
 }
 
 // Sums are what samples come to.
@@ -68,7 +71,7 @@ func (s sums) minutes(most int) (all []Minute, more bool) {
 			if len(all) == most {
 				return all, true
 			}
-			all = append(all, Minute{k.stream, time.Unix(c.at[i], 0).UTC(), k.field, k.unit, f.min, f.sum / float64(f.count), f.max, f.count})
+			all = append(all, Minute{k.stream, time.Unix(c.at[i], 0).UTC(), k.field, k.unit, f.min, f.sum / float64(f.count), f.max, f.count, f.unsynced})
 		}
 	}
 	return all, false

@@ -25,7 +25,20 @@ func TestRowsKeepThatTheClockWasNotSet(t *testing.T) {
 	check("in the log", rows, err)
 	rows, err = history.DecodeRows(history.EncodeRows(rows), 1)
 	check("for others", rows, err)
+	summed := func(what string) {
+		t.Helper()
+		minutes, _, err := l.Minutes(t.Context(), history.Query{Node: "pi-1", From: start, To: time.Now(), Limit: 100}, time.Hour)
+		var count, unsynced uint64
+		for _, m := range minutes {
+			count, unsynced = count+m.Count, unsynced+m.Unsynced
+		}
+		if err != nil || count == 0 || unsynced*3 != count {
+			t.Errorf("%s: %d of %d by a clock that was not set, want a third: %v", what, unsynced, count, err)
+		}
+	}
+	summed("minutes of what was just stored")
 	l.Order()
 	rows, _, err = l.Rows(t.Context(), history.Query{Node: "pi-1", From: start, To: time.Now(), Limit: 10})
 	check("in order", rows, err)
+	summed("minutes")
 }

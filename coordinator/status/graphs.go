@@ -1,8 +1,11 @@
 package status
 
 import (
+	"slices"
+
 	"primespark/coordinator/status/chart"
 	"primespark/shared/telemetry"
+	"primespark/shared/wire"
 )
 
 // A graph is a field of a stream that has a chart.
@@ -40,6 +43,11 @@ var graphs = []graph{
 	{telemetry.Hailo, "used", "Accelerator use", chart.Share},
 }
 
+// Unsure reports whether some of the samples are by a clock that was not set.
+func (v NodeView) Unsure() bool {
+	return slices.ContainsFunc(v.Samples, func(m wire.TelemetryMinute) bool { return m.Unsynced > 0 })
+}
+
 // Charts are those for which there are samples.
 func (v NodeView) Charts() (all []chart.Chart) {
 	type key struct {
@@ -49,7 +57,7 @@ func (v NodeView) Charts() (all []chart.Chart) {
 	points := map[key][]chart.Point{}
 	for _, m := range v.Samples {
 		k := key{m.Stream, m.Field}
-		points[k] = append(points[k], chart.Point{At: m.At, Min: m.Min, Mean: m.Mean, Max: m.Max, Count: m.Count})
+		points[k] = append(points[k], chart.Point{At: m.At, Min: m.Min, Mean: m.Mean, Max: m.Max, Count: m.Count, Unsynced: m.Unsynced})
 	}
 	span := v.Range.Span(v.At)
 	for _, g := range graphs {

@@ -60,7 +60,7 @@ func nodeViews() map[string]NodeView {
 	sick.Samples = []wire.TelemetryMinute{
 		{Stream: telemetry.CPU, Field: "used", At: noon.Add(-30 * time.Minute), Min: 0.9, Mean: 0.99, Max: 1, Count: 6},
 		{Stream: telemetry.CPU, Field: "used", At: noon.Add(-29 * time.Minute), Min: 0.8, Mean: 0.9, Max: 1, Count: 6},
-		{Stream: telemetry.CPU, Field: "used", At: noon.Add(-2 * time.Minute), Min: 0.7, Mean: 0.7, Max: 0.7, Count: 1},
+		{Stream: telemetry.CPU, Field: "used", At: noon.Add(-2 * time.Minute), Min: 0.7, Mean: 0.7, Max: 0.7, Count: 1, Unsynced: 1},
 	}
 	away := nodeView("30d", trouble().Nodes[2])
 	away.Trouble = "The history on the disk of c2 cannot be read."

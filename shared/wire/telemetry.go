@@ -73,6 +73,9 @@ type TelemetryMinute struct {
 	Mean   float64          `json:"mean"`
 	Max    float64          `json:"max"`
 	Count  uint64           `json:"count"`
+	// Unsynced is how many of Count were measured while nothing had set the node's clock:
+	// they may have been at another time.
+	Unsynced uint64 `json:"unsynced,omitempty"`
 }
 
 // A TelemetryQuery asks for the history of a node. Zero values leave the choice to

@@ -35,6 +35,7 @@ type Point struct {
 	At             time.Time // when the stretch begins
 	Min, Mean, Max float64
 	Count          uint64 // of samples
+	Unsynced       uint64 // of them, by a clock that was not set
 }
 
 func (p Point) plausible() bool {
@@ -46,7 +47,7 @@ func (p Point) join(other Point) Point {
 		return other
 	}
 	a, b := float64(p.Count), float64(other.Count)
-	return Point{p.At, min(p.Min, other.Min), (p.Mean*a + other.Mean*b) / (a + b), max(p.Max, other.Max), p.Count + other.Count}
+	return Point{p.At, min(p.Min, other.Min), (p.Mean*a + other.Mean*b) / (a + b), max(p.Max, other.Max), p.Count + other.Count, p.Unsynced + other.Unsynced}
 }
 
 // A Span is the time that a chart shows: slots of equal length.
@@ -76,6 +77,7 @@ type Mark struct {
 type Chart struct {
 	Title, Unit  string
 	Band, Line   string // path data, in tenths of an SVG unit
+	Unsure       string // the same, along the bottom: where the clock was not set
 	Levels       []Mark // up the left side
 	Times        []Mark // along the bottom
 	Low, High    string // of all samples
@@ -112,7 +114,12 @@ func Draw(title string, q Quantity, span Span, points []Point) (Chart, bool) {
 		return spot{int(math.Round(10 * span.x(middle))), int(math.Round(10 * scale.y(value*factor)))}
 	}
 	slot := 10 * (Right - Left) / len(slots)
-	var line, band path
+	var line, band, unsure path
+	for _, i := range have {
+		if slots[i].Unsynced > 0 {
+			unsure.add([]spot{{at(i, 0).x, 10 * Bottom}}, slot)
+		}
+	}
 	for _, run := range runs {
 		var mean, edge []spot
 		for _, i := range run {
@@ -127,7 +134,7 @@ func Draw(title string, q Quantity, span Span, points []Point) (Chart, bool) {
 			band = append(band, 'z')
 		}
 	}
-	c.Line, c.Band = string(line), string(band)
+	c.Line, c.Band, c.Unsure = string(line), string(band), string(unsure)
 	return c, true
 }
 
@@ -138,6 +145,9 @@ func (c Chart) Extent() string { return strings.TrimSpace(c.Low + " to " + c.Hig
 func (c Chart) Summary() string {
 	with := func(value string) string { return strings.TrimSpace(value + " " + c.Unit) }
 	text := fmt.Sprintf("Least %s, mean %s, greatest %s; newest %s at %s UTC", with(c.Low), with(c.Mean), with(c.High), with(c.Newest), c.NewestAt)
+	if c.Unsure != "" {
+		text += "; some of it by a clock that was not set, so it may have been at another time"
+	}
 	switch c.Gaps {
 	case 0:
 		return text + "."

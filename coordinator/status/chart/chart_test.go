@@ -59,6 +59,26 @@ func TestDraw(t *testing.T) {
 	}
 }
 
+// TestUnsure marks along the bottom what was measured by a clock that was not set.
+func TestUnsure(t *testing.T) {
+	off := at(1, 0.5)
+	off.Unsynced = 1
+	for name, test := range map[string]struct {
+		points []Point
+		want   string
+	}{
+		"a clock that was set":     {[]Point{at(0, 0), at(1, 1)}, ""},
+		"one of three":             {[]Point{at(0, 0), off, at(2, 0)}, "M1210 1280h770"},
+		"one of two in a slot":     {[]Point{at(1, 0), off}, "M1210 1280h770"},
+		"none that is on the page": {[]Point{at(0, 0), {At: noon.Add(-time.Hour), Count: 1, Unsynced: 1}}, ""},
+	} {
+		c, _ := Draw("Charge", Share, hour, test.points)
+		if told := strings.Contains(c.Summary(), "clock that was not set"); c.Unsure != test.want || told != (test.want != "") {
+			t.Errorf("%s: %q, want %q; %s", name, c.Unsure, test.want, c.Summary())
+		}
+	}
+}
+
 func TestGapsByPace(t *testing.T) {
 	for name, test := range map[string]struct {
 		have []int
@@ -172,13 +192,13 @@ func FuzzDraw(f *testing.F) {
 	f.Add(1e15, 1e15, 1e15, uint64(1)<<63, int64(time.Hour), 1e-300)
 	f.Add(-1e-15, 0.0, 5e-324, uint64(1), int64(-1), 1.0)
 	f.Fuzz(func(t *testing.T, low, mean, high float64, count uint64, after int64, other float64) {
-		points := []Point{{noon.Add(time.Duration(after)), low, mean, high, count}, at(1, other), at(2, low), at(3, other, mean, high)}
+		points := []Point{{noon.Add(time.Duration(after)), low, mean, high, count, count}, at(1, other), at(2, low), at(3, other, mean, high)}
 		for _, q := range []Quantity{Share, Watts, Volts, Celsius, Number, Load, Bytes, Seconds} {
 			c, ok := Draw("x", q, hour, points)
 			if !ok {
 				continue
 			}
-			if i := strings.IndexFunc(c.Line+c.Band, func(r rune) bool { return !strings.ContainsRune("0123456789 -Mlhz", r) }); i >= 0 {
+			if i := strings.IndexFunc(c.Line+c.Band+c.Unsure, func(r rune) bool { return !strings.ContainsRune("0123456789 -Mlhz", r) }); i >= 0 {
 				t.Errorf("%q %q", c.Line, c.Band)
 			}
 			if len(c.Levels) < 2 || len(c.Levels) > 3*intervals {
