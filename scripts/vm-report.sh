@@ -11,20 +11,23 @@ suites=${SUITES:-bookworm trixie}
 row() { printf '  %-44s %s\n' "$1" "$2"; }
 
 echo "packages, at most 12 MB for the agent's"
-packaging/build.sh >/dev/null
-for deb in dist/deb/*.deb; do
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+OUT=$work packaging/build.sh >/dev/null
+for deb in "$work"/*.deb; do
 	row "$(basename "$deb")" "$(awk -v n="$(stat -c %s "$deb")" 'BEGIN { printf "%.1f MB", n / 1e6 }')"
 done
 
-echo "hardening, 0 (tight) to 10; at most 1.4 for the coordinator, 1.6 for the agent"
+echo "hardening, 0 (tight) to 10; at most 1.4 for the coordinator, 1.6 for the agent, 1.0 for inference workers"
 for unit in systemd/*.service; do
 	row "$(basename "$unit")" "$(systemd-analyze security --offline=true "$unit" | awk '/Overall exposure/ { print $(NF-2) }')"
 done
 
-echo "an emulated Raspberry Pi 5; at most 20 s to serving, 60 s from joining to healthy, on a real one"
+echo "an emulated Raspberry Pi 5; at most 20 s to serving, 60 s from joining to healthy, on a real one. The factor is that"
+echo "of the same work of a shell on the Pi and on this host, right after each figure; the last number is without it"
+row "this host" "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) processors"
 row "this host's load" "$(cut -d ' ' -f 1-3 /proc/loadavg)"
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+log=$work/log
 PRIME_SPARK_MACHINES=1 PRIME_SPARK_PI_SUITES=$suites \
 	go test -count=1 -v -run 'TestPi$' -timeout 90m ./scripts/lab/packages >"$log" 2>&1 || {
 	cat "$log"
