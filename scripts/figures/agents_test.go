@@ -7,7 +7,6 @@ import (
 	"image"
 	"image/png"
 	"net/http"
-	"os"
 	"testing"
 	"time"
 
@@ -30,7 +29,7 @@ func BenchmarkAgents(b *testing.B) {
 	var alone float64
 	for _, agents := range []int{1, 2, 4, 6} {
 		b.Run(fmt.Sprintf("agents=%d", agents), func(b *testing.B) {
-			r := fleetOf(b, agents)
+			r := start(b, rig.Options{Coordinators: 1, Agents: agents, Fault: string(infer.Paced), Mains: true})
 			for b.Loop() {
 				rate := throughput(b, r)
 				if agents == 1 {
@@ -43,33 +42,6 @@ func BenchmarkAgents(b *testing.B) {
 			}
 		})
 	}
-}
-
-// fleetOf starts a coordinator and agents that are all alike.
-func fleetOf(b *testing.B, agents int) *rig.Rig {
-	b.Helper()
-	bin := os.Getenv(binVariable)
-	if bin == "" {
-		b.Skipf("%s does not name the directory of the programs; make bench does", binVariable)
-	}
-	r, err := rig.New(rig.Options{Bin: bin, Coordinators: 1, Agents: agents, Fault: string(infer.Paced), Mains: true})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		if err := r.Close(); err != nil {
-			b.Error(err)
-		}
-	})
-	ctx, cancel := context.WithTimeout(b.Context(), 2*time.Minute)
-	defer cancel()
-	if err := r.Start(ctx, func(string) {}); err != nil {
-		b.Fatal(err)
-	}
-	if _, err := r.Healthy(ctx, blazeface.Name); err != nil {
-		b.Fatal(err)
-	}
-	return r
 }
 
 // throughput has the clients ask the coordinator, and returns how many answers there are

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"primespark/agent/models/blazeface"
 	"primespark/shared/rig"
 	"primespark/shared/wire"
 )
@@ -21,11 +22,16 @@ const binVariable = "PRIME_SPARK_BIN"
 // coordinators starts three of them, with nothing else.
 func coordinators(b *testing.B, profile string) *rig.Rig {
 	b.Helper()
-	bin := os.Getenv(binVariable)
-	if bin == "" {
+	return start(b, rig.Options{Coordinators: 3, Profile: profile})
+}
+
+// start starts a fleet, and returns once it is whole.
+func start(b *testing.B, o rig.Options) *rig.Rig {
+	b.Helper()
+	if o.Bin = os.Getenv(binVariable); o.Bin == "" {
 		b.Skipf("%s does not name the directory of the programs; make bench does", binVariable)
 	}
-	r, err := rig.New(rig.Options{Bin: bin, Coordinators: 3, Profile: profile})
+	r, err := rig.New(o)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -43,12 +49,12 @@ func coordinators(b *testing.B, profile string) *rig.Rig {
 	return r
 }
 
-// healthy waits until all three vote and have caught up, and returns the status.
+// healthy waits until all vote, have caught up and have the model, and returns the status.
 func healthy(b *testing.B, r *rig.Rig) wire.StatusBody {
 	b.Helper()
 	ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
 	defer cancel()
-	s, err := r.Healthy(ctx, "blazeface")
+	s, err := r.Healthy(ctx, blazeface.Name)
 	if err != nil {
 		b.Fatal(err)
 	}
