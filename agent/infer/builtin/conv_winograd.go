@@ -153,6 +153,9 @@ func (t *winograd) multiply(image, first, last, block int, w *worker) {
 	rows := min(t.block, t.out-r0)
 	products := w.scratch[:kernel.TilePlanes*t.productStep()]
 	for p := range kernel.TilePlanes {
+		if w.stopped() {
+			return
+		}
 		g := kernel.Gemm{
 			K: t.channels, Rows: roundUp(rows, t.tile.Rows), Vecs: t.tile.Vecs, Panels: n / width, A: t.u[block][p*t.block*t.channels:],
 			B: t.conv.node.temp.f[p*t.planeStep():], LDB: t.ld, Step: width, C: products[p*t.productStep():], LDC: t.ld, Bias: t.zeros, Lo: -inf, Hi: inf,
