@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"primespark/shared/fleet"
+	"primespark/shared/health"
 	"primespark/shared/problem"
 	"primespark/shared/run"
 	"primespark/shared/wire"
@@ -218,6 +219,9 @@ func (c Config) healthy(ctx context.Context, n Node, target string, models []str
 	}
 }
 
+// drained is why an agent is not ready that was drained for its upgrade, and is well.
+var drained = []string{string(health.Draining)}
+
 // check returns the version that a node runs, and what is wrong with it; empty if
 // nothing is.
 func (c Config) check(ctx context.Context, n Node, target string, models []string) (got, ill string) {
@@ -236,7 +240,7 @@ func (c Config) check(ctx context.Context, n Node, target string, models []strin
 		return got, fmt.Sprintf("it still runs %s", got)
 	case v.status.Mode != fleet.Normal:
 		return got, "the coordinators have no quorum"
-	case n.Role == fleet.Agent && !node.Ready:
+	case n.Role == fleet.Agent && !node.Ready && !slices.Equal(node.Reasons, drained):
 		return got, "it is not ready (" + strings.Join(node.Reasons, ", ") + ")"
 	}
 	if n.Role == fleet.Agent {

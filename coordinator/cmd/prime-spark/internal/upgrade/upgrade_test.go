@@ -86,7 +86,17 @@ func (f *fakeFleet) NodeAction(_ context.Context, name string, a wire.Action) (w
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.log = append(f.log, string(a)+" "+name)
-	return *f.nodes[name], nil
+	n := f.nodes[name]
+	switch a { // as an agent does
+	case wire.Drain:
+		n.State, n.Ready, n.Reasons = "draining", false, []string{"draining"}
+	case wire.Undrain:
+		n.State = "approved"
+		if slices.Equal(n.Reasons, []string{"draining"}) {
+			n.Ready, n.Reasons = true, nil
+		}
+	}
+	return *n, nil
 }
 
 func (f *fakeFleet) install(_ context.Context, n upgrade.Node, version string) (bool, error) {
@@ -210,7 +220,7 @@ func TestUpgradeWatches(t *testing.T) {
 			time.AfterFunc(30*time.Second, func() {
 				f.mu.Lock()
 				defer f.mu.Unlock()
-				n.Ready = false
+				n.Ready, n.Reasons = false, []string{"draining", "model_failed"}
 			})
 		}
 		if done, err := f.run(t, "pi-1", ""); done != "" || err == nil || !strings.Contains(err.Error(), "it is not ready") {
