@@ -70,7 +70,7 @@ func (w *Watch) answered(name string, err error) {
 		return
 	}
 	a.under = false
-	if h := w.heard[name]; h != nil && h.session == nil && a.at <= h.ended {
+	if h := w.heard[name]; h != nil && h.session == nil && a.at < h.ended {
 		return
 	}
 	slept := time.Since(a.sent) - (w.clock.awake - a.at)

@@ -201,7 +201,7 @@ func TestDeathsAreFoundInTime(t *testing.T) {
 		limit  time.Duration
 	}{
 		"unplugged": {false, 2 * time.Second},
-		"killed":    {true, 1100 * time.Millisecond},
+		"killed":    {true, 1300 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) { testDeaths(t, test.killed, test.limit) })
 	}
