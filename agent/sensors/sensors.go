@@ -67,7 +67,12 @@ type sensor struct {
 	stream telemetry.Stream
 	silent bool // its value is kept and not recorded
 	read   func(ctx context.Context, now time.Time) (telemetry.Value, error)
+	again  time.Time // when to look next on a host that has no such thing
 }
+
+// absent is how long a host is believed that has no such thing: to look costs more than to
+// read, and few sensors come while a host runs.
+const absent = 30 * time.Second
 
 var (
 	errNotYet = errors.New("a rate needs two readings")
@@ -92,14 +97,14 @@ func New(c Config, record Recorder, log *slog.Logger) *Monitor {
 	m.env[common.HostProcEnvKey], m.env[common.HostSysEnvKey] = c.Proc, c.Sys
 	pi := board{c.Sys, c.Firmware}
 	m.sensors = []sensor{
-		{telemetry.CPU, false, new(cpuSensor).read},
-		{telemetry.Memory, false, readMemory},
-		{telemetry.Disk, false, (&diskSensor{path: c.Path, proc: c.Proc, sys: c.Sys}).read},
-		{telemetry.Network, false, (&networkSensor{sys: c.Sys}).read},
-		{telemetry.Temperature, false, readTemperature},
-		{telemetry.Cooling, false, pi.cooling},
-		{telemetry.Throttle, false, pi.throttle},
-		{telemetry.Power, c.Supplied, pi.supply},
+		{stream: telemetry.CPU, read: new(cpuSensor).read},
+		{stream: telemetry.Memory, read: readMemory},
+		{stream: telemetry.Disk, read: (&diskSensor{path: c.Path, proc: c.Proc, sys: c.Sys}).read},
+		{stream: telemetry.Network, read: (&networkSensor{sys: c.Sys}).read},
+		{stream: telemetry.Temperature, read: readTemperature},
+		{stream: telemetry.Cooling, read: pi.cooling},
+		{stream: telemetry.Throttle, read: pi.throttle},
+		{stream: telemetry.Power, silent: c.Supplied, read: pi.supply},
 	}
 	return m
 }
@@ -130,8 +135,15 @@ func (m *Monitor) String() string { return "sensors" }
 
 func (m *Monitor) measure(ctx context.Context) {
 	ctx = context.WithValue(ctx, common.EnvKey, m.env)
-	for _, s := range m.sensors {
-		v, err := s.read(ctx, time.Now())
+	for i := range m.sensors {
+		s, now := &m.sensors[i], time.Now()
+		if now.Before(s.again) {
+			continue
+		}
+		v, err := s.read(ctx, now)
+		if errors.Is(err, errNone) {
+			s.again = now.Add(absent)
+		}
 		if err == nil {
 			m.note(s.stream, v)
 			if !s.silent {

@@ -203,6 +203,10 @@ func TestNoThermometer(t *testing.T) {
 		b.write("sys/class/thermal/thermal_zone0/type", "cpu-thermal\n")
 		b.write("sys/class/thermal/thermal_zone0/temp", "48312\n")
 		pass(10 * time.Second)
+		if got := m.Host().Temperature; got != nil {
+			t.Errorf("temperature %v: what a host has not is looked for at each interval", *got)
+		}
+		pass(20 * time.Second)
 		if got := m.Host().Temperature; got == nil || *got != 48.312 {
 			t.Errorf("temperature %v, want 48.312 of the thermal zone", got)
 		}
