@@ -52,8 +52,8 @@ pid=$(worker)
 [ "$(readlink /proc/$pid/ns/net)" != "$(readlink /proc/1/ns/net)" ] || no 'it has the network of the host'
 [ -e /proc/$pid/root/dev/null ] || no 'it has no devices at all'
 [ ! -e /proc/$pid/root/dev/ubda ] || no 'it has the disk'
-ls /var/lib/prime-spark/agent/models
-if nsenter -t $pid -m -S "$(id -u prime-spark-agent)" -G "$(id -g prime-spark-agent)" ls /var/lib/prime-spark/agent/models; then no 'it has the files of the agent'; fi
+ls /var/lib/prime-spark/agent
+if nsenter -t $pid -m -S "$(id -u prime-spark-agent)" -G "$(id -g prime-spark-agent)" ls /var/lib/prime-spark/agent; then no 'it has the files of the agent'; fi
 grep -q '^CapBnd:[[:space:]]*0*$' /proc/$pid/status || no 'it has capabilities'
 [ "$(stat -c '%U %G %a' /run/prime-spark-worker/prime-spark-ort-worker.socket)" = 'root prime-spark-agent 660' ] || no 'others may ask for one'`)
 
