@@ -6,14 +6,10 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"image"
-	"image/jpeg"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -53,7 +49,8 @@ type node struct {
 	plain  string // of a plain handler in front of the same models
 }
 
-func newNode(b *testing.B) *node {
+// newNode returns such a node, with a result cache if it is given one.
+func newNode(b *testing.B, results models.Results) *node {
 	registry, err := models.New(models.Config{
 		Backends: []infer.Backend{
 			builtin.Backend{Threads: 1},
@@ -65,6 +62,7 @@ func newNode(b *testing.B) *node {
 		},
 		Embedded: map[string]models.Files{blazeface.Name: models.Files(blazeface.Files()), "blank": blank()},
 		Queue:    256,
+		Results:  results,
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -167,101 +165,11 @@ func (s sender) run(b *testing.B, p load.Plan) *load.Result {
 	return r
 }
 
-// BenchmarkAgentOverhead is what the agent adds to decoding and to the engine, for one
-// request of a 416² photo at a time. The goals are 0.3 ms at the median and 1 ms for
-// 99 of 100. Floor is what a handler takes, in turns with it, that reads as many bytes and
-// answers with as many: the share of HTTP, of the kernel and of the client.
-func BenchmarkAgentOverhead(b *testing.B) {
-	n := newNode(b)
-	var photo bytes.Buffer
-	img := image.NewYCbCr(image.Rect(0, 0, 416, 416), image.YCbCrSubsampleRatio420)
-	for i := range img.Y {
-		img.Y[i] = byte(i * 7)
-	}
-	if err := jpeg.Encode(&photo, img, nil); err != nil {
-		b.Fatal(err)
-	}
-	agent := dial(b, n.agent, oip.InferPath("blank", ""), photo.Bytes())
-	_, answer := ask(b, agent)
-	floor := dial(b, echo(b, bytes.Clone(answer)), "/", photo.Bytes())
-	var added, least load.Histogram
-	for b.Loop() {
-		added, least = load.Histogram{}, load.Histogram{}
-		for end := time.Now().Add(5 * time.Second); time.Now().Before(end); {
-			start := time.Now()
-			header, _ := ask(b, agent)
-			added.Add(time.Since(start) - within(b, header, "decode", "infer"))
-			start = time.Now()
-			ask(b, floor)
-			least.Add(time.Since(start))
-		}
-	}
-	for name, h := range map[string]*load.Histogram{"": &added, "floor-": &least} {
-		b.ReportMetric(float64(h.Quantile(.5).Microseconds())/1000, name+"p50-ms")
-		b.ReportMetric(float64(h.Quantile(.99).Microseconds())/1000, name+"p99-ms")
-	}
-	b.ReportMetric(float64(added.Count()), "photos")
-}
-
-// within sums up parts of an answer's Server-Timing.
-func within(b *testing.B, h http.Header, parts ...string) (sum time.Duration) {
-	for part := range strings.SplitSeq(h.Get("Server-Timing"), ", ") {
-		if name, ms, _ := strings.Cut(part, ";dur="); slices.Contains(parts, name) {
-			v, err := strconv.ParseFloat(ms, 64)
-			if err != nil {
-				b.Fatal(err)
-			}
-			sum += time.Duration(v * float64(time.Millisecond))
-		}
-	}
-	return sum
-}
-
-// echo is the address of a handler that reads what is sent and answers with that.
-func echo(b *testing.B, answer []byte) string {
-	l := listener(b)
-	buf := make([]byte, 1<<20) // one request at a time
-	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for {
-			if _, err := r.Body.Read(buf); err != nil {
-				break
-			}
-		}
-		w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
-		_, _ = w.Write(answer) // the client sees what is missing
-	})}
-	runs(b, func(ctx context.Context) error {
-		context.AfterFunc(ctx, func() { _ = s.Close() })
-		_ = s.Serve(l) // it ends with Close
-		return nil
-	})
-	return l.Addr().String()
-}
-
-// dial returns a line for a photo.
-func dial(b *testing.B, addr, path string, photo []byte) *load.Line {
-	l, err := load.Dial(b.Context(), addr, http.MethodPost, path, http.Header{oip.HeaderLength: {"0"}}, photo)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = l.Close() }) // of a connection that is done with
-	return l
-}
-
-// ask sends the request of a line and returns the answer.
-func ask(b *testing.B, l *load.Line) (http.Header, []byte) {
-	header, answer, err := l.Ask()
-	if err != nil {
-		b.Fatal(err)
-	}
-	return header, answer
-}
-
 // BenchmarkThroughput is how many photos a second 1 to 64 clients get through the
 // agent, as a share of what they get through a plain handler in front of the same
 // model. The goal is 0.9. The two have their turns, and the better of each counts.
 func BenchmarkThroughput(b *testing.B) {
-	n := newNode(b)
+	n := newNode(b, nil)
 	agent := sender{url: "http://" + n.agent + oip.InferPath(blazeface.Name, ""), header: http.Header{oip.HeaderLength: {"0"}}, body: testphoto.Astronaut()}
 	plain := sender{url: "http://" + n.plain + "/" + blazeface.Name, body: testphoto.Astronaut()}
 	for _, clients := range []int{1, 4, 16, 64} {
