@@ -151,6 +151,9 @@ func Run(ctx context.Context, cfg config.Config, out Outside) error {
 		})
 	}
 	doors, err := open(ctx, cfg.HTTP, id, out, part(log, "api"))
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // asked to stop before it was up
+	}
 	if err != nil {
 		return err
 	}

@@ -177,3 +177,13 @@ func TestNothingToServe(t *testing.T) {
 		t.Errorf("Run = %v, want that there is nobody to serve", err)
 	}
 }
+
+// TestStoppedBeforeItIsUp: an agent that is asked to stop while it starts has not
+// failed.
+func TestStoppedBeforeItIsUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, joined := range []bool{false, true} {
+			start(t, joined).stop()
+		}
+	})
+}
