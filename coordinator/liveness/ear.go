@@ -19,7 +19,9 @@ type heard struct {
 	role    fleet.Role
 	member  *fleet.Member
 	vital   *fleet.Vital
-	hears   map[string]bool // coordinators
+	hears   map[string]bool          // coordinators
+	teller  *session                 // on which it told that
+	dropped map[string]time.Duration // whom it heard and does, by now, not, and since when
 	keys    *heartbeat.Keys
 	mesh    *mesh.Report
 	at      time.Duration // of the last beat, by the clock of time awake
@@ -139,10 +141,7 @@ func (w *Watch) beat(who identity.ID, s *session, b heartbeat.Beat) {
 		h.mesh = b.Mesh
 	}
 	if b.Hears != nil {
-		h.hears = make(map[string]bool, len(*b.Hears))
-		for _, name := range *b.Hears {
-			h.hears[name] = true
-		}
+		h.hearing(*b.Hears, s, w.clock.awake)
 		news = true
 	}
 	if news {
@@ -150,13 +149,42 @@ func (w *Watch) beat(who identity.ID, s *session, b heartbeat.Beat) {
 	}
 }
 
-// close ends a session, unless a newer one has.
+// hearing takes whom a coordinator hears now, and remembers for a while whom it does
+// not any more. On a new connection it begins anew, since it may have been restarted.
+func (h *heard) hearing(names heartbeat.Names, by *session, now time.Duration) {
+	before := h.hears
+	if h.teller != by {
+		before, h.teller, h.dropped = nil, by, nil
+	}
+	h.hears = make(map[string]bool, len(names))
+	for _, name := range names {
+		h.hears[name] = true
+		delete(h.dropped, name)
+	}
+	for name, since := range h.dropped {
+		if now-since > grace {
+			delete(h.dropped, name)
+		}
+	}
+	for name := range before {
+		if h.hears[name] {
+			continue
+		}
+		if h.dropped == nil {
+			h.dropped = map[string]time.Duration{}
+		}
+		h.dropped[name] = now
+	}
+}
+
+// close ends a session, unless a newer one has. A node that was silent for long before
+// is not news by that: what it did not answer meanwhile still counts.
 func (w *Watch) close(node string, s *session) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if h := w.heard[node]; h != nil && h.session == s {
 		h.session, h.ended = nil, w.clock.awake
-		if a := w.asked[node]; a != nil {
+		if a := w.asked[node]; a != nil && h.ended-h.at < w.limit(h) {
 			a.answered, a.missed = false, 0 // it is asked anew
 		}
 		w.wake()

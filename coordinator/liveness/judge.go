@@ -21,6 +21,7 @@ type Evidence struct {
 	Missed   int            // such questions in a row that it did not answer
 	Deaf     bool           // nobody at all is heard any more: see deaf
 	Young    bool           // too little time has passed since it could first have been heard
+	Lost     time.Duration  // since another coordinator, which is heard, stopped hearing it; 0 if none did
 }
 
 // enough is how many questions must stay without an answer.
@@ -35,6 +36,11 @@ const undecided = 500 * time.Millisecond
 // wait for them.
 const gone = time.Second
 
+// lost is for how long no coordinator may hear a node that one of them did hear,
+// until it counts as cut off here too: a connection that ends is there again within
+// half a second, and the others tell of it with their next beat.
+const lost = 700 * time.Millisecond
+
 // asking tells whether it is too soon to conclude anything from silence.
 func (e Evidence) asking() bool {
 	return e.Missed < enough && e.Quiet < e.Limit+undecided && !(e.Closed && e.Ended >= gone+e.Late)
@@ -48,14 +54,17 @@ const patience = 2
 //
 // A node whose beat is heard is alive, whatever gossip says. One that has
 // fallen quiet is dead only if it does not answer gossip either and no other
-// coordinator hears it; otherwise it is the link that is down, if that lasts. A node that was never
-// heard is believed by gossip for a moment, since it has yet to connect.
+// coordinator hears it; otherwise it is the link that is down, if that lasts.
+//
+// A node that was never heard is believed by gossip for a moment, since it has yet to
+// connect; unless another coordinator heard it and none does any more: gossip takes
+// seconds to notice that.
 func Judge(e Evidence) fleet.Liveness {
 	there := e.Gossip == fleet.Alive || e.Gossip == fleet.LinkDown
 	switch {
 	case e.Left:
 		return fleet.Left
-	case !e.Heard && e.Young:
+	case !e.Heard && e.Young && e.Lost < lost:
 		return e.Gossip
 	case !e.Heard && (e.Peers || there):
 		return fleet.LinkDown

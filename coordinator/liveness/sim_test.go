@@ -234,3 +234,83 @@ func testDeaths(t *testing.T, killed bool, limit time.Duration) {
 		t.Errorf("a dead node was found after %v, want %v at most", worst, limit)
 	}
 }
+
+// TestConnectionOfADeadNodeEnds: a node that was unplugged and found dead stays dead
+// when, then or much later, its connection is given up or reset, as it is by its own
+// kernel once the cable is back.
+func TestConnectionOfADeadNodeEnds(t *testing.T) {
+	for _, after := range []time.Duration{0, look, 5 * time.Second} {
+		s := newSim(3, 1, 0)
+		for s.now < 5*time.Second {
+			s.step(look)
+		}
+		cut := s.nodes[0]
+		name, begin := cut.who.Name, s.now
+		cut.down, cut.wire = true, nil
+		for s.judged[name].is == fleet.Alive && s.now < 10*time.Second {
+			s.step(look)
+		}
+		for end := s.now + after; s.now < end; {
+			s.step(look)
+		}
+		s.close(name, cut.session)
+		for range 30 {
+			s.step(look)
+			if is := s.judged[name].is; is != fleet.Dead {
+				t.Fatalf("connection ended %v after the verdict: it is %s %v after it was cut off, want dead", after, is, s.now-begin)
+			}
+		}
+	}
+}
+
+// TestNodeDiesBeforeItIsHeard: a coordinator that has just started, and that a node
+// has yet to connect to, goes by what another coordinator says of it before gossip
+// has noticed anything.
+func TestNodeDiesBeforeItIsHeard(t *testing.T) {
+	s := newSim(2, 1, 0)
+	peer, other := s.nodes[0], s.nodes[1].who.Name
+	peer.who.Role = fleet.Coordinator
+	s.heard[peer.who.Name].role = fleet.Coordinator
+	s.nodes[1].down = true
+	run := func(d time.Duration) {
+		for end := s.now + d; s.now < end; {
+			s.step(look)
+		}
+	}
+	tells := func(names ...string) {
+		all := heartbeat.Names(names)
+		s.beat(peer.who, peer.session, heartbeat.Beat{Hears: &all})
+	}
+	is := func(when string, want fleet.Liveness) {
+		t.Helper()
+		if got := s.judged[other].is; got != want {
+			t.Errorf("%s it is %s, want %s", when, got, want)
+		}
+	}
+	run(look)
+	tells(other)
+	run(time.Second)
+	is("heard elsewhere", fleet.Alive)
+	tells()
+	run(lost / 2)
+	is("for a moment not", fleet.Alive)
+	tells(other)
+	run(time.Second)
+	is("heard elsewhere again", fleet.Alive)
+	tells()
+	run(lost + 2*look)
+	is("not heard any more", fleet.LinkDown)
+	s.view[1].Liveness = fleet.Dead
+	run(2 * look)
+	is("and dead by gossip", fleet.Dead)
+
+	// A peer that has been restarted hears nobody at first, which tells nothing.
+	peer.session = &session{end: func() {}}
+	s.view[1].Liveness = fleet.Alive
+	if err := s.open(peer.who, peer.session); err != nil {
+		t.Fatal(err)
+	}
+	tells()
+	run(lost + 2*look)
+	is("after the peer's restart", fleet.Alive)
+}

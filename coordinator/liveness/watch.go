@@ -270,14 +270,14 @@ func (w *Watch) tell(name string, was, is fleet.Liveness) {
 // surroundings are what is the same for all nodes in one look.
 type surroundings struct {
 	deaf  bool
-	peers map[string]map[string]bool // whom each coordinator hears that is heard here
+	peers map[string]*heard // the coordinators that are heard here
 }
 
 func (w *Watch) around() surroundings {
-	s := surroundings{w.deaf(), map[string]map[string]bool{}}
+	s := surroundings{w.deaf(), map[string]*heard{}}
 	for name, h := range w.heard {
 		if h.role == fleet.Coordinator && w.fresh(h) {
-			s.peers[name] = h.hears
+			s.peers[name] = h
 		}
 	}
 	return s
@@ -300,8 +300,17 @@ func (w *Watch) evidence(name string, gossip fleet.Liveness, h *heard, around su
 	if a := w.asked[name]; a != nil {
 		e.Answered, e.Missed = a.answered, a.missed
 	}
-	for other, hears := range around.peers {
-		e.Peers = e.Peers || other != name && hears[name]
+	for other, peer := range around.peers {
+		if other == name {
+			continue
+		}
+		e.Peers = e.Peers || peer.hears[name]
+		if since, dropped := peer.dropped[name]; dropped && (e.Lost == 0 || w.clock.awake-since < e.Lost) {
+			e.Lost = w.clock.awake - since
+		}
+	}
+	if e.Peers {
+		e.Lost = 0
 	}
 	return e
 }
