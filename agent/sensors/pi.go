@@ -3,13 +3,13 @@ package sensors
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"primespark/shared/firmware"
+	"primespark/shared/procfile"
 	"primespark/shared/telemetry"
 )
 
@@ -17,11 +17,13 @@ import (
 type board struct {
 	sys      string
 	firmware firmware.Mailbox
+	monitors map[string][]string // folders of hardware monitors, by their names; the numbers change at each boot
+	again    time.Time           // when to look which there are
 }
 
 // throttle tells what holds the processor back now: by the firmware's word, and by the
 // kernel's under-voltage alarm, which needs no permission.
-func (b board) throttle(context.Context, time.Time) (telemetry.Value, error) {
+func (b *board) throttle(_ context.Context, now time.Time) (telemetry.Value, error) {
 	fields := map[string]float64{}
 	word, err := b.firmware.Throttled()
 	if err == nil {
@@ -33,7 +35,7 @@ func (b board) throttle(context.Context, time.Time) (telemetry.Value, error) {
 		}
 	}
 	// in0_lcrit_alarm of the monitor named rpi_volt (kernel, drivers/hwmon/raspberrypi-hwmon.c).
-	if alarm, ok := b.hwmon("rpi_volt", "in0_lcrit_alarm"); ok {
+	if alarm, ok := b.hwmon(now, "rpi_volt", "in0_lcrit_alarm"); ok {
 		fields["under_voltage"] = max(fields["under_voltage"], min(alarm, 1))
 	}
 	switch {
@@ -46,7 +48,7 @@ func (b board) throttle(context.Context, time.Time) (telemetry.Value, error) {
 }
 
 // supply tells what the power chip measures.
-func (b board) supply(context.Context, time.Time) (telemetry.Value, error) {
+func (b *board) supply(context.Context, time.Time) (telemetry.Value, error) {
 	s, err := b.firmware.Supply()
 	if errors.Is(err, firmware.ErrNone) {
 		return telemetry.Value{}, errNone
@@ -58,7 +60,7 @@ func (b board) supply(context.Context, time.Time) (telemetry.Value, error) {
 }
 
 // cooling tells of the fan, and of what else gets hot. The Hailo has a stream of its own.
-func (b board) cooling(context.Context, time.Time) (telemetry.Value, error) {
+func (b *board) cooling(_ context.Context, now time.Time) (telemetry.Value, error) {
 	fields := map[string]float64{}
 	for _, f := range []struct {
 		field, monitor, file string
@@ -69,7 +71,7 @@ func (b board) cooling(context.Context, time.Time) (telemetry.Value, error) {
 		{"nvme_celsius", "nvme", "temp1_input", 1e-3},
 		{"io_celsius", "rp1_adc", "temp1_input", 1e-3},
 	} {
-		if x, ok := b.hwmon(f.monitor, f.file); ok {
+		if x, ok := b.hwmon(now, f.monitor, f.file); ok {
 			fields[f.field] = x * f.scale
 		}
 	}
@@ -79,30 +81,37 @@ func (b board) cooling(context.Context, time.Time) (telemetry.Value, error) {
 	return telemetry.Fields(fields), nil
 }
 
-// hwmon reads a file of the first hardware monitor of that name that has it. Their
-// numbers change at each boot.
-func (b board) hwmon(name, file string) (x float64, ok bool) {
-	names, err := filepath.Glob(filepath.Join(b.sys, "class/hwmon/hwmon*/name"))
-	if err != nil {
-		return 0, false // a path that is no pattern
-	}
-	for _, path := range names {
-		if word(path) != name {
-			continue
+// hwmon reads a file of the first hardware monitor of that name that has it.
+func (b *board) hwmon(now time.Time, name, file string) (x float64, ok bool) {
+	if !now.Before(b.again) {
+		b.monitors, b.again = map[string][]string{}, now.Add(absent)
+		for _, path := range glob(b.sys, "class/hwmon/hwmon*/name") {
+			b.monitors[word(path)] = append(b.monitors[word(path)], filepath.Dir(path))
 		}
+	}
+	for _, dir := range b.monitors[name] {
 		// A drive that sleeps does not answer; it is left out until it does.
-		if x, err := strconv.ParseFloat(word(filepath.Join(filepath.Dir(path), file)), 64); err == nil && x > -1e6 && x < 1e6 {
+		if x, err := strconv.ParseFloat(word(filepath.Join(dir, file)), 64); err == nil && x > -1e6 && x < 1e6 {
 			return x, true
 		}
 	}
 	return 0, false
 }
 
+// glob finds files below the folder that stands for /sys.
+func glob(sys, pattern string) []string {
+	all, err := filepath.Glob(filepath.Join(sys, pattern))
+	if err != nil {
+		return nil // a folder whose name is no pattern
+	}
+	return all
+}
+
 // word reads a small file; empty if it cannot be read.
 func word(path string) string {
-	text, err := os.ReadFile(path)
+	text, err := procfile.Once(path)
 	if err != nil {
 		return ""
 	}
-	return strings.TrimSpace(string(text))
+	return strings.TrimSpace(text)
 }

@@ -8,10 +8,10 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/shirou/gopsutil/v3/disk"
-	"github.com/shirou/gopsutil/v3/net"
+	"golang.org/x/sys/unix"
 
 	"primespark/shared/hostmetrics"
+	"primespark/shared/procfile"
 	"primespark/shared/telemetry"
 )
 
@@ -43,26 +43,29 @@ func (r *rate) per(now time.Time, counters map[string]float64) (map[string]float
 // A diskSensor tells how full the disk at path is, and what all disks read and
 // write.
 type diskSensor struct {
-	path, proc, sys string
-	rate            rate
+	path  string
+	stats *procfile.File
+	disks *hostmetrics.Counting
+	rate  rate
 }
 
-func (s *diskSensor) read(ctx context.Context, now time.Time) (telemetry.Value, error) {
-	usage, err := disk.UsageWithContext(ctx, s.path)
-	if err != nil {
+func (s *diskSensor) read(_ context.Context, now time.Time) (telemetry.Value, error) {
+	var disk unix.Statfs_t
+	if err := unix.Statfs(s.path, &disk); err != nil {
 		return telemetry.Value{}, fmt.Errorf("read disk of %s: %w", s.path, err)
 	}
+	// What only root may write counts neither as used nor as free, as in df(1).
+	used, free, size := disk.Blocks-disk.Bfree, disk.Bavail, float64(disk.Bsize)
 	fields := map[string]float64{
-		"used":        usage.UsedPercent / 100,
-		"free_bytes":  float64(usage.Free),
-		"total_bytes": float64(usage.Total),
+		"used":        float64(used) / float64(max(used+free, 1)),
+		"free_bytes":  float64(free) * size,
+		"total_bytes": float64(disk.Blocks) * size,
 	}
-	// Not by gopsutil, which looks up labels and serial numbers of all disks each time.
-	all, err := hostmetrics.NewDisks(s.proc, s.sys)
+	text, err := s.stats.Read()
 	if err != nil {
 		return telemetry.Value{}, err
 	}
-	read, written, err := all.Bytes()
+	read, written, err := s.disks.Bytes(now, text)
 	if err != nil {
 		return telemetry.Value{}, fmt.Errorf("read disk counters: %w", err)
 	}
@@ -77,37 +80,44 @@ func (s *diskSensor) read(ctx context.Context, now time.Time) (telemetry.Value, 
 // are devices, or over all but loopback where none is, as in a container.
 type networkSensor struct {
 	sys  string
+	dev  *procfile.File
 	rate rate
+	is   procfile.Answers // whether an interface is a device
 }
 
-func (s *networkSensor) read(ctx context.Context, now time.Time) (telemetry.Value, error) {
-	all, err := net.IOCountersWithContext(ctx, true)
+func (s *networkSensor) read(_ context.Context, now time.Time) (telemetry.Value, error) {
+	text, err := s.dev.Read()
+	if err != nil {
+		return telemetry.Value{}, err
+	}
+	var devices, others traffic
+	var haveDevices, haveOthers bool
+	err = parseTraffic(text, func(name []byte, t traffic) {
+		sum, have := &others, &haveOthers
+		if s.is.Ask(now, name, s.device) {
+			sum, have = &devices, &haveDevices
+		}
+		sum.received, sum.sent, sum.errors, *have = sum.received+t.received, sum.sent+t.sent, sum.errors+t.errors, true
+	})
 	if err != nil {
 		return telemetry.Value{}, fmt.Errorf("read network counters: %w", err)
 	}
-	devices, others := map[string]float64{}, map[string]float64{}
-	for _, c := range all {
-		sum := others
-		if c.Name == "lo" {
-			continue
-		}
-		if _, err := os.Stat(filepath.Join(s.sys, "class/net", c.Name, "device")); err == nil {
-			sum = devices
-		}
-		sum["received_bytes"] += float64(c.BytesRecv)
-		sum["sent_bytes"] += float64(c.BytesSent)
-		sum["errors"] += float64(c.Errin + c.Errout)
+	if !haveDevices {
+		devices = others
 	}
-	sum := devices
-	if len(devices) == 0 {
-		sum = others
-	}
-	if len(sum) == 0 {
+	if !haveDevices && !haveOthers {
 		return telemetry.Value{}, errNone
 	}
-	rates, err := s.rate.per(now, sum)
+	rates, err := s.rate.per(now, map[string]float64{
+		"received_bytes": float64(devices.received), "sent_bytes": float64(devices.sent), "errors": float64(devices.errors),
+	})
 	if err != nil {
 		return telemetry.Value{}, err
 	}
 	return telemetry.Fields(rates), nil
+}
+
+func (s *networkSensor) device(name string) bool {
+	_, err := os.Stat(filepath.Join(s.sys, "class/net", name, "device"))
+	return err == nil
 }

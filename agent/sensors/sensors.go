@@ -1,7 +1,6 @@
 // Package sensors measures the host: processor, memory, disk, network and
 // temperature, and of a Raspberry Pi its supply, throttling and cooling, each as a
-// stream of samples. It reads Linux's /proc and /sys, through gopsutil where that can,
-// and asks the Pi's firmware.
+// stream of samples. It reads Linux's /proc and /sys, and asks the Pi's firmware.
 //
 // A sensor that fails is told of when it begins and when it ends; the others go
 // on. A host without a thermal sensor, as most virtual machines are, simply has
@@ -12,12 +11,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"time"
 
-	"github.com/shirou/gopsutil/v3/common"
-
 	"primespark/shared/firmware"
+	"primespark/shared/hostmetrics"
+	"primespark/shared/procfile"
 	"primespark/shared/run"
 	"primespark/shared/telemetry"
 )
@@ -49,7 +49,7 @@ type Config struct {
 // A Monitor measures while it runs.
 type Monitor struct {
 	every   time.Duration
-	env     common.EnvMap
+	files   []*procfile.File // that stay open while it runs
 	sensors []sensor
 	record  Recorder
 	log     *slog.Logger
@@ -81,7 +81,7 @@ var (
 
 // New returns a monitor that measures nothing yet.
 func New(c Config, record Recorder, log *slog.Logger) *Monitor {
-	m := &Monitor{every: c.Every, record: record, log: log, fault: map[telemetry.Stream]bool{}, env: common.EnvMap{}}
+	m := &Monitor{every: c.Every, record: record, log: log, fault: map[telemetry.Stream]bool{}}
 	if m.every <= 0 {
 		m.every = 10 * time.Second
 	}
@@ -94,14 +94,18 @@ func New(c Config, record Recorder, log *slog.Logger) *Monitor {
 	if c.Sys == "" {
 		c.Sys = "/sys"
 	}
-	m.env[common.HostProcEnvKey], m.env[common.HostSysEnvKey] = c.Proc, c.Sys
-	pi := board{c.Sys, c.Firmware}
+	proc := func(name string) *procfile.File {
+		f := procfile.New(filepath.Join(c.Proc, name))
+		m.files = append(m.files, f)
+		return f
+	}
+	pi := &board{sys: c.Sys, firmware: c.Firmware}
 	m.sensors = []sensor{
-		{stream: telemetry.CPU, read: new(cpuSensor).read},
-		{stream: telemetry.Memory, read: readMemory},
-		{stream: telemetry.Disk, read: (&diskSensor{path: c.Path, proc: c.Proc, sys: c.Sys}).read},
-		{stream: telemetry.Network, read: (&networkSensor{sys: c.Sys}).read},
-		{stream: telemetry.Temperature, read: readTemperature},
+		{stream: telemetry.CPU, read: (&cpuSensor{stat: proc("stat"), loads: proc("loadavg")}).read},
+		{stream: telemetry.Memory, read: memorySensor{proc("meminfo")}.read},
+		{stream: telemetry.Disk, read: (&diskSensor{path: c.Path, stats: proc("diskstats"), disks: hostmetrics.NewCounting(c.Sys)}).read},
+		{stream: telemetry.Network, read: (&networkSensor{sys: c.Sys, dev: proc("net/dev")}).read},
+		{stream: telemetry.Temperature, read: (&thermometers{sys: c.Sys}).read},
 		{stream: telemetry.Cooling, read: pi.cooling},
 		{stream: telemetry.Throttle, read: pi.throttle},
 		{stream: telemetry.Power, silent: c.Supplied, read: pi.supply},
@@ -120,6 +124,11 @@ func (m *Monitor) Host() Figures {
 func (m *Monitor) Run(ctx context.Context) error {
 	tick := time.NewTimer(run.Due(m.every))
 	defer tick.Stop()
+	defer func() {
+		for _, f := range m.files {
+			f.Close()
+		}
+	}()
 	for {
 		m.measure(ctx)
 		select {
@@ -134,7 +143,6 @@ func (m *Monitor) Run(ctx context.Context) error {
 func (m *Monitor) String() string { return "sensors" }
 
 func (m *Monitor) measure(ctx context.Context) {
-	ctx = context.WithValue(ctx, common.EnvKey, m.env)
 	for i := range m.sensors {
 		s, now := &m.sensors[i], time.Now()
 		if now.Before(s.again) {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,10 +78,16 @@ func (b board) network(received, sent int) {
 	b.write("proc/net/dev", "Inter-| Receive | Transmit\n face |bytes |bytes\n"+line("lo")+line("eth0")+line("em0"))
 }
 
+// turn orders what a story looked at before what is recorded after it, which the time of
+// a bubble does not.
+var turn sync.Mutex
+
 // A sheet notes what is recorded.
 type sheet map[telemetry.Stream][]telemetry.Value
 
 func (s sheet) Record(stream telemetry.Stream, v telemetry.Value) error {
+	turn.Lock()
+	defer turn.Unlock()
 	s[stream] = append(s[stream], v)
 	return v.Check()
 }
@@ -123,6 +130,7 @@ func (b board) inBubble(c sensors.Config, story func(board, *sensors.Monitor, sh
 
 // pass lets time pass, and what it brings be done.
 func pass(d time.Duration) {
+	func() { turn.Lock(); defer turn.Unlock() }()
 	time.Sleep(d)
 	synctest.Wait()
 }
@@ -171,7 +179,7 @@ func TestFigures(t *testing.T) {
 
 func TestAFaultIsToldOnce(t *testing.T) {
 	inBubble(t, func(b board, m *sensors.Monitor, seen sheet, log *bytes.Buffer) {
-		b.remove("proc/net/dev")
+		b.write("proc/net/dev", "Inter-|\n face |\neth0: many\n")
 		pass(time.Minute)
 		if got := strings.Count(log.String(), "\n"); got != 1 || !strings.Contains(log.String(), `"sensor fails","stream":"network"`) {
 			t.Errorf("in a minute of faults %d lines:\n%s", got, log)

@@ -1,15 +1,17 @@
 package hostmetrics
 
 import (
-	"errors"
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
+	"time"
 
 	"github.com/prometheus/procfs/blockdevice"
+
+	"primespark/shared/procfile"
 )
 
 // sector is what the kernel counts disks in, in bytes, whatever the disk's own are
@@ -18,8 +20,8 @@ const sector = 512
 
 // Disks are the disks of a host.
 type Disks struct {
-	fs        blockdevice.FS
-	proc, sys string
+	fs  blockdevice.FS
+	sys string
 }
 
 // NewDisks reads below directories that stand for /proc and /sys.
@@ -28,28 +30,45 @@ func NewDisks(proc, sys string) (Disks, error) {
 	if err != nil {
 		return Disks{}, fmt.Errorf("host metrics: %w", err)
 	}
-	return Disks{fs, proc, sys}, nil
+	return Disks{fs, sys}, nil
 }
 
-// Bytes is what all disks have read and written since the host came up. It is read
-// for each sample of an agent, so it reads no more than these two columns.
-func (d Disks) Bytes() (read, written float64, err error) {
-	text, err := os.ReadFile(filepath.Join(d.proc, "diskstats"))
-	if err != nil {
-		return 0, 0, err
-	}
-	for line := range strings.Lines(string(text)) {
-		f := strings.Fields(line)
-		if len(f) < 10 || !d.counts(f[2]) {
+// A Counting adds up what the disks of a host do. It is read for each sample of an
+// agent, so it reads no more than that. It is for one goroutine.
+type Counting struct {
+	disks  Disks
+	counts procfile.Answers
+}
+
+// NewCounting reads below a directory that stands for /sys.
+func NewCounting(sys string) *Counting { return &Counting{disks: Disks{sys: sys}} }
+
+// The columns of /proc/diskstats after the name (kernel, Documentation/admin-guide/iostats.rst).
+const (
+	sectorsRead    = 2
+	sectorsWritten = 6
+)
+
+// Bytes is what all disks have read and written since the host came up, by the text of
+// /proc/diskstats.
+func (c *Counting) Bytes(now time.Time, diskstats []byte) (read, written float64, err error) {
+	for line := range bytes.Lines(diskstats) {
+		_, rest := procfile.Word(line) // major and minor number
+		_, rest = procfile.Word(rest)
+		name, rest := procfile.Word(rest)
+		if len(name) == 0 || !c.counts.Ask(now, name, c.disks.counts) {
 			continue
 		}
-		r, badRead := strconv.ParseUint(f[5], 10, 64)
-		w, badWritten := strconv.ParseUint(f[9], 10, 64)
-		if err := errors.Join(badRead, badWritten); err != nil {
-			return 0, 0, fmt.Errorf("%s of %s/diskstats: %w", f[2], d.proc, err)
+		var n [sectorsWritten + 1]uint64
+		found, err := procfile.Numbers(rest, n[:])
+		if err != nil {
+			return 0, 0, fmt.Errorf("%q of diskstats: %w", name, err)
 		}
-		read += float64(r) * sector
-		written += float64(w) * sector
+		if found < len(n) {
+			continue
+		}
+		read += float64(n[sectorsRead]) * sector
+		written += float64(n[sectorsWritten]) * sector
 	}
 	return read, written, nil
 }
