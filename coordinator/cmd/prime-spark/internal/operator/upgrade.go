@@ -16,7 +16,7 @@ import (
 
 func upgradeCommand(s *session) *cobra.Command {
 	var canary, to, ssh string
-	var within, stays, canaryStays time.Duration
+	var drain, within, stays, canaryStays time.Duration
 	var dry, yes bool
 	cmd := &cobra.Command{
 		Use: "upgrade [NODE...]", Short: "Upgrade the nodes one after the other, as long as all stay well",
@@ -33,7 +33,7 @@ is to be asked, as in a script. It logs in to each node's address by ssh, as who
 needs sudo without a password there. Nodes that are dead are left out.`,
 		Example: "  prime-spark upgrade --dry-run\n  prime-spark upgrade --canary pi-2 --ssh \"ssh -l pi\"\n  prime-spark upgrade --to 1.4.0 --yes pi-3 pi-4",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			for flag, d := range map[string]time.Duration{"within": within, "watch": stays, "watch-canary": canaryStays} {
+			for flag, d := range map[string]time.Duration{"drain": drain, "within": within, "watch": stays, "watch-canary": canaryStays} {
 				if d < time.Second || d > 24*time.Hour {
 					return cli.Misuse(cmd, "--%s is %v; give it 1s to 24h.", flag, d)
 				}
@@ -70,7 +70,7 @@ needs sudo without a password there. Nodes that are dead are left out.`,
 				}
 			}
 			c := upgrade.Config{
-				Fleet: sessionFleet{cmd, s}, Install: upgrade.SSH(command), To: to, Within: within, Stays: stays, Canary: canaryStays,
+				Fleet: sessionFleet{cmd, s}, Install: upgrade.SSH(command), To: to, Drain: drain, Within: within, Stays: stays, Canary: canaryStays,
 				Tell: func(words string) { cmd.PrintErrln(cli.Text(words)) },
 			}
 			done, err := c.Run(cmd.Context(), plan)
@@ -83,6 +83,7 @@ needs sudo without a password there. Nodes that are dead are left out.`,
 	cmd.Flags().StringVar(&canary, "canary", "", "`node` that goes first; an agent if empty")
 	cmd.Flags().StringVar(&to, "to", "", "`version`; what the canary's apt has newest if empty")
 	cmd.Flags().StringVar(&ssh, "ssh", "ssh -o BatchMode=yes -o ConnectTimeout=10", "`command` that reaches a host")
+	cmd.Flags().DurationVar(&drain, "drain", 30*time.Second, "how long an agent may take to answer what it has, before it is touched")
 	cmd.Flags().DurationVar(&within, "within", 5*time.Minute, "how long a node may take until it is well again")
 	cmd.Flags().DurationVar(&stays, "watch", 30*time.Second, "how long it has to stay well before the next one")
 	cmd.Flags().DurationVar(&canaryStays, "watch-canary", 2*time.Minute, "the same of the canary")

@@ -31,6 +31,7 @@ type Config struct {
 	Fleet   Fleet
 	Install Installer
 	To      string        // version; empty: what the canary gets
+	Drain   time.Duration // an agent may take to answer what it has, before it is touched
 	Within  time.Duration // a node has to be healthy again
 	Stays   time.Duration // healthy, before the next one is touched
 	Canary  time.Duration // the same of the first one
@@ -39,7 +40,6 @@ type Config struct {
 
 const (
 	lookEvery  = time.Second
-	drainTime  = 30 * time.Second // until what is in flight is answered
 	settleTime = 10 * time.Second // for a fleet that was not healthy for a moment, before a node is touched
 )
 
@@ -160,7 +160,7 @@ func (c Config) drain(ctx context.Context, n Node) error {
 	if _, err := c.Fleet.NodeAction(ctx, n.Name, wire.Drain); err != nil {
 		return fmt.Errorf("drain it: %w", err)
 	}
-	for end := time.Now().Add(drainTime); time.Now().Before(end); {
+	for end := time.Now().Add(c.Drain); time.Now().Before(end); {
 		v, err := c.look(ctx)
 		if err == nil && v.nodes[n.Name].InFlight+v.nodes[n.Name].Queue == 0 {
 			return nil

@@ -128,7 +128,7 @@ func (f *fakeFleet) run(t *testing.T, canary, to string, only ...string) (done s
 		return "", err
 	}
 	all, err := upgrade.Config{
-		Fleet: f, Install: f.install, To: to, Within: time.Minute, Stays: 10 * time.Second, Canary: time.Minute, Tell: func(s string) { t.Log(s) },
+		Fleet: f, Install: f.install, To: to, Drain: 30 * time.Second, Within: time.Minute, Stays: 10 * time.Second, Canary: time.Minute, Tell: func(s string) { t.Log(s) },
 	}.Run(t.Context(), plan)
 	for _, n := range all {
 		done += n.Name + " " + n.Version + ";"
