@@ -6,3 +6,6 @@ package systest_test
 const crowd = 100
 
 const fewer = 1
+
+// raced says that this is under the race detector.
+const raced = false

@@ -8,3 +8,6 @@ const crowd = 25
 
 // fewer is by what the samples of the stories about their delivery are divided.
 const fewer = 5
+
+// raced says that this is under the race detector.
+const raced = true
