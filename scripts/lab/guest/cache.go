@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // DirEnv names the directory of the cache.
@@ -75,6 +76,28 @@ func MissingWireGuard() []string {
 	}
 	return what
 }
+
+// Unfit says why the lab's kernel does not run on this machine, though all is there that
+// it needs; empty if it runs. Some hosts forbid what it traces its processes with.
+func Unfit(ctx context.Context) string {
+	dir, err := kernel(ctx)
+	if err != nil {
+		return err.Error()
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute) // it takes 0.1 s, or Debian's own 2 s
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(dir, "linux"), "mem=64M", "seccomp=on", "con=null", "con0=null,fd:2", "panic=1")
+	cmd.Env = append(os.Environ(), memoryDir)
+	out, err := cmd.CombinedOutput()
+	// Without a disk that is as far as it gets.
+	if bytes.Contains(out, []byte("Unable to mount root fs")) {
+		return ""
+	}
+	return fmt.Sprintf("user-mode Linux does not run on this machine: %v: %s", err, tail(bytes.TrimSpace(out)))
+}
+
+// ErrImage is that no disk image could be made: mostly for want of Debian's archive.
+var ErrImage = errors.New("make the disk image")
 
 // kernel returns the directory that holds the kernel, "linux", and its "modules": the one
 // that make lab-kernel built, or the unpacked ready one beside the checkout, or Debian's.
@@ -171,7 +194,7 @@ func image(ctx context.Context, suite, modules, arch string, packages ...string)
 	cmd := exec.CommandContext(ctx, "bash", "-s", "--", suite, file, modules, more, arch)
 	cmd.Stdin = bytes.NewReader(imageScript)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("make the disk image of %s: %w: %s", name, err, tail(out))
+		return "", fmt.Errorf("%w of %s: %w: %s", ErrImage, name, err, tail(out))
 	}
 	return file, nil
 }

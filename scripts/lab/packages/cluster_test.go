@@ -29,11 +29,7 @@ func TestCluster(t *testing.T) {
 	old, fresh := build(t, "0.0.1", "amd64"), build(t, "0.0.2", "amd64")
 	ctx, cancel := context.WithTimeout(t.Context(), 75*time.Minute)
 	defer cancel()
-	lan, err := guest.NewLAN(ctx, r, "bookworm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lan.Close()
+	lan := network(ctx, t, r, "bookworm")
 	c := &cluster{site: site{t: t}, ctx: ctx, began: time.Now()}
 	c1, c2 := c.add(lan, "c1"), c.add(lan, "c2")
 	c3, err := lan.Emulated(ctx, "c3", "bookworm", "amd64")

@@ -34,11 +34,7 @@ func TestLifeOfThePackages(t *testing.T) {
 	old, fresh := build(t, "0.0.1", "amd64"), build(t, "0.0.2", "amd64")
 	ctx, cancel := context.WithTimeout(t.Context(), 35*time.Minute)
 	defer cancel()
-	lan, err := guest.NewLAN(ctx, r, "bookworm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lan.Close()
+	lan := network(ctx, t, r, "bookworm")
 	s := &site{t: t}
 	m1, m2, m3 := s.add(lan, "m1"), s.add(lan, "m2"), s.add(lan, "m3")
 	begun := time.Now()

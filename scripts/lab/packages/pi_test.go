@@ -41,11 +41,7 @@ func lifeOfAPi(t *testing.T, suite string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 75*time.Minute)
 	defer cancel()
 	packages, native := build(t, "0.0.1", "arm64"), build(t, "0.0.1", "amd64")
-	lan, err := guest.NewLAN(ctx, r, "bookworm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lan.Close()
+	lan := network(ctx, t, r, "bookworm")
 	s := &site{t: t}
 	c1 := s.add(lan, "c1")
 	pi, err := lan.Emulated(ctx, "pi-1", suite, "arm64")

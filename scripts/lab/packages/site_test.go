@@ -2,6 +2,7 @@ package packages_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,7 +18,8 @@ import (
 )
 
 // begin skips the test where it cannot run, or should not; more is what else is
-// missing.
+// missing. A host that forbids user-mode Linux, or has no archive of Debian to make a disk
+// from (network), is no fault of ours: there it skips in CI, too, and says why.
 func begin(t *testing.T, more ...string) *machine.Run {
 	t.Helper()
 	if os.Getenv(enabled) == "" {
@@ -30,6 +32,9 @@ func begin(t *testing.T, more ...string) *machine.Run {
 		}
 		t.Skipf("missing: %s", strings.Join(missing, "; "))
 	}
+	if why := guest.Unfit(t.Context()); why != "" {
+		t.Skip(why)
+	}
 	r, err := machine.Begin()
 	if err != nil {
 		t.Fatal(err)
@@ -40,6 +45,20 @@ func begin(t *testing.T, more ...string) *machine.Run {
 		}
 	})
 	return r
+}
+
+// network is one for machines of a release of Debian; they are off when the test ends.
+func network(ctx context.Context, t *testing.T, r *machine.Run, suite string) *guest.LAN {
+	t.Helper()
+	lan, err := guest.NewLAN(ctx, r, suite)
+	if errors.Is(err, guest.ErrImage) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(lan.Close)
+	return lan
 }
 
 // build makes the packages of a release for an architecture and returns their folder.

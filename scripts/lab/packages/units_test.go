@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"primespark/agent/onnxruntime/orttest"
-	"primespark/scripts/lab/guest"
 )
 
 // worker is the process of ONNX Runtime's worker in its unit, in a script for a machine.
@@ -20,11 +19,7 @@ func TestWorkerUnits(t *testing.T) {
 	r := begin(t)
 	kit, _ := orttest.Real(t)
 	packages := build(t, "0.0.1", "amd64")
-	lan, err := guest.NewLAN(t.Context(), r, "bookworm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lan.Close()
+	lan := network(t.Context(), t, r, "bookworm")
 	s := &site{t: t}
 	m := s.add(lan, "m1")
 	for name, file := range map[string]string{"photo.jpg": filepath.Join("..", "..", "..", "shared", "testphoto", "astronaut.jpg"), "libonnxruntime.so.1": kit.Library} {
