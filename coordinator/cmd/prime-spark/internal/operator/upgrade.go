@@ -82,7 +82,7 @@ needs sudo without a password there. Nodes that are dead are left out.`,
 	}
 	cmd.Flags().StringVar(&canary, "canary", "", "`node` that goes first; an agent if empty")
 	cmd.Flags().StringVar(&to, "to", "", "`version`; what the canary's apt has newest if empty")
-	cmd.Flags().StringVar(&ssh, "ssh", "ssh -o BatchMode=yes -o ConnectTimeout=10", "`command` that reaches a host")
+	cmd.Flags().StringVar(&ssh, "ssh", "ssh -o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=15", "`command` that reaches a host")
 	cmd.Flags().DurationVar(&drain, "drain", 30*time.Second, "how long an agent may take to answer what it has, before it is touched")
 	cmd.Flags().DurationVar(&within, "within", 5*time.Minute, "how long a node may take until it is well again")
 	cmd.Flags().DurationVar(&stays, "watch", 30*time.Second, "how long it has to stay well before the next one")

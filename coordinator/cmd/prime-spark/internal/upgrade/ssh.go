@@ -3,21 +3,25 @@ package upgrade
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"regexp"
 	"strings"
+	"time"
 
 	"primespark/shared/problem"
 )
 
-// script runs on the node, as root. Its last line is the version before and after.
+// script runs on the node, as root. Its last line is the version before and after. Nothing
+// of apt's may read the rest of it; what else installs there just then (unattended-upgrades)
+// is waited for.
 const script = `set -e
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 version() { dpkg-query -W -f='${Version}' %[1]s; }
 before=$(version)
-apt-get -q update
-apt-get -q -y -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold install --only-upgrade %[1]s%[2]s
+apt-get -q update </dev/null
+apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold install --only-upgrade %[1]s%[2]s </dev/null
 echo "upgraded: $before $(version)"
 `
 
@@ -33,6 +37,10 @@ func CheckVersion(v string) error {
 	}
 	return nil
 }
+
+// outputDelay is how long what ssh prints may take to end after ssh itself: one that was
+// told to keep its connection for later (ControlPersist) leaves a process with it.
+const outputDelay = 2 * time.Second
 
 // SSH installs by a command that reaches a host, as in ["ssh", "-l", "pi"]: the host and
 // what to run there are added to it. Whoever it logs in as may run sudo without a
@@ -50,7 +58,11 @@ func SSH(command []string) Installer {
 		cmd.Stdin = strings.NewReader(fmt.Sprintf(script, n.Package(), version))
 		var out bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &out
+		cmd.WaitDelay = outputDelay
 		err := cmd.Run()
+		if errors.Is(err, exec.ErrWaitDelay) {
+			err = nil // it ended well
+		}
 		if m := lastLine.FindStringSubmatch(out.String()); err == nil && m != nil {
 			return m[1] != m[2], nil
 		}

@@ -7,8 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -256,9 +258,9 @@ func TestSSH(t *testing.T) {
 	bin := t.TempDir()
 	for name, text := range map[string]string{
 		"ssh":        `echo "$2" >"$BIN/host"; [ "$1" = -q ] || exit 9; shift 2; exec "$@"`,
-		"sudo":       `[ "$1" = -n ] || exit 9; shift; exec "$@"`,
+		"sudo":       `[ "$1" = -n ] && [ "$2" = sh ] || exit 9; shift 2; exec bash "$@"`, // which reads its script as it goes,
 		"dpkg-query": `cat "$BIN/version"`,
-		"apt-get":    `case "$*" in *update*) ;; *broken*) echo "E: Version '0-broken' was not found" >&2; exit 100;; *) echo "$*" >>"$BIN/asked"; printf 1.1.0 >"$BIN/version";; esac`,
+		"apt-get":    `cat >/dev/null; case "$*" in *update*) ;; *broken*) echo "E: Version '0-broken' was not found" >&2; exit 100;; *) echo "$*" >>"$BIN/asked"; printf 1.1.0 >"$BIN/version";; esac`,
 	} {
 		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+text+"\n"), 0o700); err != nil {
 			t.Fatal(err)
@@ -289,5 +291,21 @@ func TestSSH(t *testing.T) {
 	}
 	if _, err := install(t.Context(), n, "1; reboot"); err == nil {
 		t.Error("that is no version")
+	}
+
+	// One that leaves a process behind, for the next connection, has ended all the same.
+	keeps := filepath.Join(bin, "keeps")
+	text := `sleep 600 & echo $! >"$BIN/kept"; "$BIN/ssh" "$@"`
+	if err := os.WriteFile(keeps, []byte("#!/bin/sh\n"+text+"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	_, err = upgrade.SSH([]string{keeps, "-q"})(t.Context(), n, "1.1.0")
+	kept, _ := os.ReadFile(filepath.Join(bin, "kept")) // empty is no number
+	pid, missing := strconv.Atoi(strings.TrimSpace(string(kept)))
+	if missing == nil {
+		missing = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	if err != nil || missing != nil {
+		t.Errorf("with a process that stays: %v; that was gone: %v", err, missing)
 	}
 }
