@@ -27,7 +27,7 @@ echo
 echo "== a group of 3 coordinators: against etcd, failover, a full queue, 1000 agents, samples; a fleet on battery"
 # Each measures for itself, once. Against etcd is left out, with a reason, where
 # Debian's etcd-server is not installed.
-PRIME_SPARK_BIN=$PWD/bin PATH="$PATH:/usr/sbin" go test -run '^$' -bench . -benchtime 1x -timeout 20m -v ./scripts/figures
+PRIME_SPARK_BIN=$PWD/bin PATH="$PATH:/usr/sbin" go test -run '^$' -bench . -benchtime 1x -timeout 30m -v ./scripts/figures
 
 echo
 echo "== benchmarks of packages ($benchtime each)"

@@ -2,9 +2,8 @@ package figures_test
 
 import (
 	"context"
-	"io"
 	"net/http"
-	"strings"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,12 +17,16 @@ import (
 const backlog = 99_900
 
 // BenchmarkBacklog restarts coordinators that hold as many tasks as they may: how
-// long each takes to be ready, and what memory it needs.
+// long each takes to be ready, and what memory it needs. Beside it stands etcd with
+// as many values, of which a member is ready when it says that it is well.
 func BenchmarkBacklog(b *testing.B) {
+	theirs := etcdBacklog(b)
 	r := coordinators(b, "")
 	first, _ := leader(b, r)
-	fill(b, first.Loopback)
+	tell("%d tasks are handed in", backlog)
+	fill(b, "filled/s", &side{with: submit(first.Loopback, `{"kind":"noop"}`)})
 	healthy(b, r)
+	tell("the coordinators start anew")
 	for _, n := range r.Coordinators {
 		n.Stop()
 	}
@@ -35,24 +38,48 @@ func BenchmarkBacklog(b *testing.B) {
 		}
 	}
 	for _, n := range r.Coordinators {
-		ready(b, n.Loopback, time.Minute)
+		ready(b, "http://"+n.Loopback+wire.PathReady, time.Minute)
 		all = append(all, time.Since(begun))
 	}
 	report(b, "restart", all)
-	var most float64
-	for _, n := range r.Coordinators {
-		most = max(most, resident(b, n.PID()))
-	}
-	b.ReportMetric(most, "rss-MiB")
+	b.ReportMetric(slices.Max(all).Seconds()/theirs.Seconds(), "restart-ratio")
+	b.ReportMetric(slices.Max(memories(b, r)), "rss-MiB")
 	healthy(b, r)
 	page, err := (&wire.Client{BaseURLs: []string{"http://" + first.Loopback}}).Tasks(b.Context(), task.Ready, "", 1)
 	if err != nil || len(page.Tasks) != 1 {
 		b.Errorf("after the restart: %v, %v", page, err)
 	}
+	b.ReportMetric(0, "ns/op")
 }
 
-// fill hands tasks in, with many at the same time.
-func fill(b *testing.B, at string) {
+// etcdBacklog is how long etcd takes until the last member is ready.
+func etcdBacklog(b *testing.B) time.Duration {
+	b.Helper()
+	e := newEtcds(b, "http")
+	tell("%d values are put into etcd", backlog)
+	fill(b, "etcd-filled/s", &side{h2: true, with: e.put(b, writeInput)})
+	tell("etcd starts anew")
+	for i := range e.cmds {
+		e.stop(b, i)
+	}
+	begun := time.Now()
+	for i := range e.cmds {
+		e.start(b, i)
+	}
+	var all []time.Duration
+	for i := range e.cmds {
+		ready(b, "http://"+e.client[i]+"/health", time.Minute)
+		all = append(all, time.Since(begun))
+	}
+	report(b, "etcd-restart", all)
+	for i := range e.cmds {
+		e.stop(b, i) // the coordinators get the machine for themselves
+	}
+	return slices.Max(all)
+}
+
+// fill does a backlog of writes, with many at the same time.
+func fill(b *testing.B, metric string, to *side) {
 	b.Helper()
 	var left atomic.Int64
 	left.Store(backlog)
@@ -60,35 +87,28 @@ func fill(b *testing.B, at string) {
 	begun := time.Now()
 	for range 128 {
 		all.Go(func() {
-			t := &http.Transport{MaxConnsPerHost: 1}
-			defer t.CloseIdleConnections()
-			c := http.Client{Transport: t, Timeout: 20 * time.Second}
+			c := to.client()
+			defer c.CloseIdleConnections()
+			write := to.with(c)
 			for left.Add(-1) >= 0 && !b.Failed() {
-				res, err := c.Post("http://"+at+wire.PathTasks, "application/json", strings.NewReader(`{"kind":"noop"}`))
-				if err != nil {
+				if err := write(); err != nil {
 					b.Error(err)
-					return
-				}
-				_, err = io.Copy(io.Discard, res.Body)
-				res.Body.Close()
-				if err != nil || res.StatusCode != http.StatusCreated {
-					b.Errorf("submit: %s, %v", res.Status, err)
 					return
 				}
 			}
 		})
 	}
 	all.Wait()
-	b.ReportMetric(backlog/time.Since(begun).Seconds(), "filled/s")
+	b.ReportMetric(backlog/time.Since(begun).Seconds(), metric)
 }
 
-// ready waits until a coordinator is.
-func ready(b *testing.B, at string, within time.Duration) {
+// ready waits until a process says that it is, by 200 at a URL.
+func ready(b *testing.B, url string, within time.Duration) {
 	b.Helper()
 	ctx, cancel := context.WithTimeout(b.Context(), within)
 	defer cancel()
 	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+at+wire.PathReady, nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -100,7 +120,7 @@ func ready(b *testing.B, at string, within time.Duration) {
 			}
 		}
 		if ctx.Err() != nil {
-			b.Fatalf("%s is not ready within %v", at, within)
+			b.Fatalf("%s does not say yes within %v", url, within)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

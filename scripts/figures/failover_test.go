@@ -2,8 +2,6 @@ package figures_test
 
 import (
 	"context"
-	"os"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -21,14 +19,7 @@ const rounds = 5
 // defaults), and how long the longest pause is around a SIGTERM, when the leader
 // hands over.
 func BenchmarkFailover(b *testing.B) {
-	times := rounds
-	if text := os.Getenv("ROUNDS"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			b.Fatalf("ROUNDS: %v", err)
-		}
-		times = n
-	}
+	times := times(b, "ROUNDS", rounds)
 	for _, profile := range []struct{ name, raft string }{{"lan", "lan"}, {"raft-defaults", "wan"}} {
 		r := coordinators(b, profile.raft)
 		var killed, stopped []time.Duration

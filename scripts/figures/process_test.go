@@ -60,3 +60,18 @@ func used(b *testing.B, pid int) (sum time.Duration) {
 	}
 	return sum
 }
+
+// times is how often something is done: as a variable of the environment says, or
+// as usual.
+func times(b *testing.B, variable string, usual int) int {
+	b.Helper()
+	text := os.Getenv(variable)
+	if text == "" {
+		return usual
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		b.Fatalf("%s is %q; give a number such as %d", variable, text, usual)
+	}
+	return n
+}
