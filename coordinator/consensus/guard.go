@@ -90,8 +90,8 @@ func (g *guard) RequestPreVote(id raft.ServerID, to raft.ServerAddress, args *ra
 
 // AppendEntries sends entries and heartbeats, unless this node is silent: the
 // others then elect another leader. There is no pipeline besides (start).
-// Meanwhile this node writes what it sends to its own disk, if it has not yet, and
-// the other's yes counts when that is done (soon).
+// Meanwhile this node writes what it sends to its own disk (soon), and the other's
+// yes counts when that is done.
 func (g *guard) AppendEntries(id raft.ServerID, to raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	if g.node.stance.Get() == Silent {
 		return errSilent
@@ -99,10 +99,9 @@ func (g *guard) AppendEntries(id raft.ServerID, to raft.ServerAddress, args *raf
 	if len(args.Entries) == 0 {
 		return g.NetworkTransport.AppendEntries(id, to, args, resp)
 	}
-	flushed := make(chan error, 1)
-	go func() { flushed <- g.node.store.Flush() }() // waited for below
+	taken := g.node.store.Taken() // what is sent is among that
 	err := g.NetworkTransport.AppendEntries(id, to, args, resp)
-	return errors.Join(err, <-flushed)
+	return errors.Join(err, g.node.store.FlushTo(taken))
 }
 
 // InstallSnapshot sends a snapshot, unless this node is silent.

@@ -106,6 +106,44 @@ func TestWhatIsStoredOutlivesAPowerCut(t *testing.T) {
 	}
 }
 
+// TestFlushTo: what was taken is on the disk, and neither written again where
+// somebody else has, nor together with what came later.
+func TestFlushTo(t *testing.T) {
+	s := newStore(t)
+	if err := s.StoreLogs(entries(1, 10, 20)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.FlushTo(s.Taken()); err != nil {
+		t.Fatalf("nothing was taken: %v", err)
+	}
+	take := func(index uint64) uint64 {
+		if err := s.StoreSoon(entries(index, index, 20)); err != nil {
+			t.Fatal(err)
+		}
+		return s.Taken()
+	}
+	first := take(11)
+	if err := s.Flush(); err != nil { // somebody else
+		t.Fatal(err)
+	}
+	second := take(12)
+	at := s.journal.at
+	if err := s.FlushTo(first); err != nil || s.journal.at != at {
+		t.Errorf("entry 11 was on the disk: %v, and %d bytes were written", err, s.journal.at-at)
+	}
+	if err := s.FlushTo(second); err != nil || s.journal.at == at || len(s.queue) > 0 {
+		t.Errorf("entry 12 was not: %v, %d bytes were written and %d wait", err, s.journal.at-at, len(s.queue))
+	}
+	third := take(13)
+	if err := s.DeleteRange(1, 5); err != nil { // bbolt takes all
+		t.Fatal(err)
+	}
+	number := s.journal.number
+	if err := s.FlushTo(third); err != nil || s.journal.number != number {
+		t.Errorf("entry 13 is in bbolt: %v, and batch %d was written", err, s.journal.number)
+	}
+}
+
 // TestStoreSoon: what is taken is read at once, and on the disk when anything else
 // is.
 func TestStoreSoon(t *testing.T) {

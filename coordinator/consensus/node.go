@@ -88,12 +88,6 @@ type Node struct {
 	closed  error
 }
 
-// leadership is who leads, as raft on this coordinator knows.
-type leadership struct {
-	name  string // "" for nobody
-	since time.Time
-}
-
 var _ interface {
 	Run(context.Context) error
 	String() string
@@ -136,7 +130,7 @@ func Open(cfg Config, f *fsm.FSM, out Outside) (*Node, error) {
 	}
 	n := &Node{
 		name: cfg.Identity.ID().Name, address: cfg.Advertise, profile: cfg.Profile, witness: cfg.Witness, log: cfg.Log, fsm: f, store: st,
-		leader: watch.New(leadership{since: time.Now()}), leading: watch.New(false),
+		leader: watch.New(newLeadership("")), leading: watch.New(false),
 		stance: watch.New(Willing), stop: make(chan struct{}),
 	}
 	st.before = cfg.disk
@@ -165,7 +159,7 @@ func (n *Node) start(cfg Config) error {
 	if n.fresh, err = readFreshness(n.store); err != nil {
 		return err
 	}
-	early := &soon{store: n.store, name: raft.ServerID(n.name)}
+	early := &soon{store: n.store, name: raft.ServerID(n.name), taken: make(chan struct{}, 1)}
 	var logs raft.LogStore = early
 	var machine raft.FSM = n.fsm
 	if n.witness {
@@ -201,6 +195,7 @@ func (n *Node) start(cfg Config) error {
 		}
 		return fmt.Errorf("start raft: %w", err)
 	}
+	n.done.Go(func() { early.write(n.stop) })
 	early.raft.Store(n.raft)
 	n.serveControl()
 	n.done.Go(n.port.accept)
@@ -315,7 +310,7 @@ func (n *Node) Bootstrap() error {
 		return fmt.Errorf("found the raft group: %w", err)
 	}
 	if n.leader.Get().name == "" {
-		n.leader.Store(leadership{since: time.Now()}) // an election is on its way: worth waiting for
+		n.turn(newLeadership("")) // an election is on its way: worth waiting for
 	}
 	return nil
 }
@@ -443,22 +438,6 @@ func (n *Node) heed() {
 		case <-n.end.Done():
 			return
 		}
-	}
-}
-
-// refresh takes over what raft says of the leadership now.
-func (n *Node) refresh() {
-	if now, was := n.leaderNow(), n.leader.Get().name; now != was {
-		n.leader.Store(leadership{now, time.Now()})
-		switch now {
-		case "":
-			n.log.Info("leader lost", "was", was, "term", n.raft.CurrentTerm())
-		default:
-			n.log.Info("leader found", "leader", now, "term", n.raft.CurrentTerm())
-		}
-	}
-	if lead := n.leads(); lead != n.leading.Get() {
-		n.leading.Store(lead)
 	}
 }
 

@@ -87,23 +87,6 @@ func (n *Node) withLeader(ctx context.Context, try func(ctx context.Context, lea
 	}
 }
 
-// errMoved is the cause that a try's context ends with when its leader is lost.
-var errMoved = errors.New("the leader was lost")
-
-// while returns a context that ends when somebody else leads, or nobody; end
-// releases it.
-func (n *Node) while(ctx context.Context, leader string) (term context.Context, end func()) {
-	term, cancel := context.WithCancelCause(ctx)
-	watching := make(chan struct{})
-	go func() { // waited for by end
-		defer close(watching)
-		if _, err := n.leader.Until(term, func(now leadership) bool { return now.name != leader }); err == nil {
-			cancel(errMoved)
-		}
-	}()
-	return term, func() { cancel(nil); <-watching }
-}
-
 // gaveUp words the last failure of those that might have gone better.
 func gaveUp(err error) error {
 	if errors.Is(err, ErrUnknown) {

@@ -73,7 +73,7 @@ func (s *store) settle(changes []change, then func(*bbolt.Tx) error) error {
 		return s.broken
 	}
 	s.mu.RLock()
-	old, waiting := s.recent, len(s.queue)
+	old, waiting, taken := s.recent, len(s.queue), s.taken
 	s.mu.RUnlock()
 	next, err := s.journal.following(filepath.Dir(s.path))
 	if err != nil {
@@ -100,7 +100,7 @@ func (s *store) settle(changes []change, then func(*bbolt.Tx) error) error {
 	defer s.mu.Unlock()
 	// What came in the meantime is not in bbolt yet.
 	rest := recent{first: s.recent.first + uint64(len(old.logs)), logs: slices.Clone(s.recent.logs[len(old.logs):])}
-	s.queue = slices.Clone(s.queue[waiting:])
+	s.queue, s.kept = slices.Clone(s.queue[waiting:]), taken
 	s.recent, s.first, s.last = rest, first, last
 	if n := len(rest.logs); n > 0 {
 		if s.last = rest.first + uint64(n) - 1; s.first == 0 {

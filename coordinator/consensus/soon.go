@@ -12,14 +12,31 @@ import (
 // node has them on its own disk too. So raft counts an entry as committed when
 // the leader and enough followers have it on their disks, as ever.
 //
+// A goroutine of its own writes what was taken, and begins while raft still wakes
+// those who send it. Whoever needs it on the disk sees to that himself where that
+// one has failed, or has not come to it.
+//
 // That asks for followers: a leader that is the only voter commits by itself. And
 // of what it stored so, nothing may be taken for safe by others after it lost the
 // lead: with the next term, which it stores before it answers anybody, all that
 // waits is on its disk.
 type soon struct {
 	*store
-	raft atomic.Pointer[raft.Raft] // nil while it starts
-	name raft.ServerID
+	raft  atomic.Pointer[raft.Raft] // nil while it starts
+	name  raft.ServerID
+	taken chan struct{} // has room for one: there is something to write
+}
+
+// write writes what was taken, as soon as it was, until stop closes.
+func (s *soon) write(stop <-chan struct{}) {
+	for {
+		select {
+		case <-s.taken:
+			_ = s.Flush() // a disk that failed is told to who needs the entries there (guard)
+		case <-stop:
+			return
+		}
+	}
 }
 
 // StoreLogs stores entries at once if this node does not lead, is the only voter,
@@ -28,7 +45,12 @@ func (s *soon) StoreLogs(logs []*raft.Log) error {
 	if r := s.raft.Load(); r == nil || r.State() != raft.Leader || !s.needsOthers(r) || !commands(logs) {
 		return s.store.StoreLogs(logs)
 	}
-	return s.StoreSoon(logs)
+	err := s.StoreSoon(logs)
+	select {
+	case s.taken <- struct{}{}:
+	default: // it was told already
+	}
+	return err
 }
 
 // StoreLog stores one entry.

@@ -70,6 +70,7 @@ type store struct {
 	first, last uint64       // index of the oldest and newest entry; 0 for none
 	recent      recent       // what bbolt has not got
 	queue       []byte       // the newest part of that, which the journal has not got either
+	taken, kept uint64       // how often queue was added to, and how many of these are on the disk
 	refused     bool         // the disk did not take it the last time
 }
 

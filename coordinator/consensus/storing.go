@@ -47,7 +47,36 @@ func (s *store) StoreSoon(logs []*raft.Log) error {
 		s.take(c)
 		s.queue = appendChange(s.queue, c)
 	}
+	s.taken++
 	return nil
+}
+
+// Taken is how often StoreSoon has taken entries, for FlushTo.
+func (s *store) Taken() uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.taken
+}
+
+// FlushTo returns when all is on the disk that StoreSoon had taken when Taken
+// returned so much. Other than Flush it does not wait for what came later, nor write
+// what somebody else is writing.
+func (s *store) FlushTo(taken uint64) error {
+	kept := func() bool {
+		s.mu.RLock()
+		defer s.mu.RUnlock()
+		return s.kept >= taken
+	}
+	if kept() {
+		return nil
+	}
+	s.write.Lock() // whoever writes now may be writing it
+	done := kept()
+	s.write.Unlock()
+	if done {
+		return nil
+	}
+	return s.Flush()
 }
 
 // records encodes entries, if they follow on the last one.
@@ -118,7 +147,7 @@ func (s *store) store(changes ...change) error {
 		return s.broken
 	}
 	s.mu.RLock()
-	waiting := s.queue
+	waiting, taken := s.queue, s.taken
 	s.mu.RUnlock()
 	payload := waiting[:len(waiting):len(waiting)]
 	for _, c := range changes {
@@ -135,7 +164,7 @@ func (s *store) store(changes ...change) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.queue = s.queue[len(waiting):]
+	s.queue, s.kept = s.queue[len(waiting):], taken
 	for _, c := range changes {
 		s.take(c)
 	}
