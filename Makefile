@@ -19,6 +19,9 @@ STAMP := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false)
 BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=$(STAMP) -ldflags '-s -w -X primespark/shared/version.Number=$(VERSION)'
 TOOL  := go tool -modfile=tools/go.mod
 
+# The longest first, so that nothing waits for it at the end.
+ALL := ./coordinator/systest ./...
+
 # What the workers for Hailo accelerators and for ONNX Runtime are built with; the rest
 # needs no C.
 NATIVE_CC       ?= gcc
@@ -61,7 +64,7 @@ demo: build $(if $(HAILO_DOUBLE),hailo-double) ## a whole fleet on this machine:
 
 .PHONY: test
 test: need-go ## all tests
-	go test -timeout 30m ./...
+	go test -timeout 30m $(TESTFLAGS) $(ALL)
 
 .PHONY: lint
 lint: need-go ## format, vet, fix, staticcheck, go.mod, import rules, arm64
@@ -70,10 +73,13 @@ lint: need-go ## format, vet, fix, staticcheck, go.mod, import rules, arm64
 # One processor for each test program: with more, timers of a testing/synctest bubble
 # that fire on two threads at once crash the race detector (golang/go#78156). It orders
 # by what happens before what, not by time, so it finds the same races; make test
-# uses all processors.
+# uses all processors. What go vet would say, lint has said.
+.PHONY: race
+race: need-go ## all tests with the race detector
+	go test -race -cpu 1 -vet=off -timeout 30m $(ALL)
+
 .PHONY: check
-check: lint ## what CI runs: lint, and all tests with the race detector
-	go test -race -cpu 1 -timeout 30m ./...
+check: lint race ## lint, and all tests with the race detector
 
 .PHONY: fuzz
 fuzz: need-go ## every fuzz test for FUZZTIME (1m)
