@@ -137,7 +137,12 @@ rm /etc/credstore/prime-spark-agent.mqtt-password`)
 	t.Logf("after a power cut in the upgrade dpkg says %q", s.sh(m3, "dpkg-query -W -f '${db:Status-Abbrev}${Version}' prime-spark-agent"))
 	s.alive(m1, patience, "m3")
 
-	// Upgrade, reboot: state and membership stay. Downgrade: refused.
+	// Upgrade, also from a release that had no units of inference workers; reboot: state
+	// and membership stay. Downgrade: refused.
+	s.sh(m2, `set -e
+systemctl stop prime-spark-hailo-worker.socket prime-spark-ort-worker.socket
+rm /usr/lib/systemd/system/prime-spark-*-worker*
+systemctl daemon-reload && systemctl restart prime-spark-agent`)
 	s.each(func(m guest.Box) error {
 		if m == m1 {
 			return install(ctx, m, fresh, "prime-spark-coordinator", "prime-spark-cli")
@@ -145,6 +150,7 @@ rm /etc/credstore/prime-spark-agent.mqtt-password`)
 		return install(ctx, m, fresh, "prime-spark-agent")
 	})
 	s.within(m1, patience, look)
+	s.sh(m2, "systemctl is-active prime-spark-hailo-worker.socket prime-spark-ort-worker.socket")
 	if err := install(ctx, m2, old, "prime-spark-agent"); err == nil || !strings.Contains(err.Error(), "Nothing has been changed") {
 		t.Errorf("a downgrade: %v, want it refused with words", err)
 	}
