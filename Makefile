@@ -141,8 +141,8 @@ vm-arm64: need-go ## the same on arm64, and the arm64 package on an emulated Ras
 	PRIME_SPARK_MACHINES=1 PRIME_SPARK_PI_SUITES="$${SUITES:-bookworm trixie}" go test -count=1 -v -run 'TestPi$$' -timeout 90m ./scripts/lab/packages
 
 .PHONY: vm-cluster
-vm-cluster: need-go ## three coordinators and two agents as machines, as root: power cut, both kinds of freezing, cut cable, rolling upgrade
-	PRIME_SPARK_MACHINES=1 PRIME_SPARK_VM_CLUSTER=1 go test -count=1 -v -run 'TestCluster$$' -timeout 80m ./scripts/lab/packages
+vm-cluster: need-go ## three coordinators and two agents as machines, as root: power cut, both kinds of freezing, cut cable, rolling upgrade; the upgrade by ssh and apt
+	PRIME_SPARK_MACHINES=1 PRIME_SPARK_VM_CLUSTER=1 go test -count=1 -v -run 'TestCluster$$|TestUpgrade$$' -timeout 80m ./scripts/lab/packages
 
 .PHONY: vm-report
 vm-report: need-go ## figures of the packages: sizes, hardening, times and memory on an emulated Raspberry Pi 5; as root

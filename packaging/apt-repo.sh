@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes dist/apt, a signed repository of the packages in dist/deb that any web server
-# can hand out, and prints the two lines that a user pastes.
+# can hand out, and prints the two lines that a user pastes. DEBS, OUT and KEYS name
+# other folders.
 #
 #   KEY=FINGERPRINT URL=https://example.org/apt packaging/apt-repo.sh
 #
@@ -9,11 +10,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-out=dist/apt
+out=${OUT:-dist/apt}
+debs=${DEBS:-dist/deb}
+keys=${KEYS:-$PWD/dist/apt-key}
 url=${URL:-http://localhost:8000}
 epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
-compgen -G 'dist/deb/*.deb' >/dev/null || {
-	echo "There are no packages in dist/deb. Make them: make deb" >&2
+compgen -G "$debs/*.deb" >/dev/null || {
+	echo "There are no packages in $debs. Make them: make deb" >&2
 	exit 1
 }
 for tool in apt-ftparchive gpg; do
@@ -24,11 +27,11 @@ for tool in apt-ftparchive gpg; do
 done
 
 if [ -z "${KEY:-}" ]; then
-	export GNUPGHOME=$PWD/dist/apt-key
+	export GNUPGHOME=$keys
 	mkdir -p -m 0700 "$GNUPGHOME"
 	if ! gpg --batch --list-secret-keys prime-spark-apt >/dev/null 2>&1; then
 		gpg --batch --quiet --passphrase '' --quick-generate-key 'prime-spark-apt' ed25519 sign never 2>/dev/null
-		echo "made a key of its own in dist/apt-key; back it up, or users have to trust a new one next time"
+		echo "made a key of its own in $keys; back it up, or users have to trust a new one next time"
 	fi
 	KEY=prime-spark-apt
 	trap 'gpgconf --kill gpg-agent' EXIT
@@ -36,7 +39,7 @@ fi
 
 rm -rf "$out"
 mkdir -p "$out/pool" "$out/dists/stable"
-cp dist/deb/*.deb "$out/pool/"
+cp "$debs"/*.deb "$out/pool/"
 cd "$out"
 for arch in amd64 arm64; do
 	dir=dists/stable/main/binary-$arch

@@ -34,13 +34,13 @@ const Memory = 512
 const memoryDir = "TMPDIR=/dev/shm"
 
 // NewLAN makes a network for machines of a release of Debian. The first call on a
-// machine makes the disk image, which takes a minute or two.
-func NewLAN(ctx context.Context, r *machine.Run, suite string) (*LAN, error) {
+// machine makes the disk image, with more packages, which takes a minute or two.
+func NewLAN(ctx context.Context, r *machine.Run, suite string, packages ...string) (*LAN, error) {
 	dir, err := kernel(ctx)
 	if err != nil {
 		return nil, err
 	}
-	img, err := Image(ctx, suite, filepath.Join(dir, "modules"))
+	img, err := Image(ctx, suite, filepath.Join(dir, "modules"), packages...)
 	if err != nil {
 		return nil, err
 	}
@@ -99,9 +99,11 @@ func (m *Machine) Boot(ctx context.Context) error {
 			return err
 		}
 	}
+	// gro: others send segments that are longer than a frame, for there is no wire to cut
+	// them for.
 	args := m.host.Under(m.lan.kernel, "mem="+strconv.Itoa(Memory)+"M", "ncpus=1", "seccomp=on",
 		"ubd0="+m.dir+".cow,"+m.lan.image, "root=/dev/ubda", "rw", "con=null", "con0=null,fd:2", "quiet",
-		"umid="+filepath.Base(m.dir)+strconv.Itoa(os.Getpid()), "vec0:transport=raw,ifname=eth0,depth=64",
+		"umid="+filepath.Base(m.dir)+strconv.Itoa(os.Getpid()), "vec0:transport=raw,ifname=eth0,depth=64,gro=1",
 		"lab.dir="+m.dir, "lab.name="+m.Name, "lab.address="+m.Address, "lab.link=vec0")
 	if err := m.start(m.Name, args, filepath.Join(m.lan.dir, m.Name+".console"), memoryDir); err != nil {
 		return err

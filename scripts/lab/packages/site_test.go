@@ -47,10 +47,11 @@ func begin(t *testing.T, more ...string) *machine.Run {
 	return r
 }
 
-// network is one for machines of a release of Debian; they are off when the test ends.
-func network(ctx context.Context, t *testing.T, r *machine.Run, suite string) *guest.LAN {
+// network is one for machines of a release of Debian with more packages; they are off
+// when the test ends.
+func network(ctx context.Context, t *testing.T, r *machine.Run, suite string, packages ...string) *guest.LAN {
 	t.Helper()
-	lan, err := guest.NewLAN(ctx, r, suite)
+	lan, err := guest.NewLAN(ctx, r, suite, packages...)
 	if errors.Is(err, guest.ErrImage) {
 		t.Skip(err)
 	}
