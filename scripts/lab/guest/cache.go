@@ -8,6 +8,7 @@ package guest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	_ "embed"
@@ -19,6 +20,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -77,9 +79,28 @@ func MissingWireGuard() []string {
 	return what
 }
 
-// Unfit says why the lab's kernel does not run on this machine, though all is there that
-// it needs; empty if it runs. Some hosts forbid what it traces its processes with.
-func Unfit(ctx context.Context) string {
+// fleet is how many machines a test has that is run where it was not asked for, in CI.
+const fleet = 3
+
+// Unfit says why the lab's machines do not run on this one, though all is there that they
+// need; empty if they do.
+func Unfit(ctx context.Context) string { return cmp.Or(cramped(), refused(ctx)) }
+
+// cramped says that there is too little memory for machines; containers often have little.
+func cramped() string {
+	var room syscall.Statfs_t
+	if err := syscall.Statfs(memory, &room); err != nil {
+		return fmt.Sprintf("%s: %v", memory, err)
+	}
+	if have := int64(room.Bavail) * room.Bsize >> 20; have < fleet*Memory {
+		return fmt.Sprintf("%s, which is the memory of machines, has %d MiB left; %d machines take %d (mount -o remount,size=2G %s)", memory, have, fleet, fleet*Memory, memory)
+	}
+	return ""
+}
+
+// refused says why the lab's kernel does not run. Some hosts forbid what it traces its
+// processes with.
+func refused(ctx context.Context) string {
 	dir, err := kernel(ctx)
 	if err != nil {
 		return err.Error()
@@ -87,7 +108,7 @@ func Unfit(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute) // it takes 0.1 s, or Debian's own 2 s
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(dir, "linux"), "mem=64M", "seccomp=on", "con=null", "con0=null,fd:2", "panic=1")
-	cmd.Env = append(os.Environ(), memoryDir)
+	cmd.Env = append(os.Environ(), "TMPDIR="+memory)
 	out, err := cmd.CombinedOutput()
 	// Without a disk that is as far as it gets.
 	if bytes.Contains(out, []byte("Unable to mount root fs")) {

@@ -30,8 +30,8 @@ type LAN struct {
 // Memory of a machine, in MiB.
 const Memory = 512
 
-// memoryDir has a machine's memory be in a tmpfs that may execute.
-const memoryDir = "TMPDIR=/dev/shm"
+// memory is where a machine's memory is: in a tmpfs that may execute.
+const memory = "/dev/shm"
 
 // NewLAN makes a network for machines of a release of Debian. The first call on a
 // machine makes the disk image, with more packages, which takes a minute or two.
@@ -105,7 +105,7 @@ func (m *Machine) Boot(ctx context.Context) error {
 		"ubd0="+m.dir+".cow,"+m.lan.image, "root=/dev/ubda", "rw", "con=null", "con0=null,fd:2", "quiet",
 		"umid="+filepath.Base(m.dir)+strconv.Itoa(os.Getpid()), "vec0:transport=raw,ifname=eth0,depth=64,gro=1",
 		"lab.dir="+m.dir, "lab.name="+m.Name, "lab.address="+m.Address, "lab.link=vec0")
-	if err := m.start(m.Name, args, filepath.Join(m.lan.dir, m.Name+".console"), memoryDir); err != nil {
+	if err := m.start(m.Name, args, filepath.Join(m.lan.dir, m.Name+".console"), "TMPDIR="+memory); err != nil {
 		return err
 	}
 	return m.wait(ctx, "come up", func() bool { _, err := os.Stat(filepath.Join(m.dir, "up")); return err == nil })
