@@ -53,7 +53,8 @@ type writer struct {
 	channel          int // step to the next channel
 	mean, scale      [3]float32
 	pad              float32
-	covered          bool // nothing of the input is left for padding
+	above, below     int  // pixels of the input, row by row: only those from above to below are not all padding
+	beside           bool // some of these are, too
 	channels, pixels int
 	bgr              bool
 	planar           bool
@@ -62,7 +63,7 @@ type writer struct {
 func (c *Converter) writer(o Orientation, f frame) writer {
 	w := writer{
 		channels: c.channels, pixels: c.width * c.height, bgr: c.how.Color == model.BGR,
-		pad: float32(c.how.Pad), covered: f.w == c.width && f.h == c.height,
+		pad: float32(c.how.Pad), above: f.y * c.width, below: (f.y + f.h) * c.width, beside: f.w < c.width,
 		planar: c.input.Layout != model.NHWC,
 	}
 	pixel := c.channels
@@ -146,10 +147,14 @@ func (s *scratch) prepare(img *Image, f frame) {
 // convert is the loop over the rows of the stored image. Number makes an element
 // of a value; store writes a whole row, so that no call stands in its loop.
 func convert[E byte | float32](w writer, s *scratch, img *Image, out []E, number func(float32) E, store func(writer, *scratch, int, []E)) {
-	if !w.covered {
-		for c := range w.channels {
-			pad(w, out, c, number((w.pad-w.mean[c])*w.scale[c]))
+	for c := range w.channels {
+		v := number((w.pad - w.mean[c]) * w.scale[c])
+		if w.beside {
+			pad(w, out, c, 0, w.pixels, v)
+			continue
 		}
+		pad(w, out, c, 0, w.above, v)
+		pad(w, out, c, w.below, w.pixels, v)
 	}
 	for y := range s.high {
 		s.row(img, y, w.channels == 1)
@@ -161,16 +166,17 @@ func same(v float32) float32 { return v }
 
 func round(v float32) byte { return byte(min(max(v+0.5, 0), 255)) }
 
-func pad[E byte | float32](w writer, out []E, channel int, v E) {
+// pad fills the pixels from first to end of a channel.
+func pad[E byte | float32](w writer, out []E, channel, first, end int, v E) {
 	if w.planar {
-		plane := out[channel*w.pixels:][:w.pixels]
+		plane := out[channel*w.pixels:][first:end]
 		for i := range plane {
 			plane[i] = v
 		}
 		return
 	}
-	for i := channel; i < len(out); i += w.channels {
-		out[i] = v
+	for i := first; i < end; i++ {
+		out[i*w.channels+channel] = v
 	}
 }
 

@@ -109,20 +109,27 @@ func (r *reader) look(h *huffman) (entry, bool) {
 		r.drop(e.bits())
 		return e, true
 	}
-	bits := uint32(r.acc >> 48)
-	length := uint(peek + 1)
+	e, length := h.long(r.acc)
+	r.drop(length)
+	return e, length > 0
+}
+
+// long finds what a code of more bits than are peeked means that acc begins with, and
+// how many it has; 0 if there is no such code.
+func (h *huffman) long(acc uint64) (e entry, length uint) {
+	bits := uint32(acc >> 48)
+	length = peek + 1
 	for bits >= h.most[length] {
 		length++
 	}
 	if length > 16 {
-		return 0, false
+		return 0, 0
 	}
 	at := int(h.offset[length]) + int(bits>>(16-length))
 	if uint(at) >= uint(h.count) {
-		return 0, false
+		return 0, 0
 	}
-	r.drop(length)
-	return entry(h.symbols[at]) << 8, true
+	return entry(h.symbols[at]) << 8, length
 }
 
 // receive reads a number of so many bits, 1 to 15.
@@ -145,18 +152,40 @@ func (r *reader) block(b *block, before *int32, dc, ac *huffman, q *quant) (last
 		*before += r.receive(n)
 	}
 	b[0] = *before * q[0]
+	// What every code changes is in registers, not in the reader: each look waits for
+	// what the one before it has left.
+	data, next, acc, have := r.data, r.next, r.acc, r.have
 	for k := 1; k < 64; k++ {
-		if r.have < 32 {
-			r.fill()
+		if have < 32 {
+			acc |= binary.BigEndian.Uint64(data[next:]) >> have
+			next += int(63-have) >> 3
+			have |= 56
 		}
-		e, ok := r.look(ac)
-		if !ok {
-			return 0, false
+		e := ac.quick[acc>>(64-peek)]
+		if v := e.value(); v != 0 { // most of them: a short code, and its number with it
+			acc <<= e.bits() & 63
+			have -= e.bits()
+			k += e.run()
+			if k > 63 {
+				return 0, false
+			}
+			b[unzig[k&63]] = v * q[k&63]
+			last = k
+			continue
 		}
-		v := e.value()
-		if n := e.size(); n > 0 {
-			v = r.receive(n)
-		} else if v == 0 {
+		if e == 0 {
+			var length uint
+			if e, length = ac.long(acc); length == 0 {
+				return 0, false
+			}
+			acc <<= length & 63
+			have -= length
+		} else {
+			acc <<= e.bits() & 63
+			have -= e.bits()
+		}
+		size := e.size()
+		if size == 0 {
 			if e.run() < 15 { // the rest is zero
 				break
 			}
@@ -167,10 +196,13 @@ func (r *reader) block(b *block, before *int32, dc, ac *huffman, q *quant) (last
 		if k > 63 {
 			return 0, false
 		}
-		b[unzig[k]] = v * q[k]
+		b[unzig[k&63]] = extend(uint32(acc>>(64-size)), size) * q[k&63]
+		acc <<= size
+		have -= size
 		last = k
 	}
-	return last, r.next-int(r.have/8) <= r.end
+	r.next, r.acc, r.have = next, acc, have
+	return last, next-int(have/8) <= r.end
 }
 
 // unzig is the place in rows of the coefficients, in the order of the file (figure A.6).
