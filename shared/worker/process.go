@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"primespark/shared/run"
 	"primespark/shared/worker/frame"
 )
 
@@ -96,7 +97,10 @@ func (p *Process) start(cmd *exec.Cmd) error {
 	go func() { // ends with the process; who needs to know waits for ended
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		err := cmd.Start()
+		err := run.Punctual() // an engine has its own timers, which are not at rest
+		if err == nil {
+			err = cmd.Start()
+		}
 		if err == nil {
 			p.PID = cmd.Process.Pid
 		}

@@ -52,6 +52,9 @@ journalctl -u prime-spark-agent and runs systemctl start prime-spark-agent.`,
 			out := agent.Real(cfg, cmd.ErrOrStderr())
 			out.Service = service
 			run.Scatter()
+			if err := run.Ease(run.Slack); err != nil {
+				out.Log.Warn("the node takes more of the processor at rest than it needs to", "err", err, "next", "it goes on")
+			}
 			go run.Restart(run.Func("kernel's timer", run.Wake), out.Log).Run(cmd.Context()) // nobody waits for it
 			return agent.Run(cmd.Context(), cfg, out)
 		},
