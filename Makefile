@@ -85,6 +85,10 @@ check: lint race ## lint, and all tests with the race detector
 fuzz: need-go ## every fuzz test for FUZZTIME (1m)
 	@scripts/fuzz.sh $(FUZZTIME)
 
+.PHONY: fuzz-inputs
+fuzz-inputs: need-go ## the fuzz tests of models, manifests, requests and photos, as in CI
+	@scripts/fuzz-inputs.sh $(FUZZTIME)
+
 .PHONY: golden
 golden: need-go ## rewrite the golden files; review the diff like code
 	go test $$(grep -rlE --include='*_test.go' 'shared/(goldentest|cli/clitest)"' . | xargs -n1 dirname | sort -u) -update
