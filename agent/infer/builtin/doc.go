@@ -20,8 +20,9 @@
 //
 // A session computes in float32. Its results agree with ONNX Runtime's to within 1e-3 of
 // the outputs' magnitude for networks of a hundred layers; half-precision tensors are widened, doubles
-// rounded. Integers and booleans are int64 inside, cut to their type after
-// arithmetic. The sets of kernels (AVX2, AVX-512, NEON, plain Go) agree with
+// rounded. That holds for finite inputs: where filters of 3 by 3 work in tiles, an infinity
+// becomes a NaN in all outputs that share a tile with it, up to four places away instead of
+// one. Integers and booleans are int64 inside, cut to their type after arithmetic. The sets of kernels (AVX2, AVX-512, NEON, plain Go) agree with
 // one another as package kernel says.
 //
 // Infer allocates nothing once a session is loaded, and looks at its context
