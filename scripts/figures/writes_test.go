@@ -156,7 +156,7 @@ func rate(b *testing.B, clients int, to *side) float64 {
 			write := to.with(c)
 			for time.Now().Before(end) {
 				if err := write(); err != nil {
-					b.Error(err)
+					b.Errorf("%s: %v", to.name, err)
 					return
 				}
 				done.Add(1)
