@@ -10,17 +10,20 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shirou/gopsutil/v3/load"
+	"github.com/shirou/gopsutil/v3/mem"
+
 	"primespark/shared/procfile"
 	"primespark/shared/telemetry"
 )
 
 // A cpuSensor tells how busy all cores were since it was last read.
 type cpuSensor struct {
-	stat, loads *procfile.File
-	last        times
+	stat *procfile.File
+	last times
 }
 
-func (s *cpuSensor) read(context.Context, time.Time) (telemetry.Value, error) {
+func (s *cpuSensor) read(ctx context.Context, _ time.Time) (telemetry.Value, error) {
 	text, err := s.stat.Read()
 	if err != nil {
 		return telemetry.Value{}, err
@@ -34,37 +37,30 @@ func (s *cpuSensor) read(context.Context, time.Time) (telemetry.Value, error) {
 	if first || spent <= 0 {
 		return telemetry.Value{}, errNotYet
 	}
-	if text, err = s.loads.Read(); err != nil {
-		return telemetry.Value{}, err
-	}
-	load, err := parseLoad(text)
+	loads, err := load.AvgWithContext(ctx)
 	if err != nil {
-		return telemetry.Value{}, err
+		return telemetry.Value{}, fmt.Errorf("read load: %w", err)
 	}
 	return telemetry.Fields(map[string]float64{
 		"used":    min(max(worked/spent, 0), 1), // idle time may go back a little (proc(5))
-		"load_1m": load,
+		"load_1m": loads.Load1,
 	}), nil
 }
 
-// A memorySensor tells what programs have of the memory.
-type memorySensor struct{ info *procfile.File }
-
-func (s memorySensor) read(context.Context, time.Time) (telemetry.Value, error) {
-	text, err := s.info.Read()
-	if err != nil {
-		return telemetry.Value{}, err
-	}
-	m, err := parseMemory(text)
+func readMemory(ctx context.Context, _ time.Time) (telemetry.Value, error) {
+	v, err := mem.VirtualMemoryWithContext(ctx)
 	if err != nil {
 		return telemetry.Value{}, fmt.Errorf("read memory: %w", err)
 	}
-	used := m.total - m.available
+	if v.Total == 0 || v.Available > v.Total {
+		return telemetry.Value{}, fmt.Errorf("read memory: %d of %d bytes available", v.Available, v.Total)
+	}
+	used := v.Total - v.Available
 	return telemetry.Fields(map[string]float64{
-		"used":            float64(used) / float64(m.total),
+		"used":            float64(used) / float64(v.Total),
 		"used_bytes":      float64(used),
-		"total_bytes":     float64(m.total),
-		"swap_used_bytes": float64(m.swapTotal - min(m.swapFree, m.swapTotal)),
+		"total_bytes":     float64(v.Total),
+		"swap_used_bytes": float64(v.SwapTotal - min(v.SwapFree, v.SwapTotal)),
 	}), nil
 }
 

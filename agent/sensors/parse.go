@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"primespark/shared/procfile"
 )
@@ -32,48 +31,6 @@ func parseTimes(stat []byte) (times, error) {
 		}
 	}
 	return t, nil
-}
-
-// parseLoad reads the first number of /proc/loadavg: that of a minute.
-func parseLoad(text []byte) (float64, error) {
-	first, _ := procfile.Word(text)
-	x, err := strconv.ParseFloat(string(first), 64)
-	if err != nil {
-		return 0, fmt.Errorf("read load: %w", err)
-	}
-	return x, nil
-}
-
-// memory is in bytes.
-type memory struct{ total, available, swapTotal, swapFree uint64 }
-
-// parseMemory reads /proc/meminfo (proc_meminfo(5)).
-func parseMemory(info []byte) (memory, error) {
-	var m memory
-	for key, rest := range procfile.Keyed(info) {
-		var into *uint64
-		switch string(key) {
-		case "MemTotal":
-			into = &m.total
-		case "MemAvailable":
-			into = &m.available
-		case "SwapTotal":
-			into = &m.swapTotal
-		case "SwapFree":
-			into = &m.swapFree
-		default:
-			continue
-		}
-		var kib [1]uint64
-		if _, err := procfile.Numbers(rest, kib[:]); err != nil {
-			return memory{}, fmt.Errorf("%s: %w", key, err)
-		}
-		*into = kib[0] << 10
-	}
-	if m.total == 0 || m.available > m.total {
-		return memory{}, fmt.Errorf("%d of %d bytes available", m.available, m.total)
-	}
-	return m, nil
 }
 
 // traffic is what went over network interfaces since they are there.

@@ -1,6 +1,7 @@
 // Package sensors measures the host: processor, memory, disk, network and
 // temperature, and of a Raspberry Pi its supply, throttling and cooling, each as a
-// stream of samples. It reads Linux's /proc and /sys, and asks the Pi's firmware.
+// stream of samples. It reads Linux's /proc and /sys, through gopsutil where that does
+// not open many files for one figure, and asks the Pi's firmware.
 //
 // A sensor that fails is told of when it begins and when it ends; the others go
 // on. A host without a thermal sensor, as most virtual machines are, simply has
@@ -15,7 +16,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shirou/gopsutil/v3/common"
 	"primespark/shared/firmware"
+
 	"primespark/shared/hostmetrics"
 	"primespark/shared/procfile"
 	"primespark/shared/run"
@@ -50,6 +53,7 @@ type Config struct {
 type Monitor struct {
 	every   time.Duration
 	files   []*procfile.File // that stay open while it runs
+	env     common.EnvMap    // where gopsutil reads
 	sensors []sensor
 	record  Recorder
 	log     *slog.Logger
@@ -81,7 +85,7 @@ var (
 
 // New returns a monitor that measures nothing yet.
 func New(c Config, record Recorder, log *slog.Logger) *Monitor {
-	m := &Monitor{every: c.Every, record: record, log: log, fault: map[telemetry.Stream]bool{}}
+	m := &Monitor{every: c.Every, record: record, log: log, fault: map[telemetry.Stream]bool{}, env: common.EnvMap{}}
 	if m.every <= 0 {
 		m.every = 10 * time.Second
 	}
@@ -94,6 +98,7 @@ func New(c Config, record Recorder, log *slog.Logger) *Monitor {
 	if c.Sys == "" {
 		c.Sys = "/sys"
 	}
+	m.env[common.HostProcEnvKey], m.env[common.HostSysEnvKey] = c.Proc, c.Sys
 	proc := func(name string) *procfile.File {
 		f := procfile.New(filepath.Join(c.Proc, name))
 		m.files = append(m.files, f)
@@ -101,8 +106,8 @@ func New(c Config, record Recorder, log *slog.Logger) *Monitor {
 	}
 	pi := &board{sys: c.Sys, firmware: c.Firmware}
 	m.sensors = []sensor{
-		{stream: telemetry.CPU, read: (&cpuSensor{stat: proc("stat"), loads: proc("loadavg")}).read},
-		{stream: telemetry.Memory, read: memorySensor{proc("meminfo")}.read},
+		{stream: telemetry.CPU, read: (&cpuSensor{stat: proc("stat")}).read},
+		{stream: telemetry.Memory, read: readMemory},
 		{stream: telemetry.Disk, read: (&diskSensor{path: c.Path, stats: proc("diskstats"), disks: hostmetrics.NewCounting(c.Sys)}).read},
 		{stream: telemetry.Network, read: (&networkSensor{sys: c.Sys, dev: proc("net/dev")}).read},
 		{stream: telemetry.Temperature, read: (&thermometers{sys: c.Sys}).read},
@@ -129,6 +134,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 			f.Close()
 		}
 	}()
+	ctx = context.WithValue(ctx, common.EnvKey, m.env)
 	for {
 		m.measure(ctx)
 		select {

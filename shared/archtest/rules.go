@@ -96,6 +96,7 @@ var PrimeSpark = Rules{
 		"github.com/mochi-mqtt/server":        {"coordinator/broker"},
 		"github.com/jackc/pgx":                {"coordinator/sinks/postgres"},
 		"github.com/twmb/franz-go":            {"coordinator/sinks/kafka"},
+		"github.com/shirou/gopsutil":          {"agent/sensors"},
 		"github.com/spf13/cobra":              {"shared/cli", "agent/cmd", "coordinator/cmd", "shared/meshnet/cmd"},
 		"github.com/spf13/pflag":              {"shared/cli"},
 		"golang.org/x/term":                   {"shared/cli"},
