@@ -176,8 +176,12 @@ func (f *Follower) Run(ctx context.Context) error {
 	var index uint64 // of the last answer to this process; the first is asked for at once
 	var wait time.Duration
 	for ctx.Err() == nil {
+		asked := time.Now()
 		got, err := f.poll(ctx, index)
 		if err == nil {
+			if got.Index == index && time.Since(asked) < leastWait { // answered at once, without news
+				run.Sleep(ctx, leastWait)
+			}
 			if wait > 0 {
 				f.cfg.Log.Info("following the plan again")
 			}

@@ -40,6 +40,7 @@ type lab struct {
 	conditions *health.Registry
 	plan       *watch.Value[wire.PlanBody]
 	fail       atomic.Pointer[problem.Error] // what the coordinator answers instead
+	hasty      atomic.Bool                   // it does not wait
 	polls      atomic.Int64
 }
 
@@ -82,6 +83,10 @@ func (l *lab) answer(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), wait)
 	defer cancel()
+	if l.hasty.Load() {
+		since = ""
+		time.Sleep(time.Millisecond) // of a bubble, in which time would not pass otherwise
+	}
 	p, _ := l.plan.Until(ctx, func(p wire.PlanBody) bool { b, _ := json.Marshal(p.Index); return string(b) > since })
 	if err := json.NewEncoder(w).Encode(p); err != nil {
 		l.t.Log(err)
@@ -168,6 +173,20 @@ func TestFollow(t *testing.T) {
 			t.Errorf("%d keys are denied whose certificates have expired", n)
 		}
 		stop()
+	})
+}
+
+// TestHasty: a coordinator that answers at once without news, as one of another release
+// may that stops, is not asked again and again.
+func TestHasty(t *testing.T) {
+	story(t, func(t *testing.T, l *lab) {
+		l.hasty.Store(true)
+		_, stop := l.start()
+		time.Sleep(10 * time.Second)
+		stop()
+		if n := l.polls.Load(); n < 2 || n > 50 {
+			t.Errorf("asked %d times in 10 s", n)
+		}
 	})
 }
 

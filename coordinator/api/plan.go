@@ -82,8 +82,9 @@ func (a *API) plan(w http.ResponseWriter, r *call) error {
 	return answer(w, b)
 }
 
-// newPlan waits for a plan that is newer than an index. When ctx ends, or this
-// coordinator stops, the present one will do.
+// newPlan waits for a plan that is newer than an index. When ctx ends, the present
+// one will do; not when this coordinator stops, or whoever follows would ask it again
+// and again until it has.
 func (a *API) newPlan(ctx context.Context, node string, since uint64) (wire.PlanBody, error) {
 	look := time.NewTicker(planLook)
 	defer look.Stop()
@@ -113,7 +114,7 @@ func (a *API) newPlan(ctx context.Context, node string, since uint64) (wire.Plan
 				return b, problem.New(problem.NoQuorum, "Ask another coordinator.", "This coordinator has lost the group.")
 			}
 		case <-a.stopped:
-			return b, nil
+			return b, stopping()
 		case <-ctx.Done():
 			return b, nil
 		}

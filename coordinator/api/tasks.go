@@ -291,11 +291,16 @@ func (a *API) untilStop(parent context.Context) (ctx context.Context, cancel fun
 		defer close(done)
 		select {
 		case <-a.stopped:
-			end(problem.New(problem.NotReady, "Ask another coordinator.", "This coordinator is stopping."))
+			end(stopping())
 		case <-ctx.Done():
 		}
 	}()
 	return ctx, func() { end(nil); <-done }
+}
+
+// stopping is what a call is told that waits when this coordinator stops.
+func stopping() error {
+	return problem.New(problem.NotReady, "Ask another coordinator.", "This coordinator is stopping.")
 }
 
 // waitFor reads how long a call may wait.
@@ -369,7 +374,7 @@ func (a *API) task(w http.ResponseWriter, r *call) error {
 		case <-end.C:
 			over = true
 		case <-a.stopped:
-			over = true
+			return stopping()
 		case <-r.Context().Done():
 			return r.Context().Err()
 		}

@@ -196,16 +196,12 @@ func (a *API) telemetryLog(w http.ResponseWriter, r *call) error {
 	if err != nil || wait < 0 || wait > logWaitMost {
 		return problem.New(problem.Invalid, "Give it as in wait=20s, at most 60s.", "The parameter wait is %.30q.", v.Get("wait"))
 	}
-	ctx, cancel := context.WithCancel(r.Context())
+	ctx, cancel := a.untilStop(r.Context())
 	defer cancel()
-	go func() { // ends with ctx
-		select {
-		case <-a.stopped:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	page, err := a.cfg.History.Log(ctx, peer.Name, v.Get("log"), after, wait)
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx) // whoever follows would ask again and again until this coordinator has stopped
+	}
 	if err != nil {
 		return err
 	}
