@@ -133,6 +133,7 @@ func TestAgentStopsMidTask(t *testing.T) {
 		o := office{t, f.Via("c1")}
 		made := o.submit(noop(20*time.Second, ""))
 		held, _ := o.until(made.ID, "leased", 15*time.Second, leased)
+		time.Sleep(time.Second) // a lease on its way in the moment of the stop runs out instead
 		f.Stop(held.Node)
 		_, took := o.until(made.ID, "with the other agent", 30*time.Second, func(t task.Task) bool { return leased(t) && t.Node == other(held.Node) })
 		if took > 5*time.Second {
