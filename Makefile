@@ -73,10 +73,11 @@ lint: need-go ## format, vet, fix, staticcheck, go.mod, import rules, arm64
 # One processor for each test program: with more, timers of a testing/synctest bubble
 # that fire on two threads at once crash the race detector (golang/go#78156). It orders
 # by what happens before what, not by time, so it finds the same races; make test
-# uses all processors. What go vet would say, lint has said.
+# uses all processors. What go vet would say, lint has said. What it finds in others'
+# code, and is known to them, scripts/race.supp names.
 .PHONY: race
 race: need-go ## all tests with the race detector
-	go test -race -cpu 1 -vet=off -timeout 30m $(ALL)
+	GORACE='suppressions=$(CURDIR)/scripts/race.supp' go test -race -cpu 1 -vet=off -timeout 30m $(ALL)
 
 .PHONY: check
 check: lint race ## lint, and all tests with the race detector
