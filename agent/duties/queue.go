@@ -15,6 +15,7 @@ import (
 type Queue interface {
 	// Lease waits for a task that needs one of the models, or none at all, for at
 	// most the time given. No task and no error means that there was none.
+	// When ctx ends first, what it may have been given is given back.
 	Lease(ctx context.Context, models []string, wait time.Duration) (*wire.Leased, error)
 	// Renew returns how long the lease lasts from now on.
 	Renew(ctx context.Context, t *wire.Leased) (time.Duration, error)

@@ -2,8 +2,10 @@ package duties
 
 import (
 	"context"
+	crand "crypto/rand"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"primespark/shared/fleet"
+	"primespark/shared/problem"
 	"primespark/shared/task"
 	"primespark/shared/wire"
 )
@@ -106,11 +109,26 @@ func (r *Remote) Lease(ctx context.Context, models []string, wait time.Duration)
 		rand.Shuffle(len(models), func(i, j int) { models[i], models[j] = models[j], models[i] })
 		models = models[:maxModels]
 	}
-	got, err := c.LeaseTasks(ctx, wire.LeaseRequest{Node: r.node, Kinds: task.Kinds[:], Models: models, Max: 1, Wait: wait.String()})
+	grant := crand.Text()
+	got, err := c.LeaseTasks(ctx, wire.LeaseRequest{Node: r.node, Kinds: task.Kinds[:], Models: models, Max: 1, Wait: wait.String(), Grant: grant})
+	if err != nil && (ctx.Err() != nil || problem.Is(err, problem.Deadline)) {
+		return nil, errors.Join(err, r.release(ctx, c, grant))
+	}
 	if err != nil || len(got) == 0 {
 		return nil, err
 	}
 	return &got[0], nil
+}
+
+// release gives back what may have been on its way here when its call was given up. It
+// asks the coordinator that has that call, which can end it, before the others.
+func (r *Remote) release(ctx context.Context, c *wire.Client, grant string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportTime)
+	defer cancel()
+	if err := c.ReleaseTasks(ctx, wire.ReleaseRequest{Node: r.node, Grant: grant}); err != nil {
+		return fmt.Errorf("give back what may have been leased: %w", err)
+	}
+	return nil
 }
 
 // Renew is that of Queue.

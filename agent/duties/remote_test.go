@@ -1,6 +1,7 @@
 package duties
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -105,6 +107,75 @@ func TestRemote(t *testing.T) {
 			t.Errorf("requests\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
 	})
+}
+
+// TestGivesBackWhatItDoesNotWaitFor: a call for work that is given up, or of which nobody
+// knows whether it was answered, is followed by its release.
+func TestGivesBackWhatItDoesNotWaitFor(t *testing.T) {
+	for name, test := range map[string]struct {
+		give    func(w http.ResponseWriter, r *http.Request) // what a call for work is answered with
+		release int                                          // and a release, by status
+		after   time.Duration                                // how long the call has
+		want    bool                                         // that it is given back
+		most    time.Duration                                // that all of it takes
+	}{
+		"the node stops": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, 200, 2 * time.Second, true, 2 * time.Second},
+		"nobody knows": {func(w http.ResponseWriter, _ *http.Request) {
+			problem.Write(w, problem.New(problem.Deadline, "", "Not confirmed."))
+		}, 200, time.Minute, true, 0},
+		"a plain no": {func(w http.ResponseWriter, _ *http.Request) {
+			problem.Write(w, problem.New(problem.Forbidden, "", "No."))
+		}, 200, time.Minute, false, 0},
+		"an old one":        {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, 404, 2 * time.Second, true, 2 * time.Second},
+		"nobody listens":    {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, 0, 2 * time.Second, true, 2*time.Second + reportTime},
+		"there was no work": {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "[]") }, 200, time.Minute, false, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLab(t)
+				var mu sync.Mutex
+				var asked, released string
+				is := func(s *string, value string) {
+					mu.Lock()
+					defer mu.Unlock()
+					*s = value
+				}
+				l.serve(fleet.Coordinator, "c1", func(w http.ResponseWriter, r *http.Request) {
+					if strings.HasSuffix(r.URL.Path, ":lease") {
+						is(&asked, r.Header.Get(wire.HeaderKey))
+						test.give(w, r)
+						return
+					}
+					var b wire.ReleaseRequest
+					if err := json.NewDecoder(r.Body).Decode(&b); err != nil || r.URL.Path != wire.PathRelease || b.Node != "pi-1" {
+						t.Errorf("%s with %+v, %v", r.URL.Path, b, err)
+					}
+					is(&released, b.Grant)
+					if test.release == 0 {
+						<-r.Context().Done()
+						return
+					}
+					w.WriteHeader(test.release)
+					io.WriteString(w, `{"released":1}`)
+				})
+				ctx, cancel := context.WithTimeout(t.Context(), test.after)
+				defer cancel()
+				begin := time.Now()
+				got, err := l.remote.Lease(ctx, nil, 10*time.Second)
+				if got != nil || (err == nil) != (name == "there was no work") {
+					t.Errorf("leased %+v, %v", got, err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if (released != "") != test.want || test.want && released != asked {
+					t.Errorf("%q was given back, and %q asked for", released, asked)
+				}
+				if took := time.Since(begin); took > test.most {
+					t.Errorf("it took %v, want %v at most", took, test.most)
+				}
+			})
+		})
+	}
 }
 
 // TestManyModels: a node with more models than one request may name asks for

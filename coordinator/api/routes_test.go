@@ -68,7 +68,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"POST /v1/backup":               Administer,
 		"POST /v1/join-codes":           Operate,
 		"POST /v1/nodes/{name}:approve": Operate, "POST /v1/nodes/{name}:drain": Operate, "POST /v1/nodes/{name}:undrain": Operate, "POST /v1/nodes/{name}:revoke": Operate,
-		"POST /v1/tasks": Infer, "POST /v1/tasks/{id}:cancel": Operate, "POST /v1/tasks/{id}:requeue": Operate, "POST /v1/tasks:lease": Belong,
+		"POST /v1/tasks": Infer, "POST /v1/tasks/{id}:cancel": Operate, "POST /v1/tasks/{id}:requeue": Operate, "POST /v1/tasks:lease": Belong, "POST /v1/tasks:release": Belong,
 		"POST /v1/tasks/{id}:renew": Belong, "POST /v1/tasks/{id}:complete": Belong, "POST /v1/tasks/{id}:fail": Belong,
 		"PUT /v1/objects": Infer, "PUT /v1/objects/{sha}": Assist, "POST /v1/objects:missing": Assist,
 		"POST /v2/repository/models/{model}/load": Operate, "POST /v2/repository/models/{model}/unload": Operate,

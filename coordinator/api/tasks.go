@@ -25,6 +25,8 @@ type Queue interface {
 	Do(ctx context.Context, op fsm.TaskOp) (task.Task, error)
 	// Lease gives a node tasks; it waits for the first, at most so long.
 	Lease(ctx context.Context, l fsm.TaskLease, wait time.Duration) ([]task.Task, error)
+	// Release gives back what a node's lease call was given, and tells how many tasks.
+	Release(ctx context.Context, node, grant string) (int, error)
 	// Renew keeps a lease for task.LeaseFor from now.
 	Renew(ctx context.Context, node, id string, lease task.Lease) error
 }
@@ -41,6 +43,7 @@ func taskRoutes() []Route {
 		{"POST", one + ":cancel", Operate, "task.cancel", "End a task that is not final.", nil, nil, task.Task{}, (*API).cancelTask},
 		{"POST", one + ":requeue", Operate, "task.requeue", "Give a dead or cancelled task all its attempts again.", nil, nil, task.Task{}, (*API).requeueTask},
 		{"POST", wire.PathLease, Belong, "task.lease", "Take tasks to work on.", nil, wire.LeaseRequest{}, []wire.Leased{}, (*API).leaseTasks},
+		{"POST", wire.PathRelease, Belong, "task.release", "Give back what a lease call was given whose answer nobody waits for; it is given nothing later.", nil, wire.ReleaseRequest{}, wire.ReleaseBody{}, (*API).releaseTasks},
 		{"POST", one + ":renew", Belong, "task.renew", "Keep a lease.", nil, wire.RenewRequest{}, wire.RenewBody{}, (*API).renewTask},
 		{"POST", one + ":complete", Belong, "task.complete", "Report that a task is done.", nil, wire.CompleteRequest{}, task.Task{}, (*API).completeTask},
 		{"POST", one + ":fail", Belong, "task.fail", "Report that a task could not be done, or give it back.", nil, wire.FailRequest{}, task.Task{}, (*API).failTask},
@@ -281,6 +284,31 @@ func (a *API) leaseTasks(w http.ResponseWriter, r *call) error {
 		}
 	}
 	return answer(w, out)
+}
+
+// releaseTasks lets a node give up a lease call by its Idempotency-Key, which names the grant.
+func (a *API) releaseTasks(w http.ResponseWriter, r *call) error {
+	node, err := agent(r)
+	if err != nil {
+		return err
+	}
+	var in wire.ReleaseRequest
+	if err := decode(r, &in); err != nil {
+		return err
+	}
+	switch {
+	case in.Node != node:
+		return problem.New(problem.Forbidden, "Give the name in your certificate.", "You are %s, and give back for %.64q.", node, in.Node)
+	case in.Grant == "" || len(in.Grant) > task.MaxKey:
+		return problem.New(problem.Invalid, "Give the Idempotency-Key of the call that is given up.", "A grant has 1 to %d bytes, and this one %d.", task.MaxKey, len(in.Grant))
+	}
+	ctx, cancel := bounded(r)
+	defer cancel()
+	n, err := a.cfg.Tasks.Release(ctx, node, in.Grant)
+	if err != nil {
+		return err
+	}
+	return answer(w, wire.ReleaseBody{Released: n})
 }
 
 // untilStop is a context that ends with parent, or when this coordinator stops.

@@ -55,6 +55,16 @@ func (q queue) Lease(ctx context.Context, l fsm.TaskLease, _ time.Duration) ([]t
 	return got, err
 }
 
+func (q queue) Release(ctx context.Context, node, grant string) (n int, err error) {
+	s, _ := q.group.State()
+	for _, t := range s.Tasks.Granted(node, grant) {
+		if _, err = q.one(ctx, fsm.TaskOp{Fail: &fsm.TaskFail{ID: t.ID, Node: node, Lease: t.Lease, Release: true}}); err == nil {
+			n++
+		}
+	}
+	return n, err
+}
+
 func (q queue) Renew(_ context.Context, node, id string, lease task.Lease) error {
 	s, _ := q.group.State()
 	if t, _ := s.Tasks.Get(id); t.Node != node || t.Lease != lease {
@@ -149,6 +159,13 @@ func TestTaskKeys(t *testing.T) {
 	if again := decoded[[]wire.Leased](t, send("agent/pi-1", "/v1/tasks:lease", "g", lease1)); len(got) != 2 || len(again) != 2 || again[0].Lease != got[0].Lease {
 		t.Errorf("leased %v, and again %v", got, again)
 	}
+	const givesUp = `{"node":"pi-1","grant":"g"}`
+	if b := decoded[wire.ReleaseBody](t, send("agent/pi-1", "/v1/tasks:release", "r", givesUp)); b.Released != 2 {
+		t.Errorf("%d tasks were given back, want 2", b.Released)
+	}
+	if again := decoded[wire.ReleaseBody](t, send("agent/pi-1", "/v1/tasks:release", "r", givesUp)); again.Released != 0 {
+		t.Errorf("%d tasks were given back once more", again.Released)
+	}
 }
 
 func TestTaskBadInput(t *testing.T) {
@@ -174,6 +191,10 @@ func TestTaskBadInput(t *testing.T) {
 		"pending node":        {"agent/pi-2", "POST", "/v1/tasks:lease", `{"node":"pi-2","kinds":["noop"]}`, problem.Forbidden},
 		"no kinds":            {"agent/pi-1", "POST", "/v1/tasks:lease", `{"node":"pi-1","kinds":[]}`, problem.Invalid},
 		"unknown kind":        {"agent/pi-1", "POST", "/v1/tasks:lease", `{"node":"pi-1","kinds":["shell"]}`, problem.Invalid},
+		"operator releases":   {"operator", "POST", "/v1/tasks:release", `{"node":"pi-1","grant":"g"}`, problem.Forbidden},
+		"release for another": {"agent/pi-1", "POST", "/v1/tasks:release", `{"node":"pi-2","grant":"g"}`, problem.Forbidden},
+		"release of nothing":  {"agent/pi-1", "POST", "/v1/tasks:release", `{"node":"pi-1"}`, problem.Invalid},
+		"long grant":          {"agent/pi-1", "POST", "/v1/tasks:release", `{"node":"pi-1","grant":"` + strings.Repeat("g", 129) + `"}`, problem.Invalid},
 		"too many":            {"agent/pi-1", "POST", "/v1/tasks:lease", `{"node":"pi-1","kinds":["noop"],"max":65}`, problem.Invalid},
 		"bad model":           {"agent/pi-1", "POST", "/v1/tasks:lease", `{"node":"pi-1","kinds":["infer"],"models":["/"]}`, problem.Invalid},
 		"complete none":       {"agent/pi-1", "POST", none + ":complete", `{"lease":"1-1"}`, problem.NotFound},

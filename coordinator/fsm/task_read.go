@@ -146,12 +146,12 @@ func (ts Tasks) Next() time.Time {
 	return next
 }
 
-// Granted reports whether a node holds anything of a grant.
-func (ts Tasks) Granted(node, grant string) bool {
+// Granted are the tasks of a grant that a node holds.
+func (ts Tasks) Granted(node, grant string) (held []task.Task) {
 	for t := range ts.heldBy(node) {
 		if t.Grant == grant {
-			return true
+			held = append(held, t)
 		}
 	}
-	return false
+	return held
 }

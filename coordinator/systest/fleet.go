@@ -284,6 +284,11 @@ func (f *Fleet) Freeze(name string) {
 // Cut severs the link between two nodes.
 func (f *Fleet) Cut(a, b string) { f.net.Cut(f.nodes[a].host.Name(), f.nodes[b].host.Name()) }
 
+// Hush holds back what one node says to another; what comes the other way arrives.
+func (f *Fleet) Hush(from, to string) {
+	f.net.CutOneWay(f.nodes[from].host.Name(), f.nodes[to].host.Name())
+}
+
 // CutOff severs a node from all other nodes; operators still reach it.
 func (f *Fleet) CutOff(name string) {
 	for other := range f.nodes {

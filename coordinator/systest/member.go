@@ -22,7 +22,9 @@ func (f *Fleet) Member(agent string, coordinators ...string) *wire.Client {
 
 // Stop ends a node as SIGTERM does, and returns once it has ended.
 func (f *Fleet) Stop(name string) {
-	p := f.nodes[name]
-	p.stop()
-	<-p.done
+	f.Term(name)
+	<-f.nodes[name].done
 }
+
+// Term is Stop that does not wait for the end.
+func (f *Fleet) Term(name string) { f.nodes[name].stop() }

@@ -14,6 +14,7 @@ import (
 	"primespark/shared/run"
 	"primespark/shared/task"
 	"primespark/shared/testphoto"
+	"primespark/shared/wire"
 )
 
 // An office is an operator who hands tasks in.
@@ -133,7 +134,6 @@ func TestAgentStopsMidTask(t *testing.T) {
 		o := office{t, f.Via("c1")}
 		made := o.submit(noop(20*time.Second, ""))
 		held, _ := o.until(made.ID, "leased", 15*time.Second, leased)
-		time.Sleep(time.Second) // a lease on its way in the moment of the stop runs out instead
 		f.Stop(held.Node)
 		_, took := o.until(made.ID, "with the other agent", 30*time.Second, func(t task.Task) bool { return leased(t) && t.Node == other(held.Node) })
 		if took > 5*time.Second {
@@ -141,6 +141,32 @@ func TestAgentStopsMidTask(t *testing.T) {
 		}
 		if got, _ := o.until(made.ID, "done", time.Minute, ended); got.State != task.Done || got.Attempts != 1 {
 			t.Errorf("the task ended %s after %d attempts, want done after 1", got.State, got.Attempts)
+		}
+	})
+}
+
+// TestAgentStopsBeforeItsLeaseArrives: an agent is stopped while the answer that gives
+// it a task is still on its way. The other one has the task at once, as its first attempt.
+func TestAgentStopsBeforeItsLeaseArrives(t *testing.T) {
+	systest.Test(t, 1, 2, func(t *testing.T, f *systest.Fleet) {
+		o := office{t, f.Via("c1")}
+		if _, err := o.NodeAction(t.Context(), "pi-2", wire.Drain); err != nil { // so that the task goes to pi-1
+			t.Fatal(err)
+		}
+		time.Sleep(11 * time.Second) // pi-1 has asked anew, and waits
+		f.Hush("c1", "pi-1")
+		made := o.submit(noop(100*time.Millisecond, ""))
+		if got, _ := o.until(made.ID, "leased", 5*time.Second, leased); got.Node != "pi-1" {
+			t.Fatalf("the task is with %s, want pi-1", got.Node)
+		}
+		if _, err := o.NodeAction(t.Context(), "pi-2", wire.Undrain); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second) // pi-2 has heard of it, and waits too
+		f.Term("pi-1")
+		got, took := o.until(made.ID, "done", 30*time.Second, ended)
+		if got.State != task.Done || got.Node != "pi-2" || got.Attempts != 1 || took > time.Second {
+			t.Errorf("the task ended %s on %s after %d attempts, %v after the stop; want done on pi-2 after 1, within 1s", got.State, got.Node, got.Attempts, took)
 		}
 	})
 }

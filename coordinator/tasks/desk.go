@@ -42,9 +42,11 @@ type Desk struct {
 	sizes prometheus.Histogram
 
 	mu      sync.Mutex
-	pending []*request // to go into the next entry, oldest first
-	flights int        // entries on their way
-	waiters []*waiter  // for work, longest first
+	pending []*request        // to go into the next entry, oldest first
+	flights int               // entries on their way
+	waiters []*waiter         // for work, longest first
+	lending map[*request]bool // for leases, pending or on their way
+	givenUp map[string]string // by node: the grant of the last lease call that it gave up
 }
 
 // A request is an operation that waits for its answer.
@@ -74,7 +76,7 @@ const (
 
 // New returns a Desk.
 func New(g Group, metrics prometheus.Registerer) *Desk {
-	d := &Desk{group: g, sizes: prometheus.NewHistogram(prometheus.HistogramOpts{
+	d := &Desk{group: g, lending: map[*request]bool{}, givenUp: map[string]string{}, sizes: prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "primespark_task_batch_operations", Help: "Operations on tasks that shared one entry of the log.",
 		Buckets: prometheus.ExponentialBuckets(1, 2, 10),
 	})}
@@ -126,6 +128,10 @@ func (d *Desk) do(ctx context.Context, op fsm.TaskOp) (*request, error) {
 		d.mu.Unlock()
 		return nil, busy("%d operations on tasks wait for the log.", maxPending)
 	}
+	if err := d.lend(r); err != nil {
+		d.mu.Unlock()
+		return nil, err
+	}
 	d.pending = append(d.pending, r)
 	if d.flights < maxFlights {
 		d.flights++
@@ -135,12 +141,16 @@ func (d *Desk) do(ctx context.Context, op fsm.TaskOp) (*request, error) {
 	select {
 	case <-r.done:
 	case <-ctx.Done():
-		return nil, &problem.Error{
-			Code: problem.Deadline, Err: ctx.Err(), Detail: "The change was not confirmed in the time that was given.",
-			Remedy: "Look whether it was made, or send the same request again.",
-		}
+		return nil, unconfirmed(ctx)
 	}
 	return r, r.err
+}
+
+func unconfirmed(ctx context.Context) error {
+	return &problem.Error{
+		Code: problem.Deadline, Err: ctx.Err(), Detail: "The change was not confirmed in the time that was given.",
+		Remedy: "Look whether it was made, or send the same request again.",
+	}
 }
 
 func busy(detail string, args ...any) error {
@@ -191,6 +201,7 @@ func (d *Desk) fly() {
 		d.mu.Unlock()
 		d.sizes.Observe(float64(n))
 		d.carry(batch)
+		d.lent(batch)
 		last = n
 	}
 }

@@ -97,7 +97,7 @@ func (d *Desk) Lease(ctx context.Context, l fsm.TaskLease, wait time.Duration) (
 	if err != nil {
 		return nil, err
 	}
-	if s.Tasks.Granted(l.Node, l.Grant) {
+	if len(s.Tasks.Granted(l.Node, l.Grant)) > 0 {
 		return d.take(ctx, l) // the same call again, whose answer got lost
 	}
 	ctx, cancel = context.WithTimeout(ctx, wait+patience)

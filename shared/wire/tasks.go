@@ -13,10 +13,12 @@ import (
 	"primespark/shared/task"
 )
 
-// PathTasks is where tasks are, and PathLease where a node asks for some.
+// PathTasks is where tasks are, PathLease where a node asks for some, and
+// PathRelease where it gives back what it asked for.
 const (
-	PathTasks = "/v1/tasks"
-	PathLease = PathTasks + ":lease"
+	PathTasks   = "/v1/tasks"
+	PathLease   = PathTasks + ":lease"
+	PathRelease = PathTasks + ":release"
 )
 
 // HeaderKey makes a call that changes something safe to send again, for
@@ -48,6 +50,20 @@ type LeaseRequest struct {
 	Models []string    `json:"models,omitempty"` // which models it has; empty: it takes any
 	Max    int         `json:"max,omitempty"`    // 1 to task.MaxLease; 1 if 0
 	Wait   string      `json:"wait,omitempty"`   // a Go duration, how long to wait for the first; task.MaxWait at most
+
+	// Grant is the call's Idempotency-Key, by which ReleaseTasks knows it; empty: a fresh one.
+	Grant string `json:"-"`
+}
+
+// ReleaseRequest is the body of POST /v1/tasks:release.
+type ReleaseRequest struct {
+	Node  string `json:"node"`  // who asks: the name in its certificate
+	Grant string `json:"grant"` // the Idempotency-Key of the lease call that it has given up
+}
+
+// ReleaseBody is its answer.
+type ReleaseBody struct {
+	Released int `json:"released"` // tasks that the call had been given
 }
 
 // A Leased is one of its answer's tasks, which its node now holds.
@@ -144,8 +160,14 @@ func (c *Client) RequeueTask(ctx context.Context, id string) (t task.Task, err e
 // LeaseTasks asks for work. An answer that is lost is asked for again and given
 // once. Nothing in it means that there was nothing within the wait.
 func (c *Client) LeaseTasks(ctx context.Context, r LeaseRequest) (l []Leased, err error) {
-	err = c.change(ctx, PathLease, "", r, &l)
+	err = c.change(ctx, PathLease, r.Grant, r, &l)
 	return l, err
+}
+
+// ReleaseTasks gives back what LeaseTasks was given whose answer nobody waits for any
+// more, and sees to it that it is given nothing later. It counts as no attempt.
+func (c *Client) ReleaseTasks(ctx context.Context, r ReleaseRequest) error {
+	return c.change(ctx, PathRelease, "", r, &ReleaseBody{})
 }
 
 // RenewTask keeps a lease, and returns for how long. problem.StaleLease means
