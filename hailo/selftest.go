@@ -197,7 +197,7 @@ func picture(tensors [][]byte) {
 
 // one runs one frame and returns a copy of what came out.
 func one(ctx context.Context, m *Model) (answer []byte, t Timing, err error) {
-	t, err = m.Infer(ctx, picture, func(out [][]byte) {
+	t, err = m.Infer(ctx, picture, func(out [][]byte, _ [][]int) {
 		for i, o := range out {
 			if tensor := m.Shape().Outputs[i]; tensor.Classes > 0 {
 				o = o[:NMSBytes(o, tensor.Classes, tensor.PerClass)]

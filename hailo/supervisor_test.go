@@ -120,7 +120,7 @@ func infer1(ctx context.Context, m *hailo.Model, first byte) (sum float32, err e
 			}
 			in[0][0] = first
 		},
-		func(out [][]byte) { sum = float(out[0]) })
+		func(out [][]byte, _ [][]int) { sum = float(out[0]) })
 	return sum, err
 }
 

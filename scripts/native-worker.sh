@@ -23,9 +23,8 @@ flags=(-std=c11 -O2 -Ishared/worker/native -Wall -Wextra -Werror -Wshadow -Wvla 
 native=(shared/worker/native/{serve,unit,place,reply,request,confine}.c)
 case $what in
 hailo | onnxruntime)
-	where=hailo
-	[ "$what" = hailo ] || where=agent/onnxruntime
-	sources=("$where"/worker/{main,model,library}.c "${native[@]}")
+	sources=(hailo/worker/{main,model,library}.c "${native[@]}")
+	[ "$what" = hailo ] || sources=(agent/onnxruntime/worker/{main,model,side,library}.c "${native[@]}")
 	flags+=(-Wconversion -Wno-sign-conversion -D_FORTIFY_SOURCE=2 -fPIE -pie -Wl,-z,relro,-z,now -s)
 	;;
 hailo-double | onnxruntime-double)

@@ -76,9 +76,9 @@ func (f faulty) Load(ctx context.Context, file *os.File, size, memory int64) (Se
 }
 
 // Shaped passes the shapes on to an engine that takes them.
-func (f faulty) Shaped(inputs []tensor.Spec) Backend {
+func (f faulty) Shaped(inputs, outputs []tensor.Spec) Backend {
 	if s, ok := f.Backend.(Shaper); ok {
-		f.Backend = s.Shaped(inputs)
+		f.Backend = s.Shaped(inputs, outputs)
 	}
 	return f
 }
@@ -87,7 +87,7 @@ type faultySession struct {
 	Session
 	faulty
 	done atomic.Int64
-	good [][]byte // outputs of the last good inference, of an engine that is to be paced
+	good []tensor.Tensor // outputs of the last good inference, of an engine that is to be paced
 }
 
 func (s *faultySession) Infer(ctx context.Context, in, out []tensor.Tensor) error {
@@ -96,15 +96,16 @@ func (s *faultySession) Infer(ctx context.Context, in, out []tensor.Tensor) erro
 		if s.fault == Paced && err == nil {
 			s.good = nil
 			for _, o := range out {
-				s.good = append(s.good, slices.Clone(o.Data))
+				o.Data = slices.Clone(o.Data)
+				s.good = append(s.good, o)
 			}
 		}
 		return err
 	}
 	switch s.fault {
 	case Paced:
-		for i, b := range s.good {
-			copy(out[i].Data, b)
+		for i, o := range s.good {
+			out[i].Shape, out[i].Data = o.Shape, append(out[i].Data[:0], o.Data...)
 		}
 		return wait(ctx, PacedBy)
 	case Crash:

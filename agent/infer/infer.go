@@ -29,6 +29,16 @@ var ErrBroken = errors.New("model is broken")
 // its session is kept: it answers again when the engine does.
 var ErrDown = errors.New("engine is out of service")
 
+// A Refused is why an engine that is well does not answer a request, in words for people:
+// the request is to blame, or what the manifest says of the model.
+type Refused struct {
+	Detail, Remedy string
+	Err            error
+}
+
+func (r *Refused) Error() string { return r.Err.Error() }
+func (r *Refused) Unwrap() error { return r.Err }
+
 // A Device is a Backend whose engine is a machine of its own, such as an
 // accelerator behind a worker process, which may be absent, fail and come back.
 type Device interface {
@@ -59,8 +69,9 @@ type Backend interface {
 type Shaper interface {
 	Backend
 	// Shaped is the Backend whose Load gives the inputs so named the shapes they have
-	// here; a model whose own fixed dimensions differ is refused by it.
-	Shaped(inputs []tensor.Spec) Backend
+	// here; a model whose own fixed dimensions differ is refused by it. An engine whose
+	// outputs may be Open takes -1 in those of outputs so named for what the data decide.
+	Shaped(inputs, outputs []tensor.Spec) Backend
 }
 
 // A Session is a loaded model. It runs one inference at a time, unless it is of a
@@ -72,7 +83,8 @@ type Session interface {
 	Inputs() []tensor.Spec
 	Outputs() []tensor.Spec
 	// Infer reads in, in the order of Inputs, and fills the Data of out, in the
-	// order of Outputs, whose types and shapes are those of Outputs. It keeps
+	// order of Outputs, whose types and shapes are those of Outputs. Where one is
+	// Open it sets Shape and Data, to memory that is the caller's. It keeps
 	// neither. It returns soon after ctx ends, with ctx's error. A Device's session
 	// fails with ErrDown if the engine is out of service, or falls out of it.
 	Infer(ctx context.Context, in, out []tensor.Tensor) error

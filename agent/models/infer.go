@@ -163,17 +163,26 @@ func (l *live) tensors(b *buffers, req infer.Request, isImage, process bool) (in
 	return in, b.out, rows, nil
 }
 
-// blank makes zeroed tensors.
+// blank makes zeroed tensors. Where the data decide a dimension it is 0.
 func blank(specs []tensor.Spec) ([]tensor.Tensor, error) {
 	all := make([]tensor.Tensor, len(specs))
 	for i, s := range specs {
-		t, err := tensor.New(s.Name, s.Type, s.Shape...)
+		t, err := tensor.New(s.Name, s.Type, atLeast(s.Shape)...)
 		if err != nil {
 			return nil, err
 		}
 		all[i] = t
 	}
 	return all, nil
+}
+
+// atLeast is the least that a shape may become.
+func atLeast(shape []int) []int {
+	least := slices.Clone(shape)
+	for i, d := range least {
+		least[i] = max(0, d)
+	}
+	return least
 }
 
 // named puts the tensors of a request into the model's order.
@@ -285,6 +294,9 @@ func (l *live) run(ctx context.Context, priority, rows int, in, out []tensor.Ten
 		}
 	case errors.Is(failed, infer.ErrDown):
 		return one.run, down(l.Name, failed)
+	}
+	if r, ok := errors.AsType[*infer.Refused](one.failed); ok {
+		return one.run, &problem.Error{Code: problem.Invalid, Err: err, Detail: "Model " + l.Name + ": " + r.Detail, Remedy: r.Remedy}
 	}
 	return one.run, &problem.Error{
 		Code: problem.Unexpected, Err: err,

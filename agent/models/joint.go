@@ -94,7 +94,7 @@ func (j *joiner) load(ctx context.Context, l *live, b infer.Backend, v model.Var
 	j.sizes[0].cost = proof.cost
 	file := l.networks[v.File]
 	for _, want := range l.Batching.Sizes() {
-		s, err := shaper.Shaped(widened(shapes(l.Inputs), want)).Load(ctx, file.file, file.size, max(1, min(room-memory, l.allowance(v))))
+		s, err := shaper.Shaped(widened(shapes(l.Inputs), want), nil).Load(ctx, file.file, file.size, max(1, min(room-memory, l.allowance(v))))
 		if err != nil {
 			return memory, fmt.Errorf("a run of %d: %w", want, err)
 		}

@@ -340,7 +340,7 @@ func (r *Registry) variant(ctx context.Context, p *pack, v model.Variant, old *l
 	}
 	backend := r.cfg.Backends[i]
 	if s, ok := backend.(infer.Shaper); ok {
-		backend = s.Shaped(shapes(p.Inputs))
+		backend = s.Shaped(shapes(p.Inputs), declared(p.Outputs))
 	}
 	session, err := backend.Load(ctx, n.file, n.size, min(left, allowed))
 	switch {
@@ -378,6 +378,15 @@ func (r *Registry) variant(ctx context.Context, p *pack, v model.Variant, old *l
 	l.memory += more
 	l.queue, l.decoders = r.queues[v.Engine], r.decoders
 	return l, nil
+}
+
+// declared are the shapes of the manifest's outputs.
+func declared(outputs []model.Output) []tensor.Spec {
+	specs := make([]tensor.Spec, len(outputs))
+	for i, out := range outputs {
+		specs[i] = out.Spec()
+	}
+	return specs
 }
 
 // shapes are the shapes of the manifest's inputs.

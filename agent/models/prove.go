@@ -90,7 +90,7 @@ func pair(what string, wanted, have []tensor.Spec) ([]int, error) {
 		if order[i] < 0 {
 			return nil, fmt.Errorf("the model has no %s %q; it has %s", what, w.Name, strings.Join(names, ", "))
 		}
-		if h := have[order[i]]; h.Type != w.Type || !slices.Equal(h.Shape, w.Shape) {
+		if h := have[order[i]]; h.Type != w.Type || !slices.EqualFunc(h.Shape, w.Shape, func(h, w int) bool { return w == h || w == -1 }) {
 			return nil, fmt.Errorf("%s %q is %s %v in the manifest and %s %v in the model", what, w.Name, w.Type, w.Shape, h.Type, h.Shape)
 		}
 	}

@@ -20,9 +20,11 @@ func weigh(s infer.Session) (need int64, err error) {
 	}
 	need = s.Memory()
 	for _, spec := range all {
-		n, err := tensor.Count(spec.Shape)
-		if err != nil {
-			return 0, err
+		n := spec.Most
+		if !spec.Open() {
+			if n, err = tensor.Count(spec.Shape); err != nil {
+				return 0, err
+			}
 		}
 		need += int64(n) * int64(spec.Type.Size())
 	}

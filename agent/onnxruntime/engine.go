@@ -130,6 +130,14 @@ func (e *engine) Explain(f *frame.Failure, _ *worker.Process) worker.Finding {
 		return worker.NewWarning(Memory, "Set a larger onnxruntime.memory, or unload a model.", "The worker of ONNX Runtime has no memory left: %s.", told)
 	case f.Status == statusHung:
 		return worker.NewWarning(worker.InferTimeout, "If it happens again, take the model away, or give it a variant for another engine.", "ONNX Runtime gave no result in time; the worker is restarted.")
+	case f.Type == frame.Load && f.Status == frame.TooLarge:
+		return worker.NewWarning(ModelRefused, "Raise max_elements of that output in the model's manifest.", "ONNX Runtime's answer has no room: %s.", told)
+	case f.Status == frame.TooLarge:
+		return worker.NewWarning(worker.InferTooLarge, "Raise max_elements of that output in the model's manifest, or send an input in which less is found.",
+			"ONNX Runtime's answer has no room: %s.", told)
+	case f.Type == frame.Infer && f.Status == frame.Layout:
+		return worker.NewWarning(worker.InferBadInput, "Give the outputs in the model's manifest, with -1 for dimensions that the data decide.",
+			"The model's answer has another shape than when it was tried out: %s.", told)
 	case f.Type == frame.Load:
 		return worker.NewWarning(ModelRefused, "Give the model a variant for the builtin engine, or an ONNX file that this ONNX Runtime takes.", "ONNX Runtime does not take the model: %s.", told)
 	}

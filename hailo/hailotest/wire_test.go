@@ -21,7 +21,7 @@ var wire = map[string]int64{
 	"PING": int64(frame.Ping), "SENSE": int64(frame.Sense), "UNLOAD": int64(frame.Unload), "BYE": int64(frame.Bye), "START": int64(frame.Start),
 	"OK": int64(frame.OK), "MALFORMED": int64(frame.Malformed), "NO_LIBRARY": int64(frame.NoLibrary), "UNKNOWN": int64(frame.Unknown),
 	"LAYOUT": int64(frame.Layout), "FULL": int64(frame.Full), "BROKEN": int64(frame.Broken), "MEMORY": int64(frame.Memory),
-	"UNSUPPORTED": int64(frame.Unsupported), "NO_DEVICE": int64(frame.NoDevice),
+	"UNSUPPORTED": int64(frame.Unsupported), "NO_DEVICE": int64(frame.NoDevice), "TOO_LARGE": int64(frame.TooLarge),
 }
 
 func TestWireHeader(t *testing.T) {

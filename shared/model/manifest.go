@@ -49,11 +49,16 @@ type Variant struct {
 type Output struct {
 	Name  string      `yaml:"name"`
 	Type  tensor.Type `yaml:"datatype"`
-	Shape []int       `yaml:"shape"` // fixed dimensions
+	Shape []int       `yaml:"shape"` // -1 for a dimension that the data decide, as that of boxes found
+	// MaxElements is how many a tensor with -1 in its shape may have; 0: 4 MiB of them, or
+	// what the first inference gave.
+	MaxElements int `yaml:"max_elements"`
 }
 
 // Spec is the output in the words of the protocol.
-func (o Output) Spec() tensor.Spec { return tensor.Spec{Name: o.Name, Type: o.Type, Shape: o.Shape} }
+func (o Output) Spec() tensor.Spec {
+	return tensor.Spec{Name: o.Name, Type: o.Type, Shape: o.Shape, Most: o.MaxElements}
+}
 
 // A Layout is the order of an image tensor's dimensions.
 type Layout string

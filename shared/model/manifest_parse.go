@@ -150,8 +150,34 @@ func (m *Manifest) checkTensors(f *conf.File) {
 	}
 	clear(seen)
 	for i, out := range m.Outputs {
-		checkTensor(f, fmt.Sprintf("outputs[%d]", i), out.Spec(), seen)
+		m.checkOutput(f, fmt.Sprintf("outputs[%d]", i), out, seen)
 	}
+}
+
+// checkOutput checks an output. What the data decide can be told, and not be looked into.
+func (m *Manifest) checkOutput(f *conf.File, at string, out Output, seen map[string]bool) {
+	s := out.Spec()
+	if !s.Open() {
+		if out.MaxElements != 0 {
+			f.Bad(at+".max_elements", "%v has no dimension that the data decide; leave it out, or give -1 for one that they do", out.Shape)
+		}
+		checkTensor(f, at, s, seen)
+		return
+	}
+	if m.Postprocess != nil && m.Postprocess.Kind != Raw {
+		f.Bad(at+".shape", "%s reads fixed dimensions, not %v; give `kind: raw`", m.Postprocess.Kind, out.Shape)
+	}
+	if m.Batching != nil {
+		f.Bad("batching", "the output %s is as large as the data decide, so a run of several cannot be taken apart; leave batching out", out.Name)
+	}
+	checkRange(f, at+".max_elements", float64(out.MaxElements), 0, tensor.MaxElements, "3000")
+	s.Shape = slices.Clone(s.Shape)
+	for i, d := range s.Shape {
+		if d == -1 {
+			s.Shape[i] = 1
+		}
+	}
+	checkTensor(f, at, s, seen)
 }
 
 func checkTensor(f *conf.File, at string, s tensor.Spec, seen map[string]bool) {

@@ -51,6 +51,21 @@ func TestParseManifest(t *testing.T) {
 	}
 }
 
+// TestOpenOutput leaves a dimension to the data.
+func TestOpenOutput(t *testing.T) {
+	text := strings.Replace(good, "[1,3549,85]", "[-1, 6], max_elements: 600", 1)
+	text = strings.Replace(text, "kind: yolox, strides: [8,16,32], score: 0.3, iou: 0.45, max: 100", "kind: raw", 1)
+	at := strings.Index(text, "selftest:")
+	text = text[:at] + text[strings.Index(text, "resources:"):]
+	m, err := model.ParseManifest([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := m.Outputs[0].Spec(); !s.Open() || s.Most != 600 || m.Inputs[0].Spec().Open() {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestParseManifestDefaults(t *testing.T) {
 	m, err := model.ParseManifest([]byte(`
 apiVersion: edge/v1
@@ -88,7 +103,7 @@ func TestParseManifestTellsEveryFault(t *testing.T) {
 		"no variants":        {"variants:\n  - {engine: hailo, arch: hailo8, file: yolox_nano.hef, sha256: d388b1cf8a5f6f1af2b3f4c14f6d0f138bab970cd618cccd12dddb7484e82e51}\n  - {engine: builtin, file: yolox_nano.onnx, sha256: D388b1cf8a5f6f1af2b3f4c14f6d0f138bab970cd618cccd12dddb7484e82e51}\n", "", []string{"variants: there are 0"}},
 		"wrong api":          {"edge/v1", "edge/v2", []string{`apiVersion: "edge/v2" is not one of edge/v1`}},
 		"wrong datatype":     {"datatype: FP32, shape: [1,3,416,416]", "datatype: FLOAT, shape: [1,3,416,416]", []string{`inputs[0].datatype: "FLOAT"`}},
-		"open dimension":     {"[1,3549,85]", "[-1,3549,85]", []string{"outputs[0].shape: [-1 3549 85] is no shape"}},
+		"open dimension":     {"[1,3,416,416]", "[-1,3,416,416]", []string{"inputs[0].shape: [-1 3 416 416] is no shape"}},
 		"overflowing shape":  {"[1,3549,85]", "[3037000500,3037000500,85]", []string{"outputs[0].shape: "}},
 		"sample":             {"layout: NCHW}]", "layout: NCHW, sample: 1e300}]", []string{"inputs[0].sample: 1e+300"}},
 		"four channels":      {"[1,3,416,416]", "[1,4,416,416]", []string{"inputs[0].shape: [1 4 416 416] does not hold one BGR image"}},
@@ -108,6 +123,11 @@ func TestParseManifestTellsEveryFault(t *testing.T) {
 		"batch of another":   {"resources:", "batching: {max: 100}\nresources:", []string{"batching.max: 100 is not from 2 to 64"}},
 		"batch sizes":        {"resources:", "batching: {max: 8, preferred: [4, 4]}\nresources:", []string{"batching.preferred: [4 4] is no list", "like [4, 8]"}},
 		"batch delay":        {"resources:", "batching: {delay: 1s}\nresources:", []string{"batching.delay: 1s is not from 0 to 100ms"}},
+		"open and read":      {"[1,3549,85]", "[-1,6]", []string{"outputs[0].shape: yolox reads fixed dimensions, not [-1 6]", "kind: raw"}},
+		"open in a batch":    {"[1,3549,85]}]", "[1,3549,85]}, {name: n, datatype: INT64, shape: [1,-1]}]\nbatching: {}", []string{"batching: the output n is as large as the data decide"}},
+		"bound of none":      {"[1,3549,85]", "[1,3549,85], max_elements: 7", []string{"outputs[0].max_elements: [1 3549 85] has no dimension"}},
+		"bound too large":    {"[1,3549,85]", "[-1,85], max_elements: 300000000", []string{"outputs[0].max_elements: 3e+08 is not from 0"}},
+		"open below":         {"[1,3549,85]", "[-2,85]", []string{"outputs[0].shape: [-2 85] is no shape"}},
 		"batch of outputs":   {"[1,3549,85]}]", "[1,3549,85]}, {name: n, datatype: FP32, shape: [3]}]\nbatching: {}", []string{"outputs[1].shape: [3] does not begin with 1"}},
 		"alias":              {"labels: coco80.txt", "labels: &a coco80.txt", []string{"anchors and aliases are not taken"}},
 		"two documents":      {"resources:", "---\nresources:", []string{"second YAML document"}},

@@ -59,7 +59,12 @@ type Spec struct {
 	Shape []int  `json:"shape" yaml:"shape,flow"`
 	// Sample is what each element is when a model is tried out with nothing to go by.
 	Sample float64 `json:"-" yaml:"-"`
+	// Most is how many elements a tensor may have whose shape has -1; 0 if nobody knows.
+	Most int `json:"-" yaml:"-"`
 }
+
+// Open reports whether the shape has -1.
+func (s Spec) Open() bool { return slices.Contains(s.Shape, -1) }
 
 // Fits reports, in words, why a tensor of type t and shape cannot stand for s,
 // or nil.

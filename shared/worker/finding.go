@@ -10,6 +10,7 @@ const (
 	InferTimeout  Code = "infer.timeout"
 	InferAborted  Code = "infer.aborted"
 	InferBadInput Code = "infer.bad_input"
+	InferTooLarge Code = "infer.too_large" // the answer has no room
 	Stopping      Code = "worker.stopping" // the node is shutting down
 	Parked        Code = "worker.parked"   // somebody has it rest for a while
 )

@@ -35,13 +35,14 @@ type Timing struct {
 }
 
 // Infer runs the model. Fill writes the inputs, each into its own memory, and
-// take reads the outputs; neither may keep them. While a worker is being replaced
+// take reads the outputs; neither may keep them. Shapes are those of the outputs, where
+// the data decide one; nil otherwise. While a worker is being replaced
 // it waits, for as long as ctx lasts.
 //
 // It fails with a *Down if the engine is out of service, or falls out of it during
 // the inference; with ErrClosed; or with ctx's error, soon after ctx ends: what
 // the engine still does then is of no consequence.
-func (m *Model) Infer(ctx context.Context, fill, take func(tensors [][]byte)) (Timing, error) {
+func (m *Model) Infer(ctx context.Context, fill func(tensors [][]byte), take func(tensors [][]byte, shapes [][]int)) (Timing, error) {
 	for again := false; ; {
 		p, err := m.enter(ctx)
 		if err != nil {
@@ -102,7 +103,7 @@ func (m *Model) enter(ctx context.Context) (*place, error) {
 }
 
 // in runs the inference in a slot of the place.
-func (m *Model) in(ctx context.Context, p *place, fill, take func([][]byte)) (Timing, error) {
+func (m *Model) in(ctx context.Context, p *place, fill func([][]byte), take func([][]byte, [][]int)) (Timing, error) {
 	var slot int
 	select {
 	case <-p.slots.free:
@@ -142,7 +143,13 @@ func (m *Model) in(ctx context.Context, p *place, fill, take func([][]byte)) (Ti
 		if err != nil {
 			return t, m.failed(p.gen, err)
 		}
-		take(views(p.arena.Bytes(), out, m.plan.Out, m.shape.Outputs))
+		var shapes [][]int
+		if m.shape.Open() {
+			if shapes, err = m.shape.Shapes(r); err != nil {
+				return t, m.failed(p.gen, err)
+			}
+		}
+		take(views(p.arena.Bytes(), out, m.plan.Out, m.shape.Outputs), shapes)
 		return t, nil
 	case <-hang.C:
 		defer giveBack()

@@ -21,6 +21,8 @@ type Spec struct {
 	// frame.LoadRequest.
 	Facts  []frame.Fact
 	Shapes []frame.Shape
+	// Outputs are what is known of those whose sizes the data decide.
+	Outputs []frame.Output
 	// Contexts and FPS are for telemetry: how many parts an accelerator runs it in, and
 	// how many frames a second its compiler expects; 0 if it does not say.
 	Contexts int
@@ -251,7 +253,7 @@ func (s *Supervisor) settle(ctx context.Context, g *generation, m *Model) error 
 	in, cancel := context.WithTimeout(ctx, loadTime)
 	defer cancel()
 	id, shape, err := g.proc.Load(in, frame.LoadRequest{
-		Name: m.spec.Name, Depth: s.cfg.Depth, Timeout: s.cfg.Cap, Facts: m.spec.Facts, Shapes: m.spec.Shapes,
+		Name: m.spec.Name, Depth: s.cfg.Depth, Timeout: s.cfg.Cap, Facts: m.spec.Facts, Shapes: m.spec.Shapes, Outputs: m.spec.Outputs,
 	}, m.spec.File)
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		return fmt.Errorf("the library did not come back within %v; if a new worker fares no better, look at prime-spark-agent doctor, or take the model away: %w", loadTime, err)

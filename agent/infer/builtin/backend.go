@@ -51,7 +51,7 @@ var _ infer.Shaper = Backend{}
 func (Backend) Engine() string { return "builtin" }
 
 // Shaped is the Backend that gives the inputs so named the shapes they have here.
-func (b Backend) Shaped(inputs []tensor.Spec) infer.Backend {
+func (b Backend) Shaped(inputs, _ []tensor.Spec) infer.Backend {
 	b.Shapes = map[string][]int{}
 	for _, in := range inputs {
 		b.Shapes[in.Name] = in.Shape

@@ -65,7 +65,7 @@ func (f *Fake) holds() int64 {
 type Wide struct{ Fake }
 
 // Shaped is the Fake with the first dimension of the first of these inputs.
-func (w *Wide) Shaped(inputs []tensor.Spec) infer.Backend {
+func (w *Wide) Shaped(inputs, _ []tensor.Spec) infer.Backend {
 	if len(inputs) == 0 {
 		return w
 	}

@@ -4,6 +4,7 @@
 package native
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -40,22 +41,31 @@ func (s *Session) Infer(ctx context.Context, in, out []tensor.Tensor) error {
 	if err := errors.Join(infer.Fit(in, s.In), infer.Fit(out, s.Out)); err != nil {
 		return err
 	}
+	var odd error
 	_, err := s.Model.Infer(ctx,
 		func(to [][]byte) {
 			for i := range to {
 				copy(to[i], in[i].Data)
 			}
 		},
-		func(from [][]byte) {
+		func(from [][]byte, shapes [][]int) {
 			for i := range from {
-				if s.Take != nil {
+				switch {
+				case s.Take != nil:
 					s.Take(i, out[i].Data, from[i])
-				} else {
+				case shapes != nil && s.Out[i].Open():
+					var t tensor.Tensor
+					if t, odd = tensor.New(out[i].Name, out[i].Type, shapes[i]...); odd != nil {
+						return
+					}
+					copy(t.Data, from[i])
+					out[i] = t
+				default:
 					copy(out[i].Data, from[i])
 				}
 			}
 		})
-	return Known(err)
+	return cmp.Or(Known(err), odd)
 }
 
 // Known tells an error of a worker in the agent's words.
@@ -67,6 +77,9 @@ func Known(err error) error {
 		return &down{err}
 	case errors.Is(err, worker.ErrClosed):
 		return infer.ErrClosed
+	}
+	if r, ok := errors.AsType[*worker.Refused](err); ok && (r.Code == worker.InferBadInput || r.Code == worker.InferTooLarge) {
+		return &infer.Refused{Detail: r.Detail, Remedy: r.Remedy, Err: err}
 	}
 	return err
 }

@@ -75,7 +75,7 @@ func TestAgainstNode(t *testing.T) {
 	for _, n := range networks {
 		t.Run(n.name, func(t *testing.T) {
 			file := n.file(t)
-			s := infertest.Load(t, b.Shaped(n.shapes), file)
+			s := infertest.Load(t, b.Shaped(n.shapes, nil), file)
 			in, out := infertest.Inputs(t, s), infertest.Outputs(t, s)
 			for _, spec := range n.shapes {
 				for _, x := range in {

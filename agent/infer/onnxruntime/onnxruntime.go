@@ -35,8 +35,9 @@ const largest = 2 << 30
 
 // A Backend gives sessions in the worker that a supervisor keeps. Make it with New.
 type Backend struct {
-	sup    *runtime.Supervisor
-	shapes []frame.Shape
+	sup     *runtime.Supervisor
+	shapes  []frame.Shape
+	outputs []frame.Output
 }
 
 var (
@@ -59,13 +60,21 @@ func (b *Backend) Service() (<-chan struct{}, error) {
 	return changed, native.Known(b.sup.Down())
 }
 
-// Shaped is the Backend that gives the inputs so named the shapes they have here.
-func (b *Backend) Shaped(inputs []tensor.Spec) infer.Backend {
+// Shaped is the Backend that gives the inputs so named the shapes they have here, and
+// leaves those dimensions of outputs so named to the data that are -1.
+func (b *Backend) Shaped(inputs, outputs []tensor.Spec) infer.Backend {
 	shaped := &Backend{sup: b.sup}
 	for _, in := range inputs {
 		if len(in.Shape) > 0 {
 			shaped.shapes = append(shaped.shapes, frame.Shape{Name: in.Name, Dims: in.Shape, Sample: in.Sample})
 		}
+	}
+	for _, out := range outputs {
+		o := frame.Output{Name: out.Name, Most: out.Most}
+		for _, d := range out.Shape {
+			o.Open = append(o.Open, d == -1)
+		}
+		shaped.outputs = append(shaped.outputs, o)
 	}
 	return shaped
 }
@@ -79,7 +88,7 @@ func (b *Backend) Load(ctx context.Context, file *os.File, size, memory int64) (
 	if err := fits(holds, memory); err != nil {
 		return nil, err // before the worker takes any
 	}
-	m, err := b.sup.Add(ctx, worker.Spec{Name: label(file.Name()), File: file, Shapes: b.shapes})
+	m, err := b.sup.Add(ctx, worker.Spec{Name: label(file.Name()), File: file, Shapes: b.shapes, Outputs: b.outputs})
 	if err != nil {
 		return nil, native.Known(err)
 	}
@@ -101,6 +110,9 @@ func specs(side []frame.Tensor) []tensor.Spec {
 	all := make([]tensor.Spec, len(side))
 	for i, t := range side {
 		all[i] = tensor.Spec{Name: t.Name, Type: t.Type, Shape: t.Shape}
+		if t.Open() {
+			all[i].Most = t.Bytes / t.Type.Size()
+		}
 	}
 	return all
 }

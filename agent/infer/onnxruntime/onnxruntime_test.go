@@ -73,7 +73,7 @@ func TestShaped(t *testing.T) {
 		"too few":       {[]tensor.Spec{{Name: "x", Shape: []int{5, 3}}}, "x has 3 dimensions in the file and 2 in the manifest"},
 		"of no concern": {[]tensor.Spec{{Name: "z", Shape: []int{5}}}, "leaves dimension 2 of x open"},
 	} {
-		s, err := load(t, b.Shaped(test.shapes), file)
+		s, err := load(t, b.Shaped(test.shapes, nil), file)
 		if test.want != "" {
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("%s: %v, want %q", name, err, test.want)

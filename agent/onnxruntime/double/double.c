@@ -7,8 +7,8 @@
 // TYPE being ONNX Runtime's number. Each output's number i, or byte if it is not of
 // floats, is a sum over all bytes of the inputs and where they stand, plus i; so a wrong
 // offset, order, size or slot changes it. An output dimension of -1 is the first open one of the
-// inputs. When the first input begins with one of the numbers below, something else
-// happens.
+// inputs, and one of -2 is open, too, and as large as the inputs have floats above 0. When
+// the first input begins with one of the numbers below, something else happens.
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <errno.h>
@@ -199,7 +199,9 @@ static ort_status element_type(ort_shape_info i, int *type) { return *type = i->
 static ort_status dimensions_count(ort_shape_info i, size_t *n) { return *n = i->rank, NULL; }
 
 static ort_status dimensions(ort_shape_info i, int64_t *to, size_t n) {
-	memcpy(to, i->dims, n * sizeof *to);
+	for (size_t d = 0; d < n; d++) {
+		to[d] = i->dims[d] < -1 ? -1 : i->dims[d];
+	}
 	return NULL;
 }
 
@@ -223,6 +225,8 @@ static ort_status create_value(ort_memory_info m, void *data, size_t bytes, cons
 	*value = v;
 	return bytes < bytes_of(&v->info) ? status(2, "not enough space") : NULL;
 }
+
+static ort_status data_of(ort_value v, void **data) { return *data = v->data, NULL; }
 
 static ort_status is_tensor(ort_value v, int *is) { return *is = v->data != NULL, NULL; }
 
@@ -301,11 +305,17 @@ static ort_status make(const struct port *p, const ort_value *in, size_t in_coun
 			open = s->ports[0][i].info.dims[d] < 0 ? in[i]->info.dims[d] : open;
 		}
 	}
+	int64_t found = 0;
+	for (size_t i = 0; i < in_count; i++) {
+		for (size_t n = 0; in[i]->info.type == ORT_FLOAT && n < in[i]->bytes / sizeof(float); n++) {
+			found += ((float *)(void *)in[i]->data)[n] > 0;
+		}
+	}
 	for (size_t d = 0; d < v->info.rank; d++) {
-		v->info.dims[d] = v->info.dims[d] < 0 ? open : v->info.dims[d];
+		v->info.dims[d] = v->info.dims[d] == -2 ? found : v->info.dims[d] < 0 ? open : v->info.dims[d];
 	}
 	v->bytes = bytes_of(&v->info);
-	v->data = calloc(1, v->bytes);
+	v->data = calloc(1, v->bytes + 1); // not NULL for none
 	*value = v;
 	return NULL;
 }
@@ -344,7 +354,7 @@ static const struct ort_api api = {
 	.CreateSessionOptions = create_options, .SetSessionGraphOptimizationLevel = set_number, .SetIntraOpNumThreads = set_number,
 	.SetInterOpNumThreads = set_number, .SessionGetInputCount = input_count, .SessionGetOutputCount = output_count, .SessionGetInputTypeInfo = input_info,
 	.SessionGetOutputTypeInfo = output_info, .SessionGetInputName = input_name, .SessionGetOutputName = output_name,
-	.CreateTensorWithDataAsOrtValue = create_value, .IsTensor = is_tensor, .CastTypeInfoToTensorInfo = cast, .GetOnnxTypeFromTypeInfo = onnx_type,
+	.CreateTensorWithDataAsOrtValue = create_value, .IsTensor = is_tensor, .GetTensorMutableData = data_of, .CastTypeInfoToTensorInfo = cast, .GetOnnxTypeFromTypeInfo = onnx_type,
 	.GetTensorElementType = element_type, .GetDimensionsCount = dimensions_count, .GetDimensions = dimensions, .GetTensorTypeAndShape = type_and_shape,
 	.CreateCpuMemoryInfo = create_memory, .AllocatorFree = allocator_free, .GetAllocatorWithDefaultOptions = get_allocator, .ReleaseStatus = release_status,
 	.ReleaseSession = release_session, .ReleaseValue = release_any_value, .ReleaseTypeInfo = release_type_info,

@@ -79,7 +79,7 @@ func (k Kit) Start(t testing.TB, args ...string) *nativetest.Process {
 type Port struct {
 	Name string
 	Type int   // ONNX Runtime's number: 1 is FP32, 2 UINT8, 7 INT64
-	Dims []int // -1 is left open; none is a scalar
+	Dims []int // -1 is left open, and -2 of an output, too, for the data to decide; none is a scalar
 }
 
 // Model is a file for the double.

@@ -34,7 +34,12 @@ func request(shapes ...frame.Shape) frame.LoadRequest {
 
 func load(t testing.TB, p *nativetest.Process, model []byte, shapes ...frame.Shape) loaded {
 	t.Helper()
-	id, reply, err := p.Load(t.Context(), request(shapes...), nativetest.File(t, model))
+	return give(t, p, model, request(shapes...))
+}
+
+func give(t testing.TB, p *nativetest.Process, model []byte, r frame.LoadRequest) loaded {
+	t.Helper()
+	id, reply, err := p.Load(t.Context(), r, nativetest.File(t, model))
 	if err != nil {
 		t.Fatal(err)
 	}

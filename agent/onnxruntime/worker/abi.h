@@ -77,7 +77,8 @@ struct ort_api {
 	void *skip38[11];
 	ort_status (*CreateTensorWithDataAsOrtValue)(ort_memory_info, void *, size_t, const int64_t *shape, size_t rank, int type, ort_value *);
 	ort_status (*IsTensor)(ort_value, int *);
-	void *skip51[4];
+	ort_status (*GetTensorMutableData)(ort_value, void **);
+	void *skip52[3];
 	ort_status (*CastTypeInfoToTensorInfo)(ort_type_info, ort_shape_info *); // which belongs to the type info
 	ort_status (*GetOnnxTypeFromTypeInfo)(ort_type_info, int *);
 	void *skip57[3];
@@ -107,7 +108,7 @@ struct ort_api {
 
 // Numbers of the slots, as the real header counts them.
 #define SLOT(name) (offsetof(struct ort_api, name) / sizeof(void *))
-_Static_assert(SLOT(Run) == 9 && SLOT(CreateTensorWithDataAsOrtValue) == 49 && SLOT(GetTensorTypeAndShape) == 65, "slots");
+_Static_assert(SLOT(Run) == 9 && SLOT(CreateTensorWithDataAsOrtValue) == 49 && SLOT(GetTensorMutableData) == 51 && SLOT(GetTensorTypeAndShape) == 65, "slots");
 _Static_assert(SLOT(ReleaseValue) == 96 && SLOT(AddSessionConfigEntry) == 130, "slots");
 
 struct ort_base {

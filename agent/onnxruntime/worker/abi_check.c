@@ -24,6 +24,7 @@ SAME(SessionGetInputName);
 SAME(SessionGetOutputName);
 SAME(CreateTensorWithDataAsOrtValue);
 SAME(IsTensor);
+SAME(GetTensorMutableData);
 SAME(CastTypeInfoToTensorInfo);
 SAME(GetOnnxTypeFromTypeInfo);
 SAME(GetTensorElementType);

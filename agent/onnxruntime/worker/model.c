@@ -9,34 +9,6 @@
 
 #define CALL(function, ...) called(lib, lib->api->function(__VA_ARGS__), #function, f)
 
-// The types that the agent knows too, by ONNX Runtime's number.
-static const struct {
-	const char *name;
-	size_t size;
-} types[] = {
-	[ORT_FLOAT] = {"FP32", 4}, [ORT_UINT8] = {"UINT8", 1}, [ORT_INT8] = {"INT8", 1}, [ORT_UINT16] = {"UINT16", 2}, [ORT_INT16] = {"INT16", 2},
-	[ORT_INT32] = {"INT32", 4}, [ORT_INT64] = {"INT64", 8}, [ORT_BOOL] = {"BOOL", 1}, [ORT_FLOAT16] = {"FP16", 2}, [ORT_DOUBLE] = {"FP64", 8},
-	[ORT_UINT32] = {"UINT32", 4}, [ORT_UINT64] = {"UINT64", 8}, [ORT_BFLOAT16] = {"BF16", 2},
-};
-
-// measure works out how many bytes the tensor has, and where in its side it lies.
-static bool measure(struct side *side, struct tensor *t, struct failure *f) {
-	if (t->type < 0 || (size_t)t->type >= sizeof types / sizeof *types || types[t->type].name == NULL) {
-		return fail(f, WIRE_UNSUPPORTED, "%.100s has elements of type %d, which no agent can send", t->name, t->type);
-	}
-	size_t elements = 1;
-	for (size_t i = 0; i < t->rank; i++) {
-		if (t->dims[i] < 1 || t->dims[i] > WIRE_MAX_ARENA || elements > WIRE_MAX_ARENA / (size_t)t->dims[i]) {
-			return fail(f, WIRE_UNSUPPORTED, "%.100s has %lld as dimension %zu, and so no size that is known beforehand", t->name, (long long)t->dims[i], i);
-		}
-		elements *= (size_t)t->dims[i];
-	}
-	t->bytes = elements * types[t->type].size;
-	t->at = side->bytes;
-	side->bytes += (t->bytes + WIRE_ALIGN - 1) / WIRE_ALIGN * WIRE_ALIGN;
-	return side->bytes <= WIRE_MAX_ARENA || fail(f, WIRE_UNSUPPORTED, "its tensors have more than %d bytes", WIRE_MAX_ARENA);
-}
-
 // shape reads type and dimensions.
 static bool shape(const struct library *lib, ort_shape_info info, struct tensor *t, struct failure *f) {
 	if (!CALL(GetTensorElementType, info, &t->type) || !CALL(GetDimensionsCount, info, &t->rank)) {
@@ -123,8 +95,11 @@ static bool describe_side(struct model *m, struct side *side, bool output, const
 	}
 	for (size_t i = 0; i < count; i++) {
 		struct tensor *t = &side->tensors[i];
-		if (!describe(m, i, output, t, f) || (!output && (!close_shape(t, r, f) || !measure(side, t, f)))) {
+		if (!describe(m, i, output, t, f) || (!output && (!close_shape(t, r, f) || !side_measure(side, t, f)))) {
 			return false;
+		}
+		for (size_t d = 0; output && d < t->rank; d++) {
+			t->loose |= (uint32_t)(t->dims[d] < 1) << d;
 		}
 		side->names[i] = t->name;
 	}
@@ -132,11 +107,12 @@ static bool describe_side(struct model *m, struct side *side, bool output, const
 	return true;
 }
 
-// values makes the library's view of the tensors of a side that begin at base.
+// values makes the library's view of the tensors of a side that begin at base. Those
+// whose sizes the data decide the library makes itself.
 static bool values(const struct library *lib, const struct side *side, char *base, ort_value *all, struct failure *f) {
 	for (size_t i = 0; i < side->count; i++) {
 		const struct tensor *t = &side->tensors[i];
-		if (!CALL(CreateTensorWithDataAsOrtValue, lib->memory, base + t->at, t->bytes, t->dims, t->rank, t->type, &all[i])) {
+		if (t->open == 0 && !CALL(CreateTensorWithDataAsOrtValue, lib->memory, base + t->at, t->bytes, t->dims, t->rank, t->type, &all[i])) {
 			return false;
 		}
 	}
@@ -152,7 +128,8 @@ static void release(const struct library *lib, ort_value *all, size_t count) {
 }
 
 // run runs the model on the inputs at in. Its outputs go to out, or to values of the
-// library's own, which all_out then holds, where that is NULL.
+// library's own, which all_out then holds, where that is NULL, and those that are open
+// always do.
 static bool run(const struct model *m, char *in, char *out, ort_value *all_out, struct failure *f) {
 	const struct library *lib = m->lib;
 	ort_value all_in[MAX_SIDE] = {0};
@@ -189,33 +166,110 @@ static void fill(const struct tensor *t, char *at) {
 	}
 }
 
-// try runs the model on zeros or samples, and takes the shapes of what comes out.
-static bool try(struct model *m, struct failure *f) {
-	const struct library *lib = m->lib;
-	char *zeros = aligned_alloc(WIRE_ALIGN, m->in.bytes);
-	if (zeros == NULL) {
-		return fail(f, WIRE_MEMORY, "no memory");
+// look reads what the library says of an output that it has made.
+static bool look(const struct library *lib, ort_value v, struct tensor *t, struct failure *f) {
+	ort_shape_info info = NULL;
+	int is_tensor = 0;
+	bool ok = (CALL(IsTensor, v, &is_tensor) && is_tensor != 0) || fail(f, WIRE_UNSUPPORTED, "%.100s is no tensor", t->name);
+	ok = ok && CALL(GetTensorTypeAndShape, v, &info) && shape(lib, info, t, f);
+	if (info != NULL) {
+		lib->api->ReleaseTensorTypeAndShapeInfo(info);
 	}
-	memset(zeros, 0, m->in.bytes);
-	for (size_t i = 0; i < m->in.count; i++) {
-		if (m->in.tensors[i].sample != 0) {
-			fill(&m->in.tensors[i], zeros + m->in.tensors[i].at);
+	return ok;
+}
+
+static const struct wanted_output *wanted(const struct load_request *r, const struct tensor *t) {
+	for (size_t i = 0; i < r->output_count; i++) {
+		if (strcmp(r->outputs[i].name, t->name) == 0) {
+			return &r->outputs[i];
 		}
 	}
+	return NULL;
+}
+
+// vary makes the elements of inputs that have no sample numbers from 0 to 1.
+static void vary(const struct side *in, char *at) {
+	for (size_t i = 0; i < in->count; i++) {
+		const struct tensor *t = &in->tensors[i];
+		float *v = (float *)(void *)(at + t->at);
+		for (size_t n = 0; t->type == ORT_FLOAT && t->sample == 0 && n < t->bytes / sizeof *v; n++) {
+			v[n] = (float)(n * 7 % 64) / 64;
+		}
+	}
+}
+
+// compare finds the dimensions that other inputs change. That the model cannot run on
+// those says nothing about it.
+static bool compare(struct model *m, char *in, const struct load_request *r, struct failure *f) {
+	const struct library *lib = m->lib;
+	struct failure unheard = {0};
 	ort_value all[MAX_SIDE] = {0};
-	bool ok = run(m, zeros, NULL, all, f);
-	for (size_t i = 0; ok && i < m->out.count; i++) {
-		struct tensor *t = &m->out.tensors[i];
-		ort_shape_info info = NULL;
-		int is_tensor = 0;
-		ok = (CALL(IsTensor, all[i], &is_tensor) && is_tensor != 0) || fail(f, WIRE_UNSUPPORTED, "%.100s is no tensor", t->name);
-		ok = ok && CALL(GetTensorTypeAndShape, all[i], &info) && shape(lib, info, t, f) && measure(&m->out, t, f);
-		if (info != NULL) {
-			lib->api->ReleaseTensorTypeAndShapeInfo(info);
+	vary(&m->in, in);
+	bool ran = run(m, in, NULL, all, &unheard), ok = true;
+	for (size_t i = 0; ran && ok && i < m->out.count; i++) {
+		struct tensor *t = &m->out.tensors[i], other = {0};
+		memcpy(other.name, t->name, sizeof other.name);
+		ok = look(lib, all[i], &other, f) &&
+			(other.rank == t->rank || fail(f, WIRE_UNSUPPORTED, "%.100s has %zu dimensions or %zu, as the data decide", t->name, t->rank, other.rank));
+		for (size_t d = 0; ok && d < t->rank; d++) {
+			if (other.dims[d] != t->dims[d] && wanted(r, t) == NULL) {
+				t->open |= t->loose & (uint32_t)1 << d;
+				t->dims[d] = other.dims[d] > t->dims[d] ? other.dims[d] : t->dims[d];
+			}
 		}
 	}
 	release(lib, all, m->out.count);
-	free(zeros);
+	return ok;
+}
+
+// learn takes the shapes of what came out, and finds which of their dimensions the data
+// decide: those that the manifest leaves open, and those that are 0 on what a model is
+// tried out with. Of outputs that the manifest does not have doubt remains where the
+// file says nothing.
+static bool learn(struct model *m, const ort_value *all, const struct load_request *r, bool *doubt, struct failure *f) {
+	for (size_t i = 0; i < m->out.count; i++) {
+		struct tensor *t = &m->out.tensors[i];
+		const struct wanted_output *want = wanted(r, t);
+		size_t rank = t->rank;
+		if (!look(m->lib, all[i], t, f)) {
+			return false;
+		}
+		if (rank != t->rank) { // the file has no shape at all
+			t->loose = ((uint32_t)1 << t->rank) - 1;
+		}
+		t->open = want != NULL ? want->open & t->loose : 0;
+		for (size_t d = 0; d < t->rank; d++) {
+			t->open |= (uint32_t)(t->dims[d] == 0) << d;
+		}
+		*doubt |= want == NULL && t->loose != 0;
+	}
+	return true;
+}
+
+// try runs the model on zeros or samples, and takes the shapes of what comes out; once
+// more on other numbers where that leaves a doubt.
+static bool try(struct model *m, const struct load_request *r, struct failure *f) {
+	char *in = aligned_alloc(WIRE_ALIGN, m->in.bytes);
+	if (in == NULL) {
+		return fail(f, WIRE_MEMORY, "no memory");
+	}
+	memset(in, 0, m->in.bytes);
+	for (size_t i = 0; i < m->in.count; i++) {
+		if (m->in.tensors[i].sample != 0) {
+			fill(&m->in.tensors[i], in + m->in.tensors[i].at);
+		}
+	}
+	ort_value all[MAX_SIDE] = {0};
+	bool doubt = false, ok = run(m, in, NULL, all, f) && learn(m, all, r, &doubt, f);
+	release(m->lib, all, m->out.count);
+	ok = ok && (!doubt || compare(m, in, r, f));
+	free(in);
+	for (size_t i = 0; ok && i < m->out.count; i++) {
+		struct tensor *t = &m->out.tensors[i];
+		ok = side_make_room(&m->out, t, wanted(r, t), f);
+		m->open |= t->open != 0;
+		m->guessed |= t->open == 0 && t->loose != 0;
+	}
 	return ok;
 }
 
@@ -233,15 +287,86 @@ static bool open_session(struct model *m, int threads, const void *file, size_t 
 	return ok;
 }
 
+// hold reports whether an output is as it was told of, and has room.
+static bool hold(const struct tensor *want, const struct tensor *have, struct failure *f) {
+	if (have->type != want->type || have->rank != want->rank) {
+		return fail(f, WIRE_LAYOUT, "%.100s has another type, or other dimensions, than when the model was tried out", want->name);
+	}
+	for (size_t d = 0; d < want->rank; d++) {
+		if (want->dims[d] >= 0 && want->dims[d] != have->dims[d]) {
+			return fail(f, WIRE_LAYOUT, "dimension %zu of %.100s is %lld, and was %lld when the model was tried out", d, want->name, (long long)have->dims[d],
+				(long long)want->dims[d]);
+		}
+	}
+	size_t room = want->bytes / type_size(want->type), elements = tensor_count(have);
+	return elements <= room || fail(f, WIRE_TOO_LARGE, "%.100s has %zu elements, and there is room for %zu", want->name, elements, room);
+}
+
+// explain looks whether a run failed since an output is not as it was told of, and says
+// so then: that the library's own tensors take it, and what they are.
+static void explain(const struct model *m, char *in, struct failure *f) {
+	struct failure other = {0};
+	ort_value all[MAX_SIDE] = {0};
+	bool ok = run(m, in, NULL, all, &other);
+	for (size_t i = 0; ok && i < m->out.count; i++) {
+		struct tensor have = m->out.tensors[i];
+		if (!look(m->lib, all[i], &have, &other) || !hold(&m->out.tensors[i], &have, &other)) {
+			*f = other;
+			ok = false;
+		}
+	}
+	release(m->lib, all, m->out.count);
+}
+
+static void tell_dims(const struct tensor *t, struct text *out) {
+	text_format(out, "[");
+	for (size_t i = 0; i < t->rank; i++) {
+		text_format(out, "%s%lld", i > 0 ? "," : "", (long long)t->dims[i]);
+	}
+	text_format(out, t->rank == 0 ? "1]" : "]");
+}
+
+// gather puts those outputs that the library has made where the agent reads them, and
+// tells the shapes of all.
+static bool gather(const struct model *m, const ort_value *all, char *out, struct text *told, struct failure *f) {
+	const struct library *lib = m->lib;
+	text_begin(told);
+	text_format(told, "{\"shapes\":[");
+	for (size_t i = 0; i < m->out.count; i++) {
+		const struct tensor *t = &m->out.tensors[i];
+		struct tensor have = *t;
+		if (t->open != 0) {
+			void *data = NULL;
+			if (!look(lib, all[i], &have, f) || !hold(t, &have, f) || !CALL(GetTensorMutableData, all[i], &data)) {
+				return false;
+			}
+			size_t bytes = tensor_count(&have) * type_size(t->type);
+			if (bytes > 0) {
+				memcpy(out + t->at, data, bytes);
+			}
+		}
+		text_format(told, i > 0 ? "," : "");
+		tell_dims(&have, told);
+	}
+	text_format(told, "]}");
+	return true;
+}
+
 static void *infer(void *arg) {
 	struct model *m = arg;
 	for (;;) {
 		struct job j = queue_take(&m->queue);
 		struct failure f = {0};
-		ort_value out[MAX_SIDE] = {0};
+		struct text told; // 64 KiB of stack
+		ort_value all[MAX_SIDE] = {0};
 		j.begun = now_ns();
-		bool ok = run(m, m->place.arena + j.request.a, m->place.arena + j.request.b, out, &f);
-		release(m->lib, out, m->out.count);
+		j.told = m->open ? &told : NULL;
+		char *in = m->place.arena + j.request.a, *out = m->place.arena + j.request.b;
+		bool ran = run(m, in, out, all, &f), ok = ran && (!m->open || gather(m, all, out, &told, &f));
+		release(m->lib, all, m->out.count);
+		if (!ran && m->guessed) {
+			explain(m, in, &f);
+		}
 		place_finish(&m->place, &j, ok ? NULL : &f, false);
 	}
 	return NULL;
@@ -268,7 +393,8 @@ bool model_load(struct model *m, const struct library *lib, int threads, const v
 	m->lib = lib;
 	memset(&m->in, 0, sizeof m->in);
 	memset(&m->out, 0, sizeof m->out);
-	if (open_session(m, threads, file, size, f) && describe_side(m, &m->in, false, r, f) && describe_side(m, &m->out, true, r, f) && try(m, f)) {
+	m->open = m->guessed = false;
+	if (open_session(m, threads, file, size, f) && describe_side(m, &m->in, false, r, f) && describe_side(m, &m->out, true, r, f) && try(m, r, f)) {
 		start(m, r->depth);
 		return true;
 	}
@@ -291,11 +417,9 @@ bool model_unload(struct model *m, struct failure *f) {
 static void describe_tensor(const struct tensor *t, struct text *out) {
 	text_format(out, "{\"name\":");
 	text_string(out, t->name);
-	text_format(out, ",\"type\":\"%s\",\"bytes\":%zu,\"scale\":1,\"shape\":[", types[t->type].name, t->bytes);
-	for (size_t i = 0; i < t->rank; i++) {
-		text_format(out, "%s%lld", i > 0 ? "," : "", (long long)t->dims[i]);
-	}
-	text_format(out, t->rank == 0 ? "1]}" : "]}");
+	text_format(out, ",\"type\":\"%s\",\"bytes\":%zu,\"scale\":1,\"shape\":", type_name(t->type), t->bytes);
+	tell_dims(t, out);
+	text_format(out, "}");
 }
 
 void model_describe(const struct model *m, struct text *t, double ms) {

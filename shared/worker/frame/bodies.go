@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"primespark/shared/tensor"
 )
@@ -64,7 +65,8 @@ type LoadReply struct {
 // ByClass is the layout of boxes that the engine has chosen itself; see Tensor.Classes.
 const ByClass = "nms_by_class"
 
-// A Tensor is one input or output, as the worker wants or gives it.
+// A Tensor is one input or output, as the worker wants or gives it. A dimension of an
+// output that is -1 is decided by the data; Bytes are then what there is room for.
 type Tensor struct {
 	Name      string      `json:"name"`
 	Type      tensor.Type `json:"type"`
@@ -77,6 +79,49 @@ type Tensor struct {
 	// float32 count and then so many times y_min, x_min, y_max, x_max, score, without gaps.
 	Classes  int `json:"classes,omitempty"`
 	PerClass int `json:"per_class,omitempty"`
+}
+
+// Open reports whether the data decide the shape.
+func (t Tensor) Open() bool { return slices.Contains(t.Shape, -1) }
+
+// Open reports whether the data decide the shape of an output.
+func (r LoadReply) Open() bool { return slices.ContainsFunc(r.Outputs, Tensor.Open) }
+
+// Shapes reads the answer to an Infer of a model that is open: the shape of each output.
+// What does not agree with r, or would reach beyond an output's room, is an error.
+func (r LoadReply) Shapes(m Message) ([][]int, error) {
+	var told struct {
+		Shapes [][]int `json:"shapes"`
+	}
+	if err := m.Body(&told); err != nil {
+		return nil, err
+	}
+	if len(told.Shapes) != len(r.Outputs) {
+		return nil, fmt.Errorf("%v reply of the worker: %d shapes of %d outputs", m.Type, len(told.Shapes), len(r.Outputs))
+	}
+	for i, t := range r.Outputs {
+		if n := t.size(told.Shapes[i]); n < 0 || n > t.Bytes {
+			return nil, fmt.Errorf("%v reply of the worker: tensor %.127q has shape %v, want %v of at most %d bytes", m.Type, t.Name, told.Shapes[i], t.Shape, t.Bytes)
+		}
+	}
+	return told.Shapes, nil
+}
+
+// size is how many bytes the tensor has in a shape; -1 if that is none of it.
+func (t Tensor) size(shape []int) int {
+	if len(shape) != len(t.Shape) {
+		return -1
+	}
+	for i, d := range shape {
+		if d < 0 || t.Shape[i] >= 0 && d != t.Shape[i] {
+			return -1
+		}
+	}
+	n, err := tensor.Count(shape)
+	if err != nil {
+		return -1
+	}
+	return n * t.Type.Size()
 }
 
 // Body reads the payload of a reply into v. A reply that says a failure yields that.
@@ -100,8 +145,11 @@ func (r *LoadReply) check() error {
 	if len(r.Inputs) == 0 || len(r.Outputs) == 0 || len(r.Inputs)+len(r.Outputs) > MaxTensors {
 		return fmt.Errorf("%d inputs and %d outputs, want some of each and at most %d in all", len(r.Inputs), len(r.Outputs), MaxTensors)
 	}
-	for _, side := range [][]Tensor{r.Inputs, r.Outputs} {
+	for i, side := range [][]Tensor{r.Inputs, r.Outputs} {
 		for _, t := range side {
+			if i == 0 && t.Open() {
+				return fmt.Errorf("input %.127q has shape %v", t.Name, t.Shape)
+			}
 			if err := t.check(); err != nil {
 				return fmt.Errorf("tensor %.127q: %w", t.Name, err)
 			}
@@ -124,6 +172,17 @@ func (t Tensor) check() error {
 		return fmt.Errorf("%d dimensions", len(t.Shape))
 	case t.Layout == ByClass && (t.Type != tensor.Float32 || t.Bytes != 4*t.Classes*(1+5*t.PerClass)):
 		return fmt.Errorf("%d bytes of %v for %d classes of %d boxes", t.Bytes, t.Type, t.Classes, t.PerClass)
+	}
+	if t.Open() {
+		if t.Bytes%t.Type.Size() != 0 {
+			return fmt.Errorf("%d bytes are no whole number of %v", t.Bytes, t.Type)
+		}
+		for _, d := range t.Shape {
+			if d < -1 || d == 0 || d > MaxArena {
+				return fmt.Errorf("shape %v", t.Shape)
+			}
+		}
+		return nil
 	}
 	elements := 1
 	for _, d := range t.Shape {

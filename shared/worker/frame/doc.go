@@ -41,7 +41,7 @@
 //	2 Device    -                            DeviceReply: which accelerator
 //	3 Load      LoadRequest, model file      model; LoadReply: its tensors
 //	4 Map       model, a = size, arena       -
-//	5 Infer     model, a, b: see below       a = ns in the engine, b = ns waited before it; no payload
+//	5 Infer     model, a, b: see below       a = ns in the engine, b = ns waited before it; see below
 //	6 Ping      -                            PingReply: counters; never touches the engine
 //	7 Sense     -                            SenseReply: temperature, power; may take long
 //	8 Unload    model                        -; an engine that cannot answers Unsupported
@@ -67,6 +67,10 @@
 // LoadReply, each at the next multiple of Align; SideBytes adds them up. The memory of an
 // inference belongs to the worker from the request to the reply. Until the reply
 // comes, or the worker is dead, nobody else may write there.
+//
+// Where the data decide the shape of an output, its Bytes are the room that it has, and
+// the payload of the reply to Infer is {"shapes": [[2, 3], ...]}, one for each output; it is
+// empty for other models. More than there is room for is answered with TooLarge.
 //
 // A model takes Depth inferences at a time; one more is answered with Full. Once
 // an inference failed in the engine all others of that model get Broken: the

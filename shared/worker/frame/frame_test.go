@@ -127,6 +127,11 @@ func TestBodyRefusesWhatCannotBe(t *testing.T) {
 		"boxes":         {good, `{"name":"a","type":"FP32","shape":[33],"bytes":132,"layout":"nms_by_class","classes":3,"per_class":2}`, ""},
 		"more boxes":    {good, `{"name":"a","type":"FP32","shape":[33],"bytes":132,"layout":"nms_by_class","classes":60000,"per_class":60000}`, "60000 classes of 60000 boxes"},
 		"boxes of what": {good, `{"name":"a","type":"UINT8","shape":[132],"bytes":132,"layout":"nms_by_class","classes":3,"per_class":2}`, "132 bytes of UINT8"},
+		"open":          {good, `{"name":"a","type":"FP32","shape":[-1,6],"bytes":96}`, ""},
+		"open input":    {`{"name":"a","type":"UINT8","shape":[-1],"bytes":6}`, good, "input \"a\" has shape [-1]"},
+		"open and none": {good, `{"name":"a","type":"UINT8","shape":[-1,0],"bytes":6}`, "shape"},
+		"open and odd":  {good, `{"name":"a","type":"UINT16","shape":[-1],"bytes":7}`, "7 bytes are no whole number"},
+		"open and huge": {good, `{"name":"a","type":"UINT8","shape":[-1],"bytes":2147483648}`, "2147483648 bytes"},
 		"no shape":      {`{"name":"a","type":"UINT8","bytes":1}`, good, "0 dimensions"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -146,7 +151,8 @@ func request() frame.LoadRequest {
 			{Name: "net/input 1", Shape: [3]int{640, 640, 3}, Scale: 0.25, Zero: 3},
 			{Name: "net/nms", Output: true, NMS: true, Shape: [3]int{80, 100, 0}, Unquantizable: true},
 		},
-		Shapes: []frame.Shape{{Name: "open input", Dims: []int{1, 640, 3}, Sample: 16000.5}},
+		Shapes:  []frame.Shape{{Name: "open input", Dims: []int{1, 640, 3}, Sample: 16000.5}},
+		Outputs: []frame.Output{{Name: "boxes found", Most: 600, Open: []bool{false, true}}},
 	}
 }
 
@@ -161,6 +167,7 @@ fact 0 0 1 640 640 3 0.25 3 net/input 1
 fact 1 1 0 80 100 0 0 0 net/nms
 shape 1,640,3 open input
 sample 16000.5
+output 600 2 boxes found
 `
 	if string(got) != want || err != nil {
 		t.Errorf("got\n%s%v, want\n%s", got, err, want)
@@ -189,6 +196,9 @@ func TestLoadLinesRefuses(t *testing.T) {
 		"sample NaN":       func(r *frame.LoadRequest) { r.Shapes[0].Sample = math.NaN() },
 		"65 shapes":        func(r *frame.LoadRequest) { r.Shapes = make([]frame.Shape, 65) },
 		`shape of "a\nb"`:  func(r *frame.LoadRequest) { r.Shapes[0].Name = "a\nb" },
+		`output "a\nb"`:    func(r *frame.LoadRequest) { r.Outputs[0].Name = "a\nb" },
+		`output "boxes`:    func(r *frame.LoadRequest) { r.Outputs[0].Open = make([]bool, 9) },
+		"65 outputs":       func(r *frame.LoadRequest) { r.Outputs = make([]frame.Output, 65) },
 		"scheduler timeou": func(r *frame.LoadRequest) { r.SchedulerTimeout = 2 * time.Hour },
 	} {
 		r := request()
@@ -207,6 +217,7 @@ func FuzzParseLoad(f *testing.F) {
 	f.Add(lines)
 	f.Add([]byte("name a\ndepth 1\ntimeout_ms 1\nshape 1,,2 x\n"))
 	f.Add([]byte("name a\ndepth 1\ntimeout_ms 1\nsample 1\nshape 1 x\nsample 2\n"))
+	f.Add([]byte("name a\ndepth 1\ntimeout_ms 1\noutput 0 256 x\noutput -1 1 y\n"))
 	f.Add([]byte("name a\ndepth 1\ntimeout_ms 1\nfact 1 0 1 1 1 1 nan 0 x\n"))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		r, err := frame.ParseLoad(payload)

@@ -25,6 +25,15 @@ type LoadRequest struct {
 	Facts []Fact
 	// Shapes close what the file leaves open of the inputs so named.
 	Shapes []Shape
+	// Outputs say which dimensions of the outputs so named the data decide.
+	Outputs []Output
+}
+
+// An Output is one whose sizes somebody knows something of.
+type Output struct {
+	Name string
+	Most int    // elements; 0 for as many as the engine finds right
+	Open []bool // for each dimension, whether the data decide it; at most MaxDims
 }
 
 // A Shape is that of one input. A dimension that the file fixes must be the same.
@@ -78,6 +87,14 @@ func (r LoadRequest) Lines() ([]byte, error) {
 			fmt.Fprintf(&b, "sample %s\n", strconv.FormatFloat(shape.Sample, 'g', -1, 64))
 		}
 	}
+	for _, o := range r.Outputs {
+		// output MOST OPEN NAME, with a bit for each dimension
+		open := 0
+		for i, is := range o.Open {
+			open |= number(is) << i
+		}
+		fmt.Fprintf(&b, "output %d %d %s\n", o.Most, open, o.Name)
+	}
 	if b.Len() > MaxPayload {
 		return nil, fmt.Errorf("load request: %d bytes, at most %d", b.Len(), MaxPayload)
 	}
@@ -123,7 +140,19 @@ func (r LoadRequest) check() error {
 			}
 		}
 	}
-	return checkShapes(r.Shapes)
+	return errors.Join(checkShapes(r.Shapes), checkOutputs(r.Outputs))
+}
+
+func checkOutputs(outputs []Output) error {
+	if len(outputs) > MaxTensors {
+		return fmt.Errorf("%d outputs, at most %d", len(outputs), MaxTensors)
+	}
+	for _, o := range outputs {
+		if !plain(o.Name) || len(o.Open) > MaxDims || o.Most < 0 || o.Most > MaxArena {
+			return fmt.Errorf("output %.127q: want a name of 1 to %d printable characters, at most %d dimensions, and 0 to %d elements", o.Name, MaxName, MaxDims, MaxArena)
+		}
+	}
+	return nil
 }
 
 func checkShapes(shapes []Shape) error {
@@ -184,6 +213,10 @@ func (r *LoadRequest) set(key, value string) error {
 		shape, err := parseShape(value)
 		r.Shapes = append(r.Shapes, shape)
 		return err
+	case "output":
+		o, err := parseOutput(value)
+		r.Outputs = append(r.Outputs, o)
+		return err
 	case "sample":
 		if len(r.Shapes) == 0 {
 			return errors.New("no shape before it")
@@ -229,6 +262,26 @@ func parseShape(value string) (Shape, error) {
 		s.Dims = append(s.Dims, n)
 	}
 	return s, nil
+}
+
+func parseOutput(value string) (Output, error) {
+	words := strings.SplitN(value, " ", 3)
+	if len(words) != 3 {
+		return Output{}, fmt.Errorf("%d words, want 3", len(words))
+	}
+	most, err := strconv.Atoi(words[0])
+	if err != nil {
+		return Output{}, err
+	}
+	open, err := strconv.ParseUint(words[1], 10, MaxDims)
+	if err != nil {
+		return Output{}, err
+	}
+	o := Output{Name: words[2], Most: most}
+	for ; open > 0; open >>= 1 {
+		o.Open = append(o.Open, open&1 != 0)
+	}
+	return o, nil
 }
 
 func parseFact(value string) (Fact, error) {

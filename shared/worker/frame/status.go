@@ -22,12 +22,14 @@ const (
 	Unsupported Status = -8  // the engine cannot do this
 	NoDevice    Status = -9  // the library sees no accelerator
 	Crashed     Status = -10 // the engine raised what its interface does not know
+	TooLarge    Status = -11 // outputs whose sizes the data decide have no room in the arena
 )
 
 var statusNames = map[Status]string{
 	OK: "ok", Malformed: "malformed request", NoLibrary: "no library", Unknown: "unknown library version",
 	Layout: "library and model file disagree", Full: "too many at a time", Broken: "model is broken", Memory: "out of memory",
 	Unsupported: "not supported", NoDevice: "no device", Crashed: "engine crashed",
+	TooLarge: "outputs too large",
 }
 
 func (s Status) String() string {

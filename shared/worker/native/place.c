@@ -137,5 +137,5 @@ void place_finish(struct place *p, const struct job *j, const struct failure *f,
 		return;
 	}
 	atomic_fetch_add(&frames_done, 1);
-	reply(&j->request, now_ns() - j->begun, j->begun - j->arrived);
+	reply_with(&j->request, now_ns() - j->begun, j->begun - j->arrived, j->told);
 }

@@ -11,6 +11,7 @@
 struct job {
 	struct wire_header request;
 	uint64_t arrived, begun; // ns
+	const struct text *told;  // payload of its answer; NULL for none
 };
 
 // A queue of at most WIRE_MAX_DEPTH jobs, with one who takes.

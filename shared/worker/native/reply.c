@@ -57,20 +57,21 @@ static struct wire_header answer(const struct wire_header *request, uint64_t a, 
 	};
 }
 
-void reply(const struct wire_header *request, uint64_t a, uint64_t b) {
-	struct wire_header h = answer(request, a, b);
-	send_packet(&h, NULL);
-}
-
-void reply_text(const struct wire_header *request, const struct text *t) {
-	if (t->full) {
+void reply_with(const struct wire_header *request, uint64_t a, uint64_t b, const struct text *t) {
+	if (t != NULL && t->full) {
 		struct failure f = {.status = WIRE_MEMORY, .call = "", .text = "", .detail = "the answer is too long"};
 		reply_failure(request, &f);
 		return;
 	}
-	struct wire_header h = answer(request, request->type == WIRE_HELLO ? WIRE_VERSION : 0, 0);
-	h.length = (uint32_t)t->length;
-	send_packet(&h, t->data);
+	struct wire_header h = answer(request, a, b);
+	h.length = t != NULL ? (uint32_t)t->length : 0;
+	send_packet(&h, t != NULL ? t->data : NULL);
+}
+
+void reply(const struct wire_header *request, uint64_t a, uint64_t b) { reply_with(request, a, b, NULL); }
+
+void reply_text(const struct wire_header *request, const struct text *t) {
+	reply_with(request, request->type == WIRE_HELLO ? WIRE_VERSION : 0, 0, t);
 }
 
 void reply_failure(const struct wire_header *request, const struct failure *f) {

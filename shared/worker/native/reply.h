@@ -25,7 +25,11 @@ void text_string(struct text *t, const char *s);
 // process ends.
 void reply_text(const struct wire_header *request, const struct text *t);
 
-// reply answers without a payload; a and b by the request's type.
+// reply_with answers with what t holds, nothing if that is NULL; a and b by the request's
+// type.
+void reply_with(const struct wire_header *request, uint64_t a, uint64_t b, const struct text *t);
+
+// reply answers without a payload.
 void reply(const struct wire_header *request, uint64_t a, uint64_t b);
 
 // A failure is the name of the function of the library, the library's word for

@@ -80,6 +80,17 @@ static bool parse_sample(const char *at, struct load_request *r) {
 	return true;
 }
 
+// parse_output reads "MOST OPEN NAME".
+static bool parse_output(char *at, struct load_request *r) {
+	if (r->output_count == WIRE_MAX_TENSORS) {
+		return false;
+	}
+	struct wanted_output *o = &r->outputs[r->output_count++];
+	bool ok = number(&at, WIRE_MAX_ARENA, &o->most) && number(&at, (1u << WIRE_MAX_DIMS) - 1, &o->open);
+	o->name = at;
+	return ok && *at != 0 && strlen(at) <= WIRE_MAX_NAME;
+}
+
 static bool set(const char *key, char *value, struct load_request *r) {
 	uint32_t n;
 	if (strcmp(key, "name") == 0) {
@@ -94,6 +105,9 @@ static bool set(const char *key, char *value, struct load_request *r) {
 	}
 	if (strcmp(key, "sample") == 0) {
 		return parse_sample(value, r);
+	}
+	if (strcmp(key, "output") == 0) {
+		return parse_output(value, r);
 	}
 	if (!number(&value, 3600000, &n) || *value != 0) {
 		return false;

@@ -20,6 +20,13 @@ struct wanted_shape {
 	const char *name; // within the payload
 };
 
+// A wanted_output says which dimensions of an output the data decide.
+struct wanted_output {
+	uint32_t most; // elements, 0 for as many as the engine finds right
+	uint32_t open; // bit i: dimension i
+	const char *name; // within the payload
+};
+
 struct load_request {
 	const char *name;
 	uint32_t depth, timeout_ms;
@@ -29,6 +36,8 @@ struct load_request {
 	size_t fact_count;
 	struct wanted_shape shapes[WIRE_MAX_TENSORS];
 	size_t shape_count;
+	struct wanted_output outputs[WIRE_MAX_TENSORS];
+	size_t output_count;
 };
 
 // request_parse takes payload, which ends with a zero byte and is changed, apart.

@@ -40,6 +40,7 @@
 #define WIRE_MEMORY (-7)
 #define WIRE_UNSUPPORTED (-8)
 #define WIRE_NO_DEVICE (-9)
+#define WIRE_TOO_LARGE (-11)
 
 struct wire_header {
 	uint32_t magic;
