@@ -19,8 +19,9 @@ type looks struct {
 
 // Bounds of what is kept. A stream without its page sends all.
 const (
-	looksMost = 8
-	lookKept  = 20 * time.Second // a browser asks within one or two
+	looksMost  = 8
+	looksNodes = 2500             // on all of them, some 2 KB each; the newest is kept whatever it has
+	lookKept   = 20 * time.Second // a browser asks within one or two
 )
 
 // hand gives a sheet a name and keeps it.
@@ -29,7 +30,12 @@ func (l *looks) hand(s *status.Sheet) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.pages = append(l.pages, s)
-	l.pages = slices.Delete(l.pages, 0, max(0, len(l.pages)-looksMost))
+	first, nodes := len(l.pages)-1, len(s.View.Nodes)
+	for first > 0 && len(l.pages)-first < looksMost && nodes+len(l.pages[first-1].View.Nodes) <= looksNodes {
+		first--
+		nodes += len(l.pages[first].View.Nodes)
+	}
+	l.pages = slices.Delete(l.pages, 0, first)
 }
 
 // take returns the sheet of a name, nil if there is none. It is kept no longer, since
