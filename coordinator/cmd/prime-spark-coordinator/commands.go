@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"os"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
@@ -51,9 +52,7 @@ func runCommand() *cobra.Command {
 			defer service.Close()
 			out := coordinator.Real(cfg, cmd.ErrOrStderr())
 			out.Service = service
-			if cfg.Role == config.Witness {
-				sparing()
-			}
+			sparing(cfg.Role)
 			run.Scatter()
 			go run.Restart(run.Func("kernel's timer", run.Wake), out.Log).Run(cmd.Context()) // nobody waits for it
 			return damaged(coordinator.Run(cmd.Context(), cfg, out))
@@ -61,11 +60,18 @@ func runCommand() *cobra.Command {
 	}
 }
 
-// sparing has the garbage collector keep the memory of a witness small. It has
-// little to do, so the processor's time for that does not matter.
-func sparing() {
-	debug.SetGCPercent(25)
-	debug.SetMemoryLimit(12 << 20)
+// sparing has the garbage collector keep the memory small. A witness has little to do,
+// so the processor's time for that does not matter. Of a coordinator with many agents
+// the largest part would be room for garbage, which Go gives as much as all that lives
+// and all stacks have: it gets half of that. An operator's GOGC says otherwise.
+func sparing(role string) {
+	switch {
+	case role == config.Witness:
+		debug.SetGCPercent(25)
+		debug.SetMemoryLimit(12 << 20)
+	case os.Getenv("GOGC") == "":
+		debug.SetGCPercent(50)
+	}
 }
 
 func initCommand() *cobra.Command {
