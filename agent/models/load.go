@@ -94,7 +94,11 @@ func (r *Registry) loadOnce(ctx context.Context, name string) error {
 		return nil
 	}
 	if r.refuse(name, err); ctx.Err() == nil {
-		r.cfg.Log.Warn("model refused", "model", name, "err", err, "remedy", "mend its package and load it again")
+		if p, ok := errors.AsType[*problem.Error](err); ok && p.Code == problem.NoCapacity {
+			r.cfg.Log.Info("no room for a model", "model", name, "err", err, "remedy", p.Remedy) // the package is well, and room may be made
+		} else {
+			r.cfg.Log.Warn("model refused", "model", name, "err", err, "remedy", "mend its package and load it again")
+		}
 		if _, own := from.(embedded); !own {
 			r.fallBack(ctx, name, err)
 		}

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"image"
 	"image/png"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"primespark/agent/infer"
 	"primespark/agent/infer/infertest"
@@ -130,4 +132,24 @@ func TestLargeImagesLeaveNothing(t *testing.T) {
 	if more := retained() - before; more > 9<<20 {
 		t.Errorf("%d MiB are left", more>>20)
 	}
+}
+
+// TestNoRoomIsNoFault of the package: nobody is told to mend it.
+func TestNoRoomIsNoFault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		r := started(t, models.Config{
+			Backends: []infer.Backend{engine("")}, Memory: 15 << 20, Log: slog.New(slog.NewTextHandler(&log, nil)),
+			Embedded: map[string]models.Files{"pets": pets(), "vast": edited("model.yaml", func(b []byte) []byte {
+				return []byte(strings.NewReplacer("name: pets", "name: vast", "memory: 10MiB", "memory: 16MiB").Replace(string(b)))
+			})},
+		})
+		if err := r.Load(t.Context(), "vast"); !problem.Is(err, problem.NoCapacity) {
+			t.Errorf("Load = %v, want NoCapacity", err)
+		}
+		synctest.Wait()
+		if said := log.String(); !strings.Contains(said, "no room for a model") || strings.Contains(said, "mend its package") {
+			t.Errorf("the log says %s", said)
+		}
+	})
 }
