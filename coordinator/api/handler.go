@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -140,6 +141,10 @@ func (a *API) serve(d door, row Route, w http.ResponseWriter, r *http.Request) {
 	out := &recorder{ResponseWriter: w}
 	c := &call{Request: r}
 	c.still = func() error { return a.admit(d, row, c) }
+	c.outlive = func() func() error {
+		own := &call{Request: &http.Request{Method: r.Method, URL: r.URL, Header: r.Header, TLS: r.TLS, RemoteAddr: r.RemoteAddr}}
+		return func() error { return a.admit(d, row, own) }
+	}
 	defer func() {
 		if v := recover(); v != nil {
 			a.panicked(out, r, v)
@@ -280,6 +285,15 @@ func (r *recorder) Write(b []byte) (int, error) {
 		r.status = http.StatusOK
 	}
 	return r.ResponseWriter.Write(b)
+}
+
+// Hijack takes the connection over, for a protocol that it is switched to.
+func (r *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffered, err := http.NewResponseController(r.ResponseWriter).Hijack()
+	if err == nil {
+		r.status = http.StatusSwitchingProtocols
+	}
+	return conn, buffered, err
 }
 
 // Unwrap lets http.ResponseController through.

@@ -34,7 +34,10 @@ type call struct {
 	*http.Request
 	who   Principal
 	still func() error // whether the caller is allowed it now: for answers that last
-	once  fsm.Call     // its Idempotency-Key; zero if it has none, or is about tasks
+	// outlive returns a still for what goes on when the request has been handled, which
+	// keeps no more of it than that asks about.
+	outlive func() func() error
+	once    fsm.Call // its Idempotency-Key; zero if it has none, or is about tasks
 }
 
 var stale = Param{"stale", "1: answer at once from what this coordinator knows, and say so in X-Stale"}

@@ -44,10 +44,10 @@ const (
 
 // Attend takes the beats of a node, whose certificate was checked, until they
 // end or ctx does; then it closes in. still says whether the node is allowed here
-// yet, and is asked at each beat; pace sends it how often to beat, at first and
-// with the answer to a beat. It is called in this goroutine alone, since there
-// are as many as nodes.
-func (w *Watch) Attend(ctx context.Context, who identity.ID, in io.ReadCloser, still func() error, pace func(heartbeat.Pace) error) error {
+// yet, and is asked at each beat; pace is called at first and after each beat with how
+// often to beat, and whether that is news. It is called in this goroutine alone, since
+// there are as many as nodes.
+func (w *Watch) Attend(ctx context.Context, who identity.ID, in io.ReadCloser, still func() error, pace func(p heartbeat.Pace, news bool) error) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	s := &session{end}
@@ -59,10 +59,9 @@ func (w *Watch) Attend(ctx context.Context, who identity.ID, in io.ReadCloser, s
 	from := heartbeat.NewReader(in)
 	room, since := burst, time.Now()
 	for {
-		if every, news := w.paceOf(who.Name, s); news {
-			if err := pace(heartbeat.Pace{EveryMS: every.Milliseconds()}); err != nil {
-				return nil // it has gone
-			}
+		every, news := w.paceOf(who.Name, s)
+		if err := pace(heartbeat.Pace{EveryMS: every.Milliseconds()}, news); err != nil {
+			return nil // it has gone
 		}
 		b, err := from.Read(who)
 		if errors.Is(err, heartbeat.ErrInvalid) {

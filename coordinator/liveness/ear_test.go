@@ -32,7 +32,12 @@ func TestPaceOfAFleetThatShrinks(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() {
 			ended <- w.Attend(ctx, identity.ID{Cluster: "home", Role: fleet.Agent, Name: "node"}, in,
-				func() error { return nil }, func(p heartbeat.Pace) error { told = append(told, p.Every()); return nil })
+				func() error { return nil }, func(p heartbeat.Pace, news bool) error {
+					if news {
+						told = append(told, p.Every())
+					}
+					return nil
+				})
 		}()
 		beat := func(want time.Duration, limit time.Duration) {
 			t.Helper()

@@ -9,8 +9,8 @@
 // end of the connection; a cut cable or a frozen process by silence.
 //
 // In a fleet of up to 32 a node beats each 400 ms: 150 packets a minute to each
-// coordinator, of some 85 bytes with all headers, and as many acknowledgements
-// of 52; with the connection's own pings 26 KB a minute. Nothing of it is
+// coordinator, of some 75 bytes with all headers, and as many acknowledgements
+// of 52; with the coordinator's answers 25 KB a minute. Nothing of it is
 // written to a disk.
 package heartbeat
 
@@ -144,8 +144,8 @@ func (b Beat) encode() ([]byte, error) {
 	return append(line, '\n'), nil
 }
 
-// A Pace is what a coordinator answers, a line of JSON, first and whenever it
-// changes: how often the node shall beat.
+// A Pace is what a coordinator answers, a line of JSON: how often the node shall beat.
+// It comes first, whenever it changes, and each AnswerEvery as a sign of life.
 type Pace struct {
 	EveryMS int64 `json:"every_ms"`
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"net"
@@ -21,8 +19,6 @@ const (
 	connectTime = 2 * time.Second
 	leastWait   = 200 * time.Millisecond // before another try
 	mostWait    = 2 * time.Second
-	pingAfter   = 2 * time.Second // HTTP/2: of silence of the coordinator, until a sign of life is asked for
-	pingTime    = 2 * time.Second // and waited for: one that died tells nobody
 	goodbye     = 500 * time.Millisecond
 	lookEvery   = 200 * time.Millisecond // for coordinators that came or went
 	noteEvery   = 400 * time.Millisecond // for what has changed, if the pace is slower
@@ -103,23 +99,14 @@ func (b *Beater) Run(ctx context.Context) error {
 
 // keep keeps a connection to one coordinator until ctx ends.
 func (b *Beater) keep(ctx context.Context, to Target) {
-	transport := &http.Transport{
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(ctx, connectTime)
-			defer cancel()
-			return b.cfg.Dial(ctx, network, address)
-		},
-		TLSClientConfig: b.cfg.TLS(to.Name), TLSHandshakeTimeout: connectTime, ResponseHeaderTimeout: connectTime, ForceAttemptHTTP2: true,
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTime},
-		MaxResponseHeaderBytes: 16 << 10,
-	}
-	defer transport.CloseIdleConnections()
+	older := b.transport(to)
+	defer older.CloseIdleConnections()
 	wait, told := time.Duration(0), false
 	for ctx.Err() == nil {
 		start := time.Now()
-		err := b.once(ctx, transport, to)
+		err := b.once(ctx, older, to)
 		b.note(to, false)
-		transport.CloseIdleConnections()
+		older.CloseIdleConnections()
 		if ctx.Err() != nil {
 			return
 		}
@@ -139,68 +126,13 @@ func (b *Beater) keep(ctx context.Context, to Target) {
 var errRefused = errors.New("the coordinator does not take the heartbeat")
 
 // once beats on one connection until that breaks or ctx ends.
-func (b *Beater) once(ctx context.Context, transport http.RoundTripper, to Target) error {
-	open, end := context.WithCancel(context.WithoutCancel(ctx)) // outlives ctx by the goodbye
-	defer end()
-	body, line := io.Pipe()
-	defer line.Close()
-	// A line that nobody takes must not hold the end up.
-	defer context.AfterFunc(ctx, func() { run.Sleep(open, 2*goodbye); line.Close() })()
-	req, err := http.NewRequestWithContext(open, http.MethodPost, "https://"+to.API+Path, body)
-	if err != nil {
-		return err
-	}
-	opening := make(chan error, 1)
-	gone := make(chan error, 1)
-	paces := make(chan time.Duration, 1)
-	go func() { // ends with open
-		res, err := transport.RoundTrip(req)
-		if err == nil && res.StatusCode != http.StatusOK {
-			err = fmt.Errorf("%w: %s", errRefused, res.Status)
-			res.Body.Close()
-		}
-		opening <- err
-		if err == nil {
-			gone <- listen(res.Body, paces)
-		}
-	}()
-	v := voice{say: b.cfg.Say, out: line}
-	first := make(chan error, 1)
-	go func() { first <- v.beat(true) }() // the body is read once there is a connection; ends with line
-	select {
-	case err = <-opening:
-	case <-ctx.Done():
-		return ctx.Err()
+func (b *Beater) once(ctx context.Context, older http.RoundTripper, to Target) error {
+	l, err := b.connect(ctx, to)
+	if errors.Is(err, errOlder) {
+		return b.byHTTP2(ctx, older, to)
 	}
 	if err != nil {
 		return err
 	}
-	select {
-	case err = <-first:
-	case err = <-gone:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if err != nil {
-		return err
-	}
-	b.note(to, true)
-	return v.speak(ctx, paces, gone)
-}
-
-// listen reads the coordinator's paces until its answer ends.
-func listen(body io.ReadCloser, paces chan time.Duration) error {
-	defer body.Close()
-	in := NewReader(body)
-	for {
-		p, err := in.pace()
-		if err != nil {
-			return fmt.Errorf("the coordinator ended it: %w", err)
-		}
-		select {
-		case <-paces: // an older one
-		default:
-		}
-		paces <- p.Every() // there is room: nobody else fills it
-	}
+	return b.onLine(ctx, l, to)
 }

@@ -40,8 +40,11 @@ func (v *voice) speak(ctx context.Context, paces <-chan time.Duration, gone <-ch
 	last := time.Now()
 	for {
 		select {
-		case pace = <-paces:
-			plan()
+		case now := <-paces:
+			if now != pace {
+				pace = now
+				plan()
+			}
 		case err := <-gone:
 			return err
 		case <-ctx.Done():
@@ -161,4 +164,14 @@ func (r Reader) pace() (Pace, error) {
 		return p, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	return p, nil
+}
+
+// tell puts the newest pace into a channel that is one deep, in place of an older one.
+// Nobody else fills it.
+func tell(paces chan time.Duration, pace time.Duration) {
+	select {
+	case <-paces:
+	default:
+	}
+	paces <- pace
 }
