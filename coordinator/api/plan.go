@@ -86,39 +86,61 @@ func (a *API) plan(w http.ResponseWriter, r *call) error {
 // one will do; not when this coordinator stops, or whoever follows would ask it again
 // and again until it has.
 func (a *API) newPlan(ctx context.Context, node string, since uint64) (wire.PlanBody, error) {
+	for {
+		s, changed := a.cfg.Group.State()
+		if a.roster.changed(s) > since {
+			return a.planOf(s, node)
+		}
+		over, err := a.nextState(ctx, changed)
+		if err != nil {
+			return wire.PlanBody{}, err
+		}
+		if over {
+			return a.planOf(s, node)
+		}
+	}
+}
+
+// nextState waits for another state, and reports whether ctx ended before.
+func (a *API) nextState(ctx context.Context, changed <-chan struct{}) (over bool, err error) {
 	look := time.NewTicker(planLook)
 	defer look.Stop()
 	for {
-		s, changed := a.cfg.Group.State()
-		b, at := a.roster.plan(s, node)
-		if s.Nodes[node].Active() && a.cfg.GossipKeys != nil {
-			ring, err := a.cfg.GossipKeys(s)
-			if err != nil {
-				return b, err
-			}
-			b.GossipKeys = &ring
-		}
-		if at > since {
-			return b, nil
-		}
 		select {
 		case <-changed:
 			pause := time.NewTimer(planPause)
+			defer pause.Stop()
 			select {
 			case <-pause.C:
+				return false, nil
+			case <-a.stopped:
+				return false, stopping()
 			case <-ctx.Done():
-				pause.Stop()
+				return true, nil
 			}
 		case <-look.C:
 			if g := a.cfg.Standing(); g.Leader == "" || g.Role != wire.RoleLeader && (g.LastContact < 0 || g.LastContact > planSilence) {
-				return b, problem.New(problem.NoQuorum, "Ask another coordinator.", "This coordinator has lost the group.")
+				return false, problem.New(problem.NoQuorum, "Ask another coordinator.", "This coordinator has lost the group.")
 			}
 		case <-a.stopped:
-			return b, stopping()
+			return false, stopping()
 		case <-ctx.Done():
-			return b, nil
+			return true, nil
 		}
 	}
+}
+
+// planOf is a node's plan with the gossip keys, of a state.
+func (a *API) planOf(s fsm.State, node string) (wire.PlanBody, error) {
+	b := a.roster.plan(s, node)
+	if s.Nodes[node].Active() && a.cfg.GossipKeys != nil {
+		ring, err := a.cfg.GossipKeys(s)
+		if err != nil {
+			return b, err
+		}
+		b.GossipKeys = &ring
+	}
+	return b, nil
 }
 
 func planQuery(r *call) (since uint64, wait time.Duration, err error) {
@@ -148,14 +170,20 @@ type roster struct {
 	models []fsm.Model
 }
 
-// plan returns a node's plan, and since which index some node's is so. A state
-// that is older than one that was seen changes nothing.
-func (o *roster) plan(s fsm.State, node string) (wire.PlanBody, uint64) {
+// changed returns since which index some node's plan is as it is in a state, or in
+// a newer one.
+func (o *roster) changed(s fsm.State) uint64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.deny == nil || s.Index > o.state.Index {
-		o.update(s)
-	}
+	o.update(s)
+	return o.since
+}
+
+// plan returns a node's plan of a state, or of a newer one.
+func (o *roster) plan(s fsm.State, node string) wire.PlanBody {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.update(s)
 	b := wire.PlanBody{
 		Index: o.state.Index, State: string(o.state.Nodes[node].State), Deny: o.deny, Coordinators: o.others, Fleet: o.fleet, Models: []wire.PlanModel{},
 	}
@@ -164,11 +192,15 @@ func (o *roster) plan(s fsm.State, node string) (wire.PlanBody, uint64) {
 			b.Models = append(b.Models, wire.PlanModel{Name: m.Name, Version: m.Version, Bill: m.Bill})
 		}
 	}
-	return b, o.since
+	return b
 }
 
-// update wants the lock held.
+// update looks at a state. One that is older than one that was seen changes nothing.
+// It wants the lock held.
 func (o *roster) update(s fsm.State) {
+	if o.deny != nil && s.Index <= o.state.Index {
+		return
+	}
 	old := o.state
 	o.state = s
 	// Maps are copied before a write, so one that is the same holds the same.
