@@ -151,13 +151,22 @@ func (s State) EventsAfter(seq uint64, limit int) []Event {
 
 // NodeList returns the nodes in the order of their names.
 func (s State) NodeList() []Node {
-	return slices.SortedFunc(maps.Values(s.Nodes), func(a, b Node) int { return cmp.Compare(a.Name, b.Name) })
+	return slices.SortedFunc(maps.Values(s.Nodes), byName)
 }
+
+func byName(a, b Node) int { return cmp.Compare(a.Name, b.Name) }
 
 // Coordinators returns the coordinators that take part, in the order of their
 // names.
 func (s State) Coordinators() []Node {
-	return slices.DeleteFunc(s.NodeList(), func(n Node) bool { return n.Role != fleet.Coordinator || !n.Active() })
+	var few []Node // of perhaps a thousand, and this is asked all the time
+	for _, n := range s.Nodes {
+		if n.Role == fleet.Coordinator && n.Active() {
+			few = append(few, n)
+		}
+	}
+	slices.SortFunc(few, byName)
+	return few
 }
 
 // Active counts the nodes that take part.
