@@ -20,7 +20,7 @@ type looks struct {
 // Bounds of what is kept. A stream without its page sends all.
 const (
 	looksMost  = 8
-	looksNodes = 2500             // on all of them, some 2 KB each; the newest is kept whatever it has
+	looksNodes = 1000             // on all of them, some 2 KB each; the newest is kept whatever it has
 	lookKept   = 20 * time.Second // a browser asks within one or two
 )
 

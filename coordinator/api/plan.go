@@ -74,31 +74,33 @@ func (a *API) plan(w http.ResponseWriter, r *call) error {
 	}
 	ctx, cancel = context.WithTimeout(r.Context(), wait)
 	defer cancel()
-	b, err := a.newPlan(ctx, id.Name, since)
-	if err != nil || r.Context().Err() != nil {
+	if err := a.awaitPlan(ctx, since); err != nil || r.Context().Err() != nil {
 		return err
 	}
-	w.Header().Set(wire.HeaderIndex, strconv.FormatUint(b.Index, 10))
-	return answer(w, b)
+	return a.tellPlan(w, id.Name)
 }
 
-// newPlan waits for a plan that is newer than an index. When ctx ends, the present
+// awaitPlan waits for a plan that is newer than an index. When ctx ends, the present
 // one will do; not when this coordinator stops, or whoever follows would ask it again
-// and again until it has.
-func (a *API) newPlan(ctx context.Context, node string, since uint64) (wire.PlanBody, error) {
+// and again until it has. As many wait as there are nodes, so no state is held here,
+// which is large, and would be on each of their stacks.
+func (a *API) awaitPlan(ctx context.Context, since uint64) error {
 	for {
-		s, changed := a.cfg.Group.State()
-		if a.roster.changed(s) > since {
-			return a.planOf(s, node)
+		at, changed := a.planIndex()
+		if at > since {
+			return nil
 		}
-		over, err := a.nextState(ctx, changed)
-		if err != nil {
-			return wire.PlanBody{}, err
-		}
-		if over {
-			return a.planOf(s, node)
+		if over, err := a.nextState(ctx, changed); over || err != nil {
+			return err
 		}
 	}
+}
+
+// planIndex is since which index some node's plan is what it is, and what closes at
+// the next state.
+func (a *API) planIndex() (at uint64, changed <-chan struct{}) {
+	s, changed := a.cfg.Group.State()
+	return a.roster.changed(s), changed
 }
 
 // nextState waits for another state, and reports whether ctx ended before.
@@ -130,17 +132,19 @@ func (a *API) nextState(ctx context.Context, changed <-chan struct{}) (over bool
 	}
 }
 
-// planOf is a node's plan with the gossip keys, of a state.
-func (a *API) planOf(s fsm.State, node string) (wire.PlanBody, error) {
+// tellPlan answers with the present plan of a node, and the gossip keys.
+func (a *API) tellPlan(w http.ResponseWriter, node string) error {
+	s, _ := a.cfg.Group.State()
 	b := a.roster.plan(s, node)
 	if s.Nodes[node].Active() && a.cfg.GossipKeys != nil {
 		ring, err := a.cfg.GossipKeys(s)
 		if err != nil {
-			return b, err
+			return err
 		}
 		b.GossipKeys = &ring
 	}
-	return b, nil
+	w.Header().Set(wire.HeaderIndex, strconv.FormatUint(b.Index, 10))
+	return answer(w, b)
 }
 
 func planQuery(r *call) (since uint64, wait time.Duration, err error) {

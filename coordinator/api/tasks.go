@@ -230,25 +230,40 @@ func (a *API) renewTask(w http.ResponseWriter, r *call) error {
 const maxModels = 64
 
 func (a *API) leaseTasks(w http.ResponseWriter, r *call) error {
-	node, err := agent(r)
+	l, wait, err := leaseCall(r)
 	if err != nil {
 		return err
+	}
+	ctx, cancel := a.untilStop(r.Context())
+	defer cancel()
+	got, err := a.cfg.Tasks.Lease(ctx, l, wait)
+	if err != nil {
+		return err
+	}
+	return answer(w, leased(got))
+}
+
+// leaseCall reads what a node asks for, and how long it waits for that.
+func leaseCall(r *call) (l fsm.TaskLease, wait time.Duration, err error) {
+	fail := func(err error) (fsm.TaskLease, time.Duration, error) { return fsm.TaskLease{}, 0, err }
+	bad := func(remedy, detail string, args ...any) (fsm.TaskLease, time.Duration, error) {
+		return fail(problem.New(problem.Invalid, remedy, detail, args...))
+	}
+	node, err := agent(r)
+	if err != nil {
+		return fail(err)
 	}
 	var in wire.LeaseRequest
 	op, err := take(r, &in)
 	if err != nil {
-		return err
+		return fail(err)
 	}
-	wait, err := waitFor(in.Wait)
-	if err != nil {
-		return err
-	}
-	bad := func(remedy, detail string, args ...any) error {
-		return problem.New(problem.Invalid, remedy, detail, args...)
+	if wait, err = waitFor(in.Wait); err != nil {
+		return fail(err)
 	}
 	switch {
 	case in.Node != node:
-		return problem.New(problem.Forbidden, "Give the name in your certificate.", "You are %s, and ask for %.64q.", node, in.Node)
+		return fail(problem.New(problem.Forbidden, "Give the name in your certificate.", "You are %s, and ask for %.64q.", node, in.Node))
 	case len(in.Kinds) == 0 || len(in.Kinds) > len(task.Kinds):
 		return bad("Give some of infer and noop, each once.", "The call names %d kinds of tasks.", len(in.Kinds))
 	case len(in.Models) > maxModels:
@@ -270,12 +285,11 @@ func (a *API) leaseTasks(w http.ResponseWriter, r *call) error {
 	if grant == "" {
 		grant = task.NewID(time.Now())
 	}
-	ctx, cancel := a.untilStop(r.Context())
-	defer cancel()
-	got, err := a.cfg.Tasks.Lease(ctx, fsm.TaskLease{Node: node, Kinds: in.Kinds, Models: in.Models, Max: max(1, in.Max), Grant: grant}, wait)
-	if err != nil {
-		return err
-	}
+	return fsm.TaskLease{Node: node, Kinds: in.Kinds, Models: in.Models, Max: max(1, in.Max), Grant: grant}, wait, nil
+}
+
+// leased is how a node is told of its tasks.
+func leased(got []task.Task) []wire.Leased {
 	out := make([]wire.Leased, len(got))
 	for i, t := range got {
 		out[i] = wire.Leased{
@@ -283,7 +297,7 @@ func (a *API) leaseTasks(w http.ResponseWriter, r *call) error {
 			Priority: t.Priority, Attempt: t.Attempts, Deadline: t.Deadline,
 		}
 	}
-	return answer(w, out)
+	return out
 }
 
 // releaseTasks lets a node give up a lease call by its Idempotency-Key, which names the grant.
@@ -314,16 +328,8 @@ func (a *API) releaseTasks(w http.ResponseWriter, r *call) error {
 // untilStop is a context that ends with parent, or when this coordinator stops.
 func (a *API) untilStop(parent context.Context) (ctx context.Context, cancel func()) {
 	ctx, end := context.WithCancelCause(parent)
-	done := make(chan struct{})
-	go func() { // waited for by cancel
-		defer close(done)
-		select {
-		case <-a.stopped:
-			end(stopping())
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() { end(nil); <-done }
+	stop := context.AfterFunc(a.open, func() { end(stopping()) })
+	return ctx, func() { stop(); end(nil) }
 }
 
 // stopping is what a call is told that waits when this coordinator stops.

@@ -89,29 +89,27 @@ func (d *Desk) pass() {
 }
 
 // Lease gives a node tasks, and waits for the first if there is none. What is
-// returned is held by the node; nothing means that nothing came in that time.
+// returned is held by the node; nothing means that nothing came in that time. As many
+// wait here as there are agents, so no state is held meanwhile, which is large, and
+// would be on each of their stacks.
 func (d *Desk) Lease(ctx context.Context, l fsm.TaskLease, wait time.Duration) ([]task.Task, error) {
-	begin, cancel := context.WithTimeout(ctx, patience)
-	s, err := d.group.Read(begin)
-	cancel()
-	if err != nil {
-		return nil, err
-	}
-	if len(s.Tasks.Granted(l.Node, l.Grant)) > 0 {
+	if held, err := d.granted(ctx, l); err != nil || held {
+		if err != nil {
+			return nil, err
+		}
 		return d.take(ctx, l) // the same call again, whose answer got lost
 	}
-	ctx, cancel = context.WithTimeout(ctx, wait+patience)
+	ctx, cancel := context.WithTimeout(ctx, wait+patience)
 	defer cancel()
 	end := time.NewTimer(wait)
 	defer end.Stop()
 	began := time.Now()
 	for {
-		s, changed := d.group.State()
-		n := s.Nodes[l.Node]
-		if !n.Active() {
-			return nil, problem.New(problem.Forbidden, "Have it approved, or join it again.", "The node %.64q does not take part.", l.Node)
+		draining, changed, err := d.standing(l.Node)
+		if err != nil {
+			return nil, err
 		}
-		if n.State == fsm.Draining { // it gets nothing, until that is over
+		if draining { // it gets nothing, until that is over
 			select {
 			case <-changed:
 				continue
@@ -150,6 +148,25 @@ func (d *Desk) Lease(ctx context.Context, l fsm.TaskLease, wait time.Duration) (
 			return got, err // a long poll that got nothing after all goes on
 		}
 	}
+}
+
+// granted reports whether the same call was given something already.
+func (d *Desk) granted(ctx context.Context, l fsm.TaskLease) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	s, err := d.group.Read(ctx)
+	return err == nil && len(s.Tasks.Granted(l.Node, l.Grant)) > 0, err
+}
+
+// standing refuses a node that does not take part, and reports whether it is being
+// drained; changed closes at the next state.
+func (d *Desk) standing(node string) (draining bool, changed <-chan struct{}, err error) {
+	s, changed := d.group.State()
+	n := s.Nodes[node]
+	if !n.Active() {
+		return false, nil, problem.New(problem.Forbidden, "Have it approved, or join it again.", "The node %.64q does not take part.", node)
+	}
+	return n.State == fsm.Draining, changed, nil
 }
 
 // sure is how long a node has to have waited to be given nothing when it is held
