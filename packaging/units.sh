@@ -29,4 +29,7 @@ if ! diff <(grep -vE '^(#|Description=|OnFailure=|Conflicts=|\[Install\]|WantedB
 	<(grep -vE '^(#|Description=|Conflicts=|ExecStart=|$)' systemd/prime-spark-agent-safe.service); then
 	fault "the safe mode's unit has drifted from the agent's"
 fi
+for unit in $(grep -lE '^RestartPreventExitStatus=(.* )?2( |$)' systemd/*.service); do
+	grep -qx 'Environment=GOTRACEBACK=crash' "$unit" || fault "$unit would not start again after a crash: Environment=GOTRACEBACK=crash is missing"
+done
 exit $failed
