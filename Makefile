@@ -133,7 +133,7 @@ mesh-kernel: need-go ## the mesh on the kernel's WireGuard, in Debian machines (
 	PRIME_SPARK_MACHINES=1 go test -count=1 -v -run 'TestKernel$$|TestUnit$$|TestMachines$$|TestIdle$$' -timeout 80m ./scripts/lab/mesh
 
 .PHONY: machines
-machines: need-go ## the packages on whole Debian machines (user-mode Linux), as root: install, join, cut, reboot, upgrade, purge; workers in units
+machines: need-go ## the packages on whole Debian machines (user-mode Linux), as root: install, join, cut, reboot, upgrade, purge; workers in units; crashes and killed upgrades
 	PRIME_SPARK_MACHINES=1 go test -count=1 -v -run 'TestLifeOfThePackages$$|TestWorkerUnits$$' -timeout 40m ./scripts/lab/packages
 
 .PHONY: vm

@@ -26,7 +26,7 @@ exposure prime-spark-hailo-worker@.service 1.0
 exposure prime-spark-ort-worker@.service 1.0
 exposure prime-spark-mesh.service 2.1
 if ! diff <(grep -vE '^(#|Description=|OnFailure=|Conflicts=|\[Install\]|WantedBy=|ExecStart=|$)' systemd/prime-spark-agent.service) \
-	<(grep -vE '^(#|Description=|Conflicts=|ExecStart=|$)' systemd/prime-spark-agent-safe.service); then
+	<(grep -vE '^(#|Description=|Conflicts=|Before=|ExecStart(Pre)?=|$)' systemd/prime-spark-agent-safe.service); then
 	fault "the safe mode's unit has drifted from the agent's"
 fi
 for unit in $(grep -lE '^RestartPreventExitStatus=(.* )?2( |$)' systemd/*.service); do
