@@ -212,7 +212,7 @@ func image(ctx context.Context, suite, modules, arch string, packages ...string)
 	if _, err := os.Stat(file); err == nil {
 		return file, nil
 	}
-	cmd := exec.CommandContext(ctx, "bash", "-s", "--", suite, file, modules, more, arch)
+	cmd := exec.CommandContext(ctx, "unshare", "--mount", "bash", "-s", "--", suite, file, modules, more, arch)
 	cmd.Stdin = bytes.NewReader(imageScript)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w of %s: %w: %s", ErrImage, name, err, tail(out))

@@ -10,28 +10,68 @@
 # below). The second form has Debian's own kernel, in FILE.vmlinuz and FILE.initrd, and
 # runs commands by QEMU's guest agent. Needs root, mmdebstrap and e2fsprogs; for another architecture than
 # this machine's qemu-user-static and arch-test, too.
+#
+# It is run in a mount namespace of its own (unshare --mount), so that of a making that
+# is broken off no mount of the host's /dev, /proc or /sys is left.
 set -euo pipefail
 suite=$1 file=$2 modules=${3:-} more=${4:-} arch=${5:-}
 
 work=$(mktemp -d "$file.XXXXXX")
-trap 'rm -rf "$work"' EXIT
+done_with() {
+	rm -rf --one-file-system "$work" # mmdebstrap, broken off, leaves the host's /dev and /sys mounted in there
+	[ -z "${registered:-}" ] || echo -1 >/proc/sys/fs/binfmt_misc/qemu-aarch64
+}
+trap done_with EXIT
 root=$work/root
 
 # The mirror that this machine itself uses, with its own keyring.
 mirror=$(awk '/^URIs:/ { print $2; exit }' /etc/apt/sources.list.d/*.sources 2>/dev/null || true)
 [ -n "$mirror" ] || mirror=$(awk '$1 == "deb" { for (i = 2; i <= NF; i++) if ($i ~ /^http/) { print $i; exit } }' /etc/apt/sources.list)
 key=/usr/share/keyrings/debian-archive-keyring.gpg
-packages=systemd,systemd-sysv,udev,dbus,kmod,iproute2,iputils-ping,wireguard-tools,nftables,ca-certificates,procps,curl
-[ -z "$arch" ] || packages+=,qemu-guest-agent,tiny-initramfs,busybox-static,linux-image-cloud-$arch
+packages=systemd,systemd-sysv,udev,dbus,kmod,iproute2,procps,curl
+if [ -z "$arch" ]; then
+	packages+=,iputils-ping,wireguard-tools,nftables,ca-certificates
+else
+	packages+=,qemu-guest-agent,tiny-initramfs,busybox-static,linux-image-cloud-$arch
+fi
 native=$(dpkg --print-architecture)
 if [ "${arch:-$native}" = arm64 ] && [ "$native" != arm64 ] && ! [ -e /proc/sys/fs/binfmt_misc/qemu-aarch64 ]; then
 	mountpoint -q /proc/sys/fs/binfmt_misc || mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
 	cat /usr/lib/binfmt.d/qemu-aarch64.conf >/proc/sys/fs/binfmt_misc/register # of qemu-user-static
+	registered=yes
 fi
+
+# What unpacks the packages of another architecture, and the small tools of their
+# scripts, are this machine's own programs while the disk is made: emulated, they take
+# minutes. Their libraries lie where foreign ones do not. None is lent that tells what
+# machine it runs on.
+lend=()
+if [ "$native" = amd64 ] && [ "${arch:-$native}" != amd64 ]; then
+	install -m 0755 /dev/stdin "$work/lend" <<'LEND'
+#!/bin/bash
+set -euo pipefail
+PATH=$PATH:/usr/sbin # where depmod is
+mkdir -p "$1/lent" "$1/usr/lib/x86_64-linux-gnu" "$1/usr/lib64"
+ln -s usr/lib64 "$1/lib64"
+for program in dpkg-deb tar xz gzip depmod sed grep find sort cat chmod chown cp cut ln ls mkdir mktemp mv readlink rm rmdir stat touch tr; do
+	cp -L "$(command -v "$program")" "$1/lent/"
+	ldd "$(command -v "$program")" | awk '$2 == "=>" { print $3 }'
+done | sort -u | xargs cp -Lt "$1/usr/lib/x86_64-linux-gnu"
+cp -L /lib64/ld-linux-x86-64.so.2 "$1/usr/lib64/"
+LEND
+	# Nor does apt there look into each package for what it might ask a person.
+	lend=(--aptopt='DPkg::Path "/lent:/usr/sbin:/usr/bin:/sbin:/bin"' --dpkgopt='path-exclude=/etc/apt/apt.conf.d/70debconf' --extract-hook="$work/lend" --customize-hook='rm -r "$1/lent" "$1/lib64" "$1/usr/lib64" "$1/usr/lib/x86_64-linux-gnu"')
+fi
+
+# What is unpacked is flushed to the disk once, at the end, not file by file; and of the
+# hardware that there is nobody asks.
 printf 'deb [signed-by=%s] %s %s main\n' "$key" "$mirror" "$suite" |
-	mmdebstrap --quiet --variant=apt --architectures="${arch:-$native}" --include="$packages${more:+,$more}" --aptopt='Acquire::Check-Valid-Until "false"' \
+	PATH="/lent:$PATH" mmdebstrap --quiet --variant=apt --architectures="${arch:-$native}" --include="$packages${more:+,$more}" --aptopt='Acquire::Check-Valid-Until "false"' \
 		--dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
+		--dpkgopt='path-exclude=/usr/lib/udev/hwdb.d/*' --dpkgopt='path-exclude=/lib/udev/hwdb.d/*' --dpkgopt=force-unsafe-io "${lend[@]}" \
 		"$suite" "$root" - >&2
+sed -i /force-unsafe-io/d "$root/etc/dpkg/dpkg.cfg.d/99mmdebstrap"
+sed -i /DPkg::Path/d "$root/etc/apt/apt.conf.d/99mmdebstrap"
 
 # Nothing that waits for a network, a clock or a person.
 for unit in systemd-firstboot.service apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \

@@ -59,7 +59,7 @@ const EmulatedMemory = 1024
 
 // MissingFor lists what emulated machines of an architecture need and is not there.
 func MissingFor(arch string) (what []string) {
-	needs := [][2]string{{processors[arch][0], "qemu-system-x86"}, {"qemu-img", "qemu-utils"}, {"cpio", "cpio"}, {"zstd", "zstd"}}
+	needs := [][2]string{{processors[arch][0], "qemu-system-x86"}, {"qemu-img", "qemu-utils"}, {"cpio", "cpio"}, {"zstd", "zstd"}, {"modprobe", "kmod"}}
 	if arch == "arm64" {
 		needs[0][1] = "qemu-system-arm"
 		if runtime.GOARCH != arch {
