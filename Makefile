@@ -134,7 +134,7 @@ mesh-kernel: need-go ## the mesh on the kernel's WireGuard, in Debian machines (
 
 .PHONY: machines
 machines: need-go ## the packages on whole Debian machines (user-mode Linux), as root: install, join, cut, reboot, upgrade, purge; workers in units; crashes and killed upgrades
-	PRIME_SPARK_MACHINES=1 go test -count=1 -v -run 'TestLifeOfThePackages$$|TestWorkerUnits$$' -timeout 40m ./scripts/lab/packages
+	PRIME_SPARK_MACHINES=1 go test -count=1 -v -run 'TestLifeOfThePackages$$|TestWorkerUnits$$|TestMishaps$$' -timeout 40m ./scripts/lab/packages
 
 .PHONY: vm
 vm: need-go ## the agent on Debian's kernel in QEMU: a real I2C bus and GPIO chip fail, a battery runs out; about two minutes
@@ -144,6 +144,10 @@ vm: need-go ## the agent on Debian's kernel in QEMU: a real I2C bus and GPIO chi
 vm-arm64: need-go ## the same on arm64, and the arm64 package on an emulated Raspberry Pi 5, Debian 12 and 13, as root
 	PRIME_SPARK_VM=arm64 go test -count=1 -v -run 'TestReality$$' -timeout 20m ./scripts/lab/vm
 	PRIME_SPARK_MACHINES=1 PRIME_SPARK_PI_SUITES="$${SUITES:-bookworm trixie}" go test -count=1 -v -run 'TestPi$$' -timeout 90m ./scripts/lab/packages
+
+.PHONY: pi
+pi: need-go ## the arm64 package on an emulated Raspberry Pi 5 with Debian 13, as root: install, join, infer, reboot, purge
+	PRIME_SPARK_MACHINES=1 PRIME_SPARK_PI_SUITES=trixie go test -count=1 -v -run 'TestPi$$' -timeout 40m ./scripts/lab/packages
 
 .PHONY: vm-cluster
 vm-cluster: need-go ## three coordinators and two agents as machines, as root: power cut, both kinds of freezing, cut cable, rolling upgrade; the upgrade by ssh and apt
