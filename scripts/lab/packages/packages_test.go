@@ -95,6 +95,19 @@ rm /etc/credstore/prime-spark-agent.mqtt-password`)
 	look := "prime-spark infer /lab/photo.jpg --model blazeface | grep -q face"
 	s.within(m1, patience, look)
 
+	// What doctor tells for an issue has nothing in it of the node's key.
+	s.sh(m2, `set -e
+prime-spark-agent doctor --json >/root/doctor.json || true # it may find something
+grep -q '"node": "m2"' /root/doctor.json
+grep -v -e ----- /var/lib/prime-spark/agent/identity/node.key >/root/secrets
+grep -q .................... /root/secrets
+if grep -Ff /root/secrets /root/doctor.json; then exit 1; fi
+rm /root/doctor.json /root/secrets`)
+
+	// A coordinator that crashes is started again.
+	s.sh(m1, "kill -SEGV $(systemctl show -p MainPID --value prime-spark-coordinator)")
+	s.within(m1, patience, look)
+
 	// Power cut of one, partition of the other, back again.
 	if err := m2.CutPower(); err != nil {
 		t.Fatal(err)
