@@ -66,18 +66,23 @@ func (a *API) plan(w http.ResponseWriter, r *call) error {
 	out := http.NewResponseController(w)
 	_ = out.SetReadDeadline(time.Time{}) // the wait is bounded here; where there are no deadlines, none can pass
 	_ = out.SetWriteDeadline(time.Now().Add(wait + 2*patience))
-	ctx, cancel := bounded(r)
-	_, err = a.cfg.Group.Read(ctx)
-	cancel()
-	if err != nil {
+	if err := a.catchUp(r); err != nil {
 		return err
 	}
-	ctx, cancel = context.WithTimeout(r.Context(), wait)
+	ctx, cancel := context.WithTimeout(r.Context(), wait)
 	defer cancel()
 	if err := a.awaitPlan(ctx, since); err != nil || r.Context().Err() != nil {
 		return err
 	}
 	return a.tellPlan(w, id.Name)
+}
+
+// catchUp waits until all is known here that was acknowledged before.
+func (a *API) catchUp(r *call) error {
+	ctx, cancel := bounded(r)
+	defer cancel()
+	_, err := a.cfg.Group.Read(ctx)
+	return err
 }
 
 // awaitPlan waits for a plan that is newer than an index. When ctx ends, the present

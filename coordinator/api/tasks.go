@@ -291,7 +291,8 @@ func leaseCall(r *call) (l fsm.TaskLease, wait time.Duration, err error) {
 // leased is how a node is told of its tasks.
 func leased(got []task.Task) []wire.Leased {
 	out := make([]wire.Leased, len(got))
-	for i, t := range got {
+	for i := range got {
+		t := &got[i]
 		out[i] = wire.Leased{
 			ID: t.ID, Lease: t.Lease, ExpiresIn: task.LeaseFor.Seconds(), Kind: t.Kind, Model: t.Model, Input: t.Input,
 			Priority: t.Priority, Attempt: t.Attempts, Deadline: t.Deadline,
