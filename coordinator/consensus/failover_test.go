@@ -72,6 +72,43 @@ func TestLeaderCutOff(t *testing.T) {
 	})
 }
 
+// TestReadNeedsFreshAnswers has the answers to heartbeats that were sent before a read
+// come in after it began, when nothing that the leader sends arrives any more: they are
+// no answers to the read.
+func TestReadNeedsFreshAnswers(t *testing.T) {
+	inBubble(t, func(t *testing.T, g *group) {
+		old := g.leader("c1", "c2", "c3")
+		if _, err := old.Read(t.Context()); err != nil { // so that its barrier has passed
+			t.Fatal(err)
+		}
+		rest := g.others(old.name)
+		for _, other := range rest {
+			g.net.CutOneWay(other, old.name)
+		}
+		time.Sleep(old.profile.Heartbeat / 5) // twice as long as between two heartbeats
+		for _, other := range rest {
+			g.net.CutOneWay(old.name, other)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		read := make(chan error, 1)
+		go func() { _, err := old.Read(ctx); read <- err }()
+		synctest.Wait()
+		for _, other := range rest {
+			g.net.HealOneWay(other, old.name)
+		}
+		if err := <-read; err == nil {
+			t.Error("answers to what was sent before the read confirmed it")
+		}
+		g.net.Heal()
+		g.leader("c1", "c2", "c3")
+		if _, err := old.Read(t.Context()); err != nil {
+			t.Error(err)
+		}
+		checkAll(g)
+	})
+}
+
 func TestLeaderStopsGracefully(t *testing.T) {
 	inBubble(t, func(t *testing.T, g *group) {
 		old := g.leader("c1", "c2", "c3")

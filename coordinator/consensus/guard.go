@@ -97,11 +97,21 @@ func (g *guard) AppendEntries(id raft.ServerID, to raft.ServerAddress, args *raf
 		return errSilent
 	}
 	if len(args.Entries) == 0 {
-		return g.NetworkTransport.AppendEntries(id, to, args, resp)
+		return g.send(id, to, args, resp)
 	}
 	taken := g.node.store.Taken() // what is sent is among that
-	err := g.NetworkTransport.AppendEntries(id, to, args, resp)
+	err := g.send(id, to, args, resp)
 	return errors.Join(err, g.node.store.FlushTo(taken))
+}
+
+// send sends entries or a heartbeat, and notes that the answer confirms this leader.
+func (g *guard) send(id raft.ServerID, to raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	sent := g.node.confirms.moment()
+	err := g.NetworkTransport.AppendEntries(id, to, args, resp)
+	if err == nil && resp.Success && resp.Term == args.Term {
+		g.node.confirms.note(id, args.Term, sent)
+	}
+	return err
 }
 
 // InstallSnapshot sends a snapshot, unless this node is silent.

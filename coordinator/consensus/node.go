@@ -75,6 +75,7 @@ type Node struct {
 	stance   *watch.Value[Stance]
 	barrier  atomic.Uint64 // term whose barrier has passed
 	reads    sharing
+	confirms confirmations
 	vouchers *vouchers
 	called   atomic.Pointer[time.Time]                                    // when a witness last had this node lead
 	vain     atomic.Pointer[time.Time]                                    // when a witness last could not give its vote (needed)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"primespark/coordinator/fsm"
 	"primespark/shared/problem"
 	"primespark/shared/sabotage"
@@ -72,7 +74,8 @@ func (n *Node) nextIndex() (index uint64, err error) {
 // What this leader acknowledged, it has applied. What its predecessors did is in
 // its log, and applied once a barrier of its own term has passed. And that
 // nobody else has acknowledged anything since is what VerifyLeader asks a
-// majority, provided that the term is still that of the barrier.
+// majority, provided that the term is still that of the barrier, and that the answers
+// are no older than the call.
 func (n *Node) readIndex(ctx context.Context) (uint64, error) {
 	if n.witness {
 		return 0, undone{errWitness}
@@ -87,7 +90,7 @@ func (n *Node) readIndex(ctx context.Context) (uint64, error) {
 		}
 		n.barrier.Store(term)
 	}
-	if err := wait(ctx, n.raft.VerifyLeader()); err != nil {
+	if err := n.verify(ctx, term); err != nil {
 		return 0, again(ctx, err)
 	}
 	if now := n.raft.CurrentTerm(); now != term {
@@ -95,6 +98,25 @@ func (n *Node) readIndex(ctx context.Context) (uint64, error) {
 	}
 	s, _ := n.fsm.State()
 	return s.Index, nil
+}
+
+// verify waits until a majority has confirmed that this node leads in a term, by
+// answers to what was sent since.
+func (n *Node) verify(ctx context.Context, term uint64) error {
+	began := n.confirms.moment()
+	for {
+		if err := wait(ctx, n.raft.VerifyLeader()); err != nil {
+			return err
+		}
+		group := n.raft.GetConfiguration()
+		if err := wait(ctx, group); err != nil {
+			return err
+		}
+		if n.confirms.since(began, term, raft.ServerID(n.name), group.Configuration()) {
+			return nil
+		}
+		// An answer that was on its way made up for one of them: none is by now.
+	}
 }
 
 // again makes of any failure one that may be tried again, since reading changes

@@ -132,6 +132,18 @@ func (n *Net) Heal(hosts ...string) {
 	n.changed.fire()
 }
 
+// HealOneWay takes back that what from sends to the other host is lost.
+func (n *Net) HealOneWay(from, to string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.cuts, link{n.canonical(from), n.canonical(to)})
+	for c := range n.conns {
+		c.out.deliver()
+		c.in.deliver()
+	}
+	n.changed.fire()
+}
+
 // Kill ends the process on the host: its listeners close, and its connections
 // are reset. The others learn of it at once, unless they are cut off. The host
 // may listen again, as a process that is started anew. Isolate it too to pull
