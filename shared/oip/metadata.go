@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"strconv"
 	"strings"
 
 	"primespark/shared/model"
@@ -83,9 +84,28 @@ func DecodeOptional(body []byte, v any) error {
 		err = errors.New("something follows the object")
 	}
 	if err != nil {
-		return invalid("Send one JSON object, or no body.", "The body cannot be read: %s.", err)
+		return invalid("Send one JSON object, or no body.", "The body cannot be read: %s.", unreadable(err))
 	}
 	return nil
+}
+
+// unreadable says in the client's words, not in Go's, what is wrong with a JSON body.
+func unreadable(err error) string {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return "the JSON breaks off"
+	}
+	wrong, ok := errors.AsType[*json.UnmarshalTypeError](err)
+	if !ok {
+		return err.Error()
+	}
+	article := "a "
+	if strings.HasPrefix(wrong.Value, "a") || strings.HasPrefix(wrong.Value, "o") { // array, object
+		article = "an "
+	}
+	if wrong.Field == "" {
+		return "it is " + article + clip(wrong.Value) + " and no object"
+	}
+	return strconv.Quote(clip(wrong.Field)) + " cannot be " + article + clip(wrong.Value)
 }
 
 // Stats is the answer to GET /v2/models/stats and /v2/models/{m}/stats.

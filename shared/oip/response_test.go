@@ -238,6 +238,11 @@ func TestRepositoryBodies(t *testing.T) {
 	for _, body := range []string{"x", `{"ready":1}`, `{}{}`, `{"ready":true`} {
 		refused(t, oip.DecodeOptional([]byte(body), &index), "cannot be read")
 	}
+	var load oip.LoadRequest
+	refused(t, oip.DecodeOptional([]byte(`{"ready":"x"}`), &index), `"ready" cannot be a string`)
+	refused(t, oip.DecodeOptional([]byte(`{"parameters":3}`), &load), `"parameters" cannot be a number`)
+	refused(t, oip.DecodeOptional([]byte(`[1]`), &load), "it is an array and no object")
+	refused(t, oip.DecodeOptional([]byte(`{"ready"`), &index), "the JSON breaks off")
 	for _, name := range []string{"config", "file:1/model.onnx"} {
 		refused(t, oip.LoadRequest{Parameters: map[string]any{name: "x"}}.Refuse(), name)
 	}
