@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"primespark/shared/problem"
 	"primespark/shared/tensor"
@@ -62,7 +63,7 @@ func jsonLength(h http.Header) (n int, given bool, err error) {
 	v, err := strconv.ParseUint(values[0], 10, 31)
 	if err != nil || len(values) > 1 {
 		return 0, false, invalid("Send the length of the JSON in bytes, or 0 for a body that is the input itself.",
-			"Header %s is %q, no one number.", HeaderLength, clip(fmt.Sprint(values)))
+			"Header %s is %q, no one number.", HeaderLength, clip(strings.Join(values, ", ")))
 	}
 	return int(v), true, nil
 }

@@ -1,6 +1,7 @@
 package oip
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -93,7 +94,12 @@ func (d *decoder) request(r *Request) error {
 	if err != nil {
 		return err
 	}
+	size := d.at
 	if err := d.end(); err != nil {
+		if slices.ContainsFunc(r.Inputs, func(in Input) bool { return in.Params[ParamBinarySize] != nil }) {
+			return invalid(fmt.Sprintf("Send header %s: %d, so that the rest is taken for binary data.", HeaderLength, size),
+				"The body goes on after its JSON, which has %d bytes.", size)
+		}
 		return err
 	}
 	if len(r.Inputs) == 0 {

@@ -2,6 +2,7 @@ package oip_test
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 	"net/http"
 	"reflect"
@@ -227,7 +228,9 @@ func TestRefusedBinary(t *testing.T) {
 	for name, test := range map[string]struct {
 		length, json, tail, detail string
 	}{
-		"header no number":     {"abc", js, "abcd", `"[abc]", no one number`},
+		"header no number":     {"abc", js, "abcd", `"abc", no one number`},
+		"no header":            {"none", js, "abcd", fmt.Sprintf("goes on after its JSON, which has %d bytes", len(js))},
+		"header too long":      {itoa(len(js) + 2), js, "abcd", fmt.Sprintf("goes on after its JSON, which has %d bytes", len(js))},
 		"header negative":      {"-1", js, "abcd", "no one number"},
 		"header huge":          {"99999999999999999999", js, "abcd", "no one number"},
 		"header beyond body":   {"1000", js, "abcd", "says 1000, but the body has"},
@@ -245,8 +248,11 @@ func TestRefusedBinary(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := header(test.length)
-			if test.length == "" {
+			switch test.length {
+			case "":
 				h.Set(oip.HeaderLength, itoa(len(test.json)))
+			case "none":
+				h.Del(oip.HeaderLength)
 			}
 			_, err := oip.DecodeRequest(h, []byte(test.json+test.tail), oip.Limits{})
 			refused(t, err, test.detail)
