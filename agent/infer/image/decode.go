@@ -2,6 +2,7 @@ package image
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"image"
@@ -41,6 +42,10 @@ func (l Limits) Decode(data []byte, c *Converter) (img *Image, err error) {
 			"The image has %d bytes; at most %d are taken.", len(data), l.Bytes)
 	}
 	f, ok := sniff(data)
+	if !ok && isBase64(data) {
+		return nil, problem.New(problem.BadMedia, "Send the bytes of the file as they are: as the whole body, or as binary tensor data.",
+			"The %d bytes sent as an image are base64 text.", len(data))
+	}
 	if !ok {
 		return nil, problem.New(problem.BadMedia, "Send a JPEG, PNG, WebP, BMP or TIFF.",
 			"The %d bytes sent as an image are neither JPEG nor PNG nor WebP, BMP or TIFF.", len(data))
@@ -185,6 +190,23 @@ func sniff(data []byte) (format, bool) {
 		}
 	}
 	return format{}, false
+}
+
+// isBase64 reports whether data is an image as text, which a BYTES tensor in JSON invites to.
+func isBase64(data []byte) bool {
+	if bytes.HasPrefix(data, []byte("data:image/")) {
+		return true
+	}
+	var head [18]byte // longer than any mark
+	size := base64.StdEncoding.EncodedLen(len(head))
+	if len(data) < size {
+		return false
+	}
+	if _, err := base64.StdEncoding.Decode(head[:], data[:size]); err != nil {
+		return false
+	}
+	_, ok := sniff(head[:])
+	return ok
 }
 
 func (l Limits) check(f format, c image.Config, data []byte) error {

@@ -2,6 +2,7 @@ package image_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -155,6 +156,9 @@ func TestDecodeRefuses(t *testing.T) {
 	}{
 		"nothing":             {nil, problem.BadMedia, "0 bytes sent as an image"},
 		"a text":              {[]byte("hello, world"), problem.BadMedia, "neither JPEG nor PNG nor WebP"},
+		"base64":              {[]byte(base64.StdEncoding.EncodeToString(photo)), problem.BadMedia, "are base64 text"},
+		"a data URL":          {[]byte("data:image/jpeg;base64,/9j/"), problem.BadMedia, "are base64 text"},
+		"base64 of a text":    {[]byte(base64.StdEncoding.EncodeToString([]byte("hello, this is a text and no image"))), problem.BadMedia, "neither"},
 		"a GIF":               {[]byte("GIF89a\x01\x00\x01\x00"), problem.BadMedia, "neither"},
 		"a cut-off JPEG":      {photo[:len(photo)/2], problem.Invalid, "The JPEG is broken"},
 		"a JPEG's start":      {photo[:20], problem.Invalid, "The JPEG is broken"},
