@@ -74,7 +74,7 @@ func TestBadPointsAtTheValue(t *testing.T) {
 }
 
 func TestSizeString(t *testing.T) {
-	for in, want := range map[string]string{"64MiB": "64MiB", "1024": "1KiB", "1000": "1000", "2GiB": "2GiB", "5MB": "5000000"} {
+	for in, want := range map[string]string{"64MiB": "64MiB", "128Mi": "128MiB", "1Gi": "1GiB", "2048Ki": "2MiB", "1024": "1KiB", "1000": "1000", "2GiB": "2GiB", "5MB": "5000000"} {
 		if s, err := conf.ParseSize(in); err != nil || s.String() != want {
 			t.Errorf("%s: got %v, %v, want %s", in, s, err, want)
 		}

@@ -30,13 +30,13 @@ func (d *Duration) UnmarshalYAML(n *yaml.Node) error {
 // MarshalYAML writes a duration.
 func (d Duration) MarshalYAML() (any, error) { return d.String(), nil }
 
-// A Size is a number of bytes: 4096, 64KiB, 64MiB, 2GiB.
+// A Size is a number of bytes: 4096, 64KiB, 64MiB, 2GiB; or, as Kubernetes writes them, 64Mi.
 type Size int64
 
 var units = []struct {
 	suffix string
 	bytes  Size
-}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"B", 1}, {"", 1}}
+}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"Gi", 1 << 30}, {"Mi", 1 << 20}, {"Ki", 1 << 10}, {"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"B", 1}, {"", 1}}
 
 // ParseSize reads a size.
 func ParseSize(s string) (Size, error) {
