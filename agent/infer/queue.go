@@ -12,7 +12,8 @@ import (
 
 // A Queue stands in front of a device that does a few things at a time, most
 // often one. It is bounded: what finds it full is refused at once, with a word
-// about when to come back, and what is past its deadline leaves it without ever
+// about when to come back, unless it is more urgent than one who waits, who is
+// refused in its place; and what is past its deadline leaves it without ever
 // reaching the device. It has no goroutine of its own and is safe to share.
 type Queue struct {
 	device string // for messages: "builtin"
@@ -50,9 +51,9 @@ func NewQueue(device string, slots, bound int) *Queue {
 // the wait was. Priority 0 comes before 1, and so on to MaxPriority; equals are
 // served in order of arrival.
 //
-// It does not run work, and returns a *problem.Error, if the queue is full (Busy,
-// wrapping ErrBusy), if the deadline of ctx passes (Deadline) or if the queue is
-// closed (NotReady, wrapping ErrClosed). If ctx is cancelled, that is its cause.
+// It does not run work, and returns a *problem.Error, if the queue is full or somebody
+// more urgent takes the place in a full one (Busy, wrapping ErrBusy), if the deadline
+// of ctx passes (Deadline) or if the queue is closed (NotReady, wrapping ErrClosed). If ctx is cancelled, that is its cause.
 func (q *Queue) Do(ctx context.Context, priority int, work func() error) (waited time.Duration, err error) {
 	return q.do(ctx, priority, 1, work)
 }
@@ -82,12 +83,15 @@ func (q *Queue) note(begin time.Time, callers int, err error) {
 	}
 }
 
-// Err tells whether Do would be refused at once, and why, so that a caller can
+// Refusal tells whether Do would be refused at once, and why, so that a caller can
 // ask before it prepares something costly. It promises nothing about later.
-func (q *Queue) Err() error {
+func (q *Queue) Refusal(priority int) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.refusal()
+	if err := q.refusal(); q.closed || q.lesser(priority) == nil {
+		return err
+	}
+	return nil
 }
 
 // Load is how many callers are being served and how many wait.
@@ -135,8 +139,13 @@ func (q *Queue) enter(ctx context.Context, priority int, w *waiter) error {
 		return nil
 	}
 	if err := q.refusal(); err != nil {
-		q.mu.Unlock()
-		return err
+		least := q.lesser(priority)
+		if q.closed || least == nil {
+			q.mu.Unlock()
+			return err
+		}
+		q.drop(least)
+		least.verdict <- err
 	}
 	w.verdict = make(chan error, 1)
 	p := min(max(priority, 0), MaxPriority)
@@ -223,6 +232,17 @@ func (q *Queue) next() {
 			w.verdict <- nil
 		}
 	}
+}
+
+// lesser returns who makes way, if need be, for somebody of a priority: of the least
+// urgent who wait, the last to come; nil if nobody is less urgent. It wants the lock.
+func (q *Queue) lesser(priority int) *waiter {
+	for p := MaxPriority; p > max(priority, 0); p-- {
+		if n := len(q.waiting[p]); n > 0 {
+			return q.waiting[p][n-1]
+		}
+	}
+	return nil
 }
 
 func (q *Queue) fits(slots int) bool { return q.taken+slots <= q.slots }

@@ -73,12 +73,55 @@ func TestQueueRefusesWhenFull(t *testing.T) {
 		if p.RetryAfter != 12*time.Second { // two wait, one runs, 4 s each
 			t.Errorf("RetryAfter = %v, want 12s", p.RetryAfter)
 		}
-		if !errors.Is(q.Err(), infer.ErrBusy) {
-			t.Errorf("Err = %v, want ErrBusy", q.Err())
+		if !errors.Is(q.Refusal(0), infer.ErrBusy) {
+			t.Errorf("Refusal = %v, want ErrBusy", q.Refusal(0))
 		}
 		wg.Wait()
-		if err := q.Err(); err != nil {
-			t.Errorf("Err of an empty queue = %v, want nil", err)
+		if err := q.Refusal(0); err != nil {
+			t.Errorf("Refusal of an empty queue = %v, want nil", err)
+		}
+	})
+}
+
+// TestQueueMakesWay fills the queue with what is not urgent: who is more urgent takes the
+// place of the last of the least urgent, and an equal takes nobody's.
+func TestQueueMakesWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := infer.NewQueue("cpu", 1, 3)
+		var mu sync.Mutex
+		var told []string
+		do := func(name string, priority int) {
+			go func() {
+				_, err := q.Do(t.Context(), priority, busyFor(time.Second))
+				if p := problem.Of(err); err != nil && (p.Code != problem.Busy || p.RetryAfter == 0) {
+					t.Errorf("%s was told %v, want Busy and when to come back", name, err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				told = append(told, fmt.Sprint(name, " ", err == nil))
+			}()
+			synctest.Wait()
+		}
+		do("runs", 7)
+		do("a", 3)
+		do("b", 6)
+		do("c", 6)
+		for priority := range infer.MaxPriority + 1 {
+			if err := q.Refusal(priority); (err == nil) != (priority < 6) {
+				t.Errorf("Refusal(%d) = %v with 3, 6 and 6 waiting", priority, err)
+			}
+		}
+		do("equal", 6)
+		do("urgent", 3)
+		do("first", 0)
+		do("late", 3)
+		if _, waiting := q.Load(); waiting != 3 {
+			t.Errorf("%d wait, want no more than 3", waiting)
+		}
+		time.Sleep(10 * time.Second)
+		want := []string{"equal false", "c false", "b false", "late false", "runs true", "first true", "a true", "urgent true"}
+		if mu.Lock(); !slices.Equal(told, want) {
+			t.Errorf("ended in the order %q, want %q", told, want)
 		}
 	})
 }
@@ -123,7 +166,7 @@ func TestQueueForgetsTheCancelled(t *testing.T) {
 		if _, err := q.Do(ctx, 0, busyFor(0)); !errors.Is(err, gone) {
 			t.Errorf("Do = %v, want the cause", err)
 		}
-		if err := q.Err(); err != nil {
+		if err := q.Refusal(0); err != nil {
 			t.Errorf("the place of one who left is still taken: %v", err)
 		}
 		time.Sleep(time.Minute)

@@ -79,7 +79,7 @@ func (l *live) infer(ctx context.Context, req infer.Request) (answer infer.Respo
 		return answer, problem.New(problem.Invalid, "Give 0, the first, to 7.", "The priority %d is none.", req.Priority)
 	}
 	// A full queue refuses before an image is decoded for nothing.
-	if err := l.queue.Err(); err != nil {
+	if err := l.queue.Refusal(req.Priority); err != nil {
 		return answer, err
 	}
 	b := l.buffers.Get().(*buffers)
