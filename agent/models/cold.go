@@ -89,6 +89,9 @@ func (r *Registry) wake(name string) error {
 				return err
 			}
 		}
+		if err := r.crammed(name, quiet); err != nil {
+			return err
+		}
 		select {
 		case r.waking <- name:
 		default:

@@ -71,12 +71,14 @@ func TestCold(t *testing.T) {
 			t.Errorf("after Retry-After: %v", err)
 		}
 		is("after c was asked for", []string{"b", "c"}, []string{"a"})
-		// Now both were used just now: neither makes room for a request, and an operator
-		// has his way.
-		if err := asked("a"); !problem.Is(err, problem.NotReady) {
-			t.Errorf("a: %v", err)
-		}
+		// Now both were used just now: neither makes room for a request, who is told when one
+		// may, and an operator has his way.
 		time.Sleep(2 * time.Second)
+		p = problem.Of(asked("a"))
+		if p.Code != problem.NoCapacity || p.RetryAfter < time.Second || p.RetryAfter > 2*time.Second ||
+			!strings.Contains(p.Detail, "needs 10MiB, and 5MiB of 25MiB are left for models; others were in use in the last 5s") {
+			t.Errorf("a, while both are in use: %+v after %v", p, p.RetryAfter)
+		}
 		is("while both are in use", []string{"b", "c"}, []string{"a"})
 		if err := r.Load(t.Context(), "a"); err != nil {
 			t.Errorf("Load: %v", err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
 	"primespark/agent/infer"
 	"primespark/shared/conf"
@@ -52,6 +53,7 @@ func (r *Registry) left(old *live) int64 {
 
 // room checks that a model stays within what is left.
 func (r *Registry) room(name string, need, left int64) error {
+	r.need(name, need)
 	if need <= left {
 		return nil
 	}
@@ -72,6 +74,40 @@ func (r *Registry) crowded() bool {
 		}
 	}
 	return false
+}
+
+// crammed is the problem of a cold model that does not fit into the memory for models,
+// even without those that nobody used for so long; nil where a try is worth it. It says
+// when the next one has been unused for that long. The lock is held.
+func (r *Registry) crammed(name string, idle time.Duration) error {
+	if r.cfg.Memory == 0 {
+		return nil
+	}
+	left, unused, soon := r.cfg.Memory, int64(0), idle
+	for _, e := range r.models {
+		l := e.live
+		if l == nil || l.Name == name {
+			continue
+		}
+		taken := l.memory + l.standby.memory()
+		left -= taken
+		switch since := time.Since(l.lastUse()); {
+		case l.users.busy():
+		case since >= idle:
+			unused += taken
+		default:
+			soon = min(soon, idle-since)
+		}
+	}
+	need := r.needs[name]
+	if need <= left+unused {
+		return nil
+	}
+	return &problem.Error{
+		Code: problem.NoCapacity, RetryAfter: max(soon, time.Second),
+		Detail: fmt.Sprintf("Model %s needs %v, and %v of %v are left for models; others were in use in the last %v.", name, whole(need), conf.Size(max(left, 0)>>20<<20), whole(r.cfg.Memory), idle),
+		Remedy: "Try again after the time in Retry-After, ask another node, or raise models.memory.",
+	}
 }
 
 // noRoom is the problem of a model that needs more memory than is left.
