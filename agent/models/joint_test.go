@@ -106,6 +106,9 @@ func TestJoined(t *testing.T) {
 							t.Errorf("the engine took %v", answer.Timing.Infer)
 						}
 					})
+					if i == 0 {
+						synctest.Wait() // it has the engine before the others come
+					}
 				}
 				wg.Wait()
 				if fmt.Sprint(runs) != fmt.Sprint(test.runs) || time.Since(begin) != test.took {
