@@ -32,6 +32,7 @@ func BenchmarkTaskWrites(b *testing.B) {
 			submit := func(ctx context.Context) error {
 				_, err := desk.Do(ctx, fsm.TaskOp{Actor: "token:ada", Submit: &fsm.TaskSubmit{
 					ID: task.NewID(time.Now()), Spec: task.Spec{Kind: task.Noop, Input: []byte(writeInput)},
+					Most: writeMost,
 				}})
 				return err
 			}
@@ -64,6 +65,7 @@ const (
 	writeInput = `{"ms":1}`
 	writeSize  = 256
 	writeTime  = time.Second // of one side's turn
+	writeMost  = 1_000_000   // tasks wait, far more than the turns hand in: a quick disk fills fsm.MaxTasks
 	writeTurns = 7           // so many that the median is not of what else the machine did
 )
 
